@@ -1,0 +1,114 @@
+/**
+ * Configurations: the immutable member lists that the cluster agrees on one after the other, each chained to the one before.
+ *
+ * Suresh et al., "Stable and Consistent Membership at Scale with Rapid" (USENIX ATC '18), section 3: every process sees the
+ * same sequence of configurations. Deviation: besides the paper's identifier a configuration has an `epoch` that counts
+ * 1, 2, 3 ..., and its id is a hash chained from the previous id and the decided cut, so that two histories never share an id.
+ *
+ * Pure.
+ */
+import { createHash } from 'node:crypto'
+import { type Address } from './environment/environment.ts'
+
+declare const brand: unique symbol
+export type MemberId = string & { readonly [brand]: 'MemberId' }
+export type StoreId = string & { readonly [brand]: 'StoreId' }
+export type ClusterId = string & { readonly [brand]: 'ClusterId' }
+export type ConfigurationId = string & { readonly [brand]: 'ConfigurationId' }
+export type CutDigest = string & { readonly [brand]: 'CutDigest' }
+
+/** What a member says about itself. Agreed on with the member, the same at every process. */
+export interface Metadata {
+  /** Failure domain: replicas of one partition are put into different zones. @default '' */
+  readonly zone: string
+  /** Share of the load relative to others; an integer from 0 to 1000. 0 holds no data. @default 1 */
+  readonly weight: number
+  /** The user's own: short strings by name. */
+  readonly tags: Readonly<Record<string, string>>
+}
+
+/** One run of one process. */
+export interface Member {
+  /** Fresh at every start. */
+  readonly id: MemberId
+  readonly address: Address
+  /** The durable identity of one data directory. Equal to `id` for a member that keeps no data. */
+  readonly storeId: StoreId
+  /** How many times that store was started; rises with each start (rule R3). */
+  readonly incarnation: number
+  readonly metadata: Metadata
+}
+
+/** Settings fixed when the cluster is founded; carried in every configuration, equal for ever. Scalars only. */
+export type Settings = Readonly<Record<string, string | number>>
+
+export interface Configuration {
+  readonly clusterId: ClusterId
+  readonly clusterName: string
+  readonly settings: Settings
+  /** 1 for the founder's own, then one more for each decided cut. */
+  readonly epoch: number
+  readonly id: ConfigurationId
+  /** Sorted by member id; a member's index here is its bit in the bitmaps of consensus. */
+  readonly members: readonly Member[]
+}
+
+/** The multi-member change that one view change decides. */
+export interface Cut {
+  /** Full records, sorted by member id. */
+  readonly joins: readonly Member[]
+  /** Sorted. */
+  readonly removals: readonly MemberId[]
+}
+
+const compareText = (a: string, b: string): number => a < b ? -1 : a > b ? 1 : 0
+
+export const compareMembers = (a: Member, b: Member): number => compareText(a.id, b.id)
+
+/** A member as one unambiguous text: JSON of an array, with the tags sorted by name. */
+function canonicalMember (member: Member): unknown {
+  const { zone, weight, tags } = member.metadata
+  const sortedTags = Object.entries(tags).sort((a, b) => compareText(a[0], b[0]))
+  return [member.id, member.address, member.storeId, member.incarnation, zone, weight, sortedTags]
+}
+
+const digest = (value: unknown): string => createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 32)
+
+/** Sorts what a cut holds, so that equal changes are equal values. */
+export function normalizeCut (joins: Iterable<Member>, removals: Iterable<MemberId>): Cut {
+  return { joins: [...joins].sort(compareMembers), removals: [...removals].sort(compareText) }
+}
+
+/** 128 bits that name a normalized cut: the value that consensus decides on (rule M3). */
+export function cutDigest (cut: Cut): CutDigest {
+  return digest([cut.joins.map(canonicalMember), cut.removals]) as CutDigest
+}
+
+/** The configuration of a founder alone, epoch 1. */
+export function foundingConfiguration (clusterId: ClusterId, clusterName: string, settings: Settings, founder: Member): Configuration {
+  const sortedSettings = Object.fromEntries(Object.entries(settings).sort((a, b) => compareText(a[0], b[0])))
+  const id = digest([clusterId, clusterName, Object.entries(sortedSettings), canonicalMember(founder)]) as ConfigurationId
+  return { clusterId, clusterName, settings: sortedSettings, epoch: 1, id, members: [founder] }
+}
+
+/** The configuration that follows when `cut` is decided in `configuration`. Expects a cut that is valid there (invariant 7). */
+export function nextConfiguration (configuration: Configuration, cut: Cut): Configuration {
+  const removed = new Set<MemberId>(cut.removals)
+  const members = [...configuration.members.filter(member => !removed.has(member.id)), ...cut.joins].sort(compareMembers)
+  const id = digest([configuration.id, cutDigest(cut)]) as ConfigurationId
+  return { ...configuration, epoch: configuration.epoch + 1, id, members }
+}
+
+/** The index of a member in `configuration.members`, or -1. */
+export function memberIndex (configuration: Configuration, id: MemberId): number {
+  let low = 0
+  let high = configuration.members.length - 1
+  while (low <= high) {
+    const middle = (low + high) >>> 1
+    const order = compareText(configuration.members[middle]!.id, id)
+    if (order === 0) return middle
+    if (order < 0) low = middle + 1
+    else high = middle - 1
+  }
+  return -1
+}
