@@ -1,0 +1,191 @@
+/**
+ * The messages between a client and a node (transport channel `client`).
+ *
+ * Every request carries a number chosen by the client, unique per connection; the node answers each request exactly once on the
+ * same connection, in any order. Both directions share frames with whatever else is ready in the same turn.
+ *
+ * Pure: types, and the validation of what arrives.
+ */
+import { type Address } from '../membership/environment/environment.ts'
+import { type StoreId } from '../membership/configuration.ts'
+import { StoreError, STORE_ERROR_CODES, type StoreErrorCode } from './errors.ts'
+
+export const CLIENT_PROTOCOL_VERSION = 1
+
+/** Limits that hold on both sides of the wire, whatever the options say. */
+export const WIRE_LIMITS = Object.freeze({
+  keyBytesMax: 4096,
+  valueBytesMax: 8 * 1024 * 1024,
+  operationsPerWriteMax: 100_000,
+  keysPerReadMax: 100_000,
+  textMax: 4096
+})
+
+/** One change of one key. A write is a list of them, applied atomically: all of them belong to one partition. */
+export type Operation =
+  | { readonly kind: 'put', readonly key: Uint8Array, readonly value: Uint8Array }
+  | { readonly kind: 'del', readonly key: Uint8Array }
+
+/** Names one write of one client for ever, so that a retry of it happens once (rule S9). */
+export interface OperationId {
+  /** The client's id, fresh at each connect(). */
+  readonly client: string
+  /** Counts that client's writes. */
+  readonly number: number
+  /** The partition's sequence number as the client knew it when it first sent this write. It never changes in a retry. */
+  readonly base: number
+}
+
+export type ClientRequest =
+  /** Asks for the cluster as this node knows it. */
+  | { readonly kind: 'view', readonly request: number, readonly protocol: number }
+  /** Linearizable read of keys of one partition. */
+  | { readonly kind: 'read', readonly request: number, readonly partition: number, readonly keys: readonly Uint8Array[] }
+  /** Atomic write of keys of one partition. `id.base` is -1 when the client knows no sequence number of the partition yet. */
+  | { readonly kind: 'write', readonly request: number, readonly partition: number, readonly id: OperationId, readonly operations: readonly Operation[] }
+  /** Asks for the node's status, for people and tools. */
+  | { readonly kind: 'status', readonly request: number }
+
+/** The cluster as a node knows it: what a client needs in order to route by itself. */
+export interface ClusterView {
+  readonly clusterId: string
+  readonly clusterName: string
+  readonly epoch: number
+  readonly configurationId: string
+  /** By store id: where each member of the configuration listens. */
+  readonly addresses: Readonly<Record<string, Address>>
+  /** The encoded state of the store's fold (see `agreed-state.ts`): genesis and placement. */
+  readonly state: Uint8Array
+}
+
+export type NodeResponse =
+  | { readonly kind: 'view', readonly request: number, readonly view: ClusterView }
+  /** One value or null per key asked, with its version (the sequence number of the write, 0 where absent). `seq`: the partition's position. */
+  | { readonly kind: 'values', readonly request: number, readonly values: readonly (Uint8Array | null)[], readonly versions: readonly number[], readonly seq: number }
+  /** The write is committed at `seq`, which is also the version of its keys. */
+  | { readonly kind: 'written', readonly request: number, readonly seq: number }
+  | { readonly kind: 'status', readonly request: number, readonly status: unknown }
+  | {
+    readonly kind: 'error'
+    readonly request: number
+    readonly code: StoreErrorCode
+    readonly message: string
+    readonly definite: boolean
+    /** The epoch the node is in: a client with an older view asks for a new one. */
+    readonly epoch: number
+    /** Who to ask instead, best first, where the node knows better than the placement. */
+    readonly hints?: readonly { readonly storeId: StoreId, readonly address: Address }[]
+    /** BASE_REQUIRED: the partition's position. */
+    readonly seq?: number
+    /** PARTITION_UNAVAILABLE: the missing stores. */
+    readonly waitingFor?: readonly StoreId[]
+  }
+
+const fail = (what: string): never => { throw new StoreError('STORE_INVALID_MESSAGE', `not a valid client message: ${what}`) }
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const natural = (value: unknown, what: string, maximum = Number.MAX_SAFE_INTEGER): number =>
+  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 && value <= maximum ? value : fail(what)
+
+const text = (value: unknown, what: string): string =>
+  typeof value === 'string' && value.length <= WIRE_LIMITS.textMax ? value : fail(what)
+
+function key (value: unknown): Uint8Array {
+  if (!(value instanceof Uint8Array) || value.length === 0 || value.length > WIRE_LIMITS.keyBytesMax) return fail('a key')
+  return value
+}
+
+function bytes (value: unknown, maximum: number, what: string): Uint8Array {
+  return value instanceof Uint8Array && value.length <= maximum ? value : fail(what)
+}
+
+function list<T> (value: unknown, maximum: number, what: string, element: (value: unknown) => T): T[] {
+  if (!Array.isArray(value) || value.length > maximum) return fail(what)
+  return value.map(element)
+}
+
+/** One change, checked. Shared with the messages between replicas. @throws {StoreError} STORE_INVALID_MESSAGE */
+export function validateOperation (value: unknown): Operation {
+  if (!isRecord(value)) return fail('an operation')
+  if (value.kind === 'put') return { kind: 'put', key: key(value.key), value: bytes(value.value, WIRE_LIMITS.valueBytesMax, 'a value') }
+  if (value.kind === 'del') return { kind: 'del', key: key(value.key) }
+  return fail('the kind of an operation')
+}
+
+/** @throws {StoreError} STORE_INVALID_MESSAGE */
+export function validateOperationId (value: unknown): OperationId {
+  if (!isRecord(value)) return fail('an operation id')
+  const base = value.base === -1 ? -1 : natural(value.base, 'a base')
+  return { client: text(value.client, 'a client id'), number: natural(value.number, 'an operation number'), base }
+}
+
+/** What a node received on the client channel, checked. @throws {StoreError} STORE_INVALID_MESSAGE */
+export function validateClientRequest (value: unknown): ClientRequest {
+  if (!isRecord(value)) return fail('a request')
+  const request = natural(value.request, 'a request number')
+  switch (value.kind) {
+    case 'view': return { kind: 'view', request, protocol: natural(value.protocol, 'a protocol version') }
+    case 'status': return { kind: 'status', request }
+    case 'read': {
+      const keys = list(value.keys, WIRE_LIMITS.keysPerReadMax, 'keys', key)
+      return { kind: 'read', request, partition: natural(value.partition, 'a partition', 65535), keys }
+    }
+    case 'write': {
+      const operations = list(value.operations, WIRE_LIMITS.operationsPerWriteMax, 'operations', validateOperation)
+      if (operations.length === 0) return fail('an empty write')
+      return { kind: 'write', request, partition: natural(value.partition, 'a partition', 65535), id: validateOperationId(value.id), operations }
+    }
+    default: return fail('the kind of a request')
+  }
+}
+
+function validateHint (value: unknown): { storeId: StoreId, address: Address } {
+  if (!isRecord(value)) return fail('a hint')
+  return { storeId: text(value.storeId, 'a store id') as StoreId, address: text(value.address, 'an address') }
+}
+
+function validateView (value: unknown): ClusterView {
+  if (!isRecord(value) || !isRecord(value.addresses)) return fail('a view')
+  const addresses = Object.fromEntries(Object.entries(value.addresses).map(([id, address]) => [text(id, 'a store id'), text(address, 'an address')]))
+  return {
+    clusterId: text(value.clusterId, 'a cluster id'),
+    clusterName: text(value.clusterName, 'a cluster name'),
+    epoch: natural(value.epoch, 'an epoch'),
+    configurationId: text(value.configurationId, 'a configuration id'),
+    addresses,
+    state: bytes(value.state, 1 << 28, 'a state')
+  }
+}
+
+/** What a client received on the client channel, checked. @throws {StoreError} STORE_INVALID_MESSAGE */
+export function validateNodeResponse (value: unknown): NodeResponse {
+  if (!isRecord(value)) return fail('a response')
+  const request = natural(value.request, 'a request number')
+  switch (value.kind) {
+    case 'view': return { kind: 'view', request, view: validateView(value.view) }
+    case 'status': return { kind: 'status', request, status: value.status }
+    case 'written': return { kind: 'written', request, seq: natural(value.seq, 'a sequence number') }
+    case 'values': {
+      const values = list(value.values, WIRE_LIMITS.keysPerReadMax, 'values', item => item === null ? null : bytes(item, WIRE_LIMITS.valueBytesMax, 'a value'))
+      const versions = list(value.versions, WIRE_LIMITS.keysPerReadMax, 'versions', item => natural(item, 'a version'))
+      if (versions.length !== values.length) return fail('values and versions of different lengths')
+      return { kind: 'values', request, values, versions, seq: natural(value.seq, 'a sequence number') }
+    }
+    case 'error': {
+      const code = STORE_ERROR_CODES.find(known => known === value.code) ?? fail('an error code')
+      return {
+        kind: 'error',
+        request,
+        code,
+        message: text(value.message, 'an error message'),
+        definite: value.definite === true,
+        epoch: natural(value.epoch, 'an epoch'),
+        ...(value.hints === undefined ? {} : { hints: list(value.hints, 100, 'hints', validateHint) }),
+        ...(value.seq === undefined ? {} : { seq: natural(value.seq, 'a sequence number') }),
+        ...(value.waitingFor === undefined ? {} : { waitingFor: list(value.waitingFor, 1000, 'stores', item => text(item, 'a store id') as StoreId) })
+      }
+    }
+    default: return fail('the kind of a response')
+  }
+}

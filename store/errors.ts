@@ -1,0 +1,59 @@
+/** The errors of the store: one class, told apart by a stable `code`. They cross the wire as codes. */
+import { type StoreId } from '../membership/configuration.ts'
+
+export const STORE_ERROR_CODES = Object.freeze([
+  /** An option is missing, unknown, of the wrong type or out of range. */
+  'STORE_INVALID_OPTIONS',
+  /** A key is empty, not a string or bytes, or larger than `keyBytesMax`. */
+  'STORE_INVALID_KEY',
+  /** A value is null, undefined, not a string or bytes, or larger than `valueBytesMax`. */
+  'STORE_INVALID_VALUE',
+  /** Something on the wire was not a message of this protocol. */
+  'STORE_INVALID_MESSAGE',
+  /** This part of the abstract-level interface is not offered by this client. */
+  'STORE_NOT_SUPPORTED',
+  /** The call came before the client or node was opened, or after it was closed. */
+  'STORE_CLOSED',
+  /** The data directory is locked: another process has it open. */
+  'STORE_DIRECTORY_LOCKED',
+  /** The data directory belongs to another cluster, store or layout version, or its contents are damaged. */
+  'STORE_DIRECTORY_INVALID',
+  /** None of the given seeds answered before the deadline. */
+  'STORE_NO_SEED',
+  /** No answer that settles the operation came before its deadline. */
+  'STORE_DEADLINE_EXCEEDED',
+  /** Too many operations in flight at this node: try again. */
+  'STORE_OVERLOADED',
+  /** This store stopped after a failed write or a corrupt record; it answers nothing any more. */
+  'STORE_FAILED',
+  /** A majority of the partition's replicas is not in the cluster; `waitingFor` names the missing stores. */
+  'PARTITION_UNAVAILABLE',
+  /** A retried operation is older than the group's memory: whether it happened is unknown. */
+  'OPERATION_EXPIRED',
+  /** Answered to a client only, never thrown by it: the request went to a store that does not hold the partition. */
+  'NOT_OWNER',
+  /** Answered to a client only, never thrown by it: this store does not lead the group, or not any more. */
+  'NOT_LEADER',
+  /** Answered to a client only, never thrown by it: the group is between two leaders; ask again shortly. */
+  'NOT_READY',
+  /** Answered to a client only, never thrown by it: the first write of a client to a partition lacked its base; `seq` names it. */
+  'BASE_REQUIRED'
+] as const)
+
+export type StoreErrorCode = typeof STORE_ERROR_CODES[number]
+
+export class StoreError extends Error {
+  readonly code: StoreErrorCode
+  /** True when the failed operation certainly had no effect; false when it may have happened, or may still happen. */
+  readonly definite: boolean
+  /** The stores that PARTITION_UNAVAILABLE waits for. */
+  readonly waitingFor: readonly StoreId[]
+
+  constructor (code: StoreErrorCode, message: string, options: { definite?: boolean, waitingFor?: readonly StoreId[], cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? {} : { cause: options.cause })
+    this.name = 'StoreError'
+    this.code = code
+    this.definite = options.definite ?? true
+    this.waitingFor = options.waitingFor ?? []
+  }
+}
