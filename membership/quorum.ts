@@ -1,0 +1,22 @@
+/**
+ * Quorum sizes of Fast Paxos for N members, the smallest that are safe.
+ *
+ * Lamport, "Fast Paxos" (2006), section 2: any two classic quorums intersect, and any classic quorum intersects the
+ * intersection of any two fast quorums. Suresh et al., "Stable and Consistent Membership at Scale with Rapid" (ATC '18),
+ * section 4.3, uses the same fast quorum of three quarters.
+ *
+ * Pure.
+ */
+
+/** c = floor(N/2) + 1: two of these share a member. */
+export function classicQuorum (memberCount: number): number {
+  return Math.floor(memberCount / 2) + 1
+}
+
+/**
+ * f = floor((2N - c)/2) + 1 = ceil(3N/4), or one more where 3N/4 would not do: two fast quorums and one classic quorum share a
+ * member, hence 2f + c > 2N. A value that f members voted for is the only one that recovery can find.
+ */
+export function fastQuorum (memberCount: number): number {
+  return Math.floor((2 * memberCount - classicQuorum(memberCount)) / 2) + 1
+}
