@@ -14,8 +14,8 @@ export function classicQuorum (memberCount: number): number {
 }
 
 /**
- * f = floor((2N - c)/2) + 1 = ceil(3N/4), or one more where 3N/4 would not do: two fast quorums and one classic quorum share a
- * member, hence 2f + c > 2N. A value that f members voted for is the only one that recovery can find.
+ * f = floor((2N - c)/2) + 1, which is ceil(3N/4): the least f with 2f + c > 2N, so that two fast quorums and one classic quorum
+ * share a member. Whatever classic quorum recovery asks, at most one value can then look as if f members had voted for it.
  */
 export function fastQuorum (memberCount: number): number {
   return Math.floor((2 * memberCount - classicQuorum(memberCount)) / 2) + 1
