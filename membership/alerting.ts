@@ -1,0 +1,234 @@
+/**
+ * Alerting: a member's own reports, those it hears of, and the proposal that comes out of them.
+ *
+ * Suresh et al. (USENIX ATC '18), sections 4.2 and 6: alerts are irrevocable within a configuration and travel in batches. Rules M6 and
+ * M7: reinforcement, lapsing. Rule M10: a member that loses more than half of its subjects at once doubts itself, and waits until
+ * another member confirms one of them. Deviation: a stable cut is proposed only after one batch window without news (and
+ * after four of them at the latest), so that members that crash or join together fall into one view change.
+ *
+ * Pure: the time is an argument.
+ */
+import { type Broadcaster } from './broadcaster.ts'
+import { type Cut, type Member, type MemberId } from './configuration.ts'
+import { CutDetector, type TallyExplanation } from './cut-detector.ts'
+import { type Mailbox } from './effects.ts'
+import { type Address } from './environment/environment.ts'
+import { ALERTS_MAX } from './message-validation.ts'
+import { type Alert } from './messages.ts'
+import { type MembershipTuning } from './options.ts'
+import { type View } from './view.ts'
+
+/** A stable cut is proposed after so many windows even if news keeps coming. */
+const SETTLING_WINDOWS_MAX = 4
+/** Repetitions of undecided alerts slow down to this multiple of the first pause. */
+const REPEAT_FACTOR_MAX = 8
+
+/** What alerting asks of the member around it. */
+export interface AlertingHost {
+  /** The cut that this member proposes: once per configuration. */
+  propose (cut: Cut): void
+  /** Find out whether the joiner is there, and report it if so. */
+  vouch (joiner: Member): void
+  /** An alert of this member lapsed: its detector starts anew. */
+  rearm (subject: MemberId): void
+}
+
+export class Alerting {
+  readonly #tuning: MembershipTuning
+  readonly #out: Mailbox
+  readonly #host: AlertingHost
+  #view!: View
+  #detector!: CutDetector
+  #broadcaster!: Broadcaster
+  /** This member's alerts in this configuration, in the order made. Invariant: at most one per subject and status. */
+  #mine = new Map<string, Alert>()
+  #batch: Alert[] = []
+  #batchAtMs = Infinity
+  #repeatAtMs = Infinity
+  #repeatDelayMs = 0
+  #changedAtMs = 0
+  #stableSinceMs: number | undefined
+  #proposed = false
+  /** What the tallies were due to do by then is done. */
+  #agedAtMs = -Infinity
+  /** Rises with every change of a tally. */
+  version = 0
+  firstAlertAtMs: number | undefined
+  proposedAtMs: number | undefined
+
+  constructor (tuning: MembershipTuning, out: Mailbox, host: AlertingHost) {
+    this.#tuning = tuning
+    this.#out = out
+    this.#host = host
+  }
+
+  enter (view: View, broadcaster: Broadcaster): void {
+    const delayed: readonly Address[] = (this.#detector as CutDetector | undefined)?.delayedAddresses() ?? []
+    this.#view = view
+    this.#broadcaster = broadcaster
+    this.#detector = new CutDetector(view.configuration, view.overlay, { ...this.#tuning, delayedAddresses: delayed })
+    this.#mine = new Map()
+    this.#batch = []
+    this.#batchAtMs = Infinity
+    this.#repeatAtMs = Infinity
+    this.#repeatDelayMs = this.#tuning.alertRepeatMs
+    this.#stableSinceMs = undefined
+    this.#proposed = false
+    this.firstAlertAtMs = undefined
+    this.proposedAtMs = undefined
+  }
+
+  /** Reports faulty edges, unless so many failed at once that the fault may be this member's own. */
+  reportFaulty (now: number, faulty: readonly MemberId[]): void {
+    const unreported = faulty.filter(subject => !this.#mine.has(`remove ${subject}`))
+    if (unreported.length === 0) return
+    const suspicious = faulty.length * 2 > this.#view.subjects.length
+    if (suspicious && !faulty.some(subject => this.#detector.tally(subject) > 0)) return
+    for (const subject of unreported) this.reportRemoval(now, subject)
+  }
+
+  reportRemoval (now: number, subject: MemberId): void {
+    this.#report(now, `remove ${subject}`, { status: 'remove', observer: this.#view.self.id, subject })
+  }
+
+  reportJoin (now: number, joiner: Member): void {
+    this.#report(now, `join ${joiner.id}`, { status: 'join', observer: this.#view.self.id, joiner })
+  }
+
+  hasReportedJoin (joiner: MemberId): boolean {
+    return this.#mine.has(`join ${joiner}`)
+  }
+
+  /** Alerts of others. Returns the joiners that they name. */
+  receive (now: number, alerts: readonly Alert[]): Member[] {
+    const joiners: Member[] = []
+    for (const alert of alerts) {
+      this.#count(now, alert)
+      if (alert.joiner !== undefined) joiners.push(alert.joiner)
+    }
+    return joiners
+  }
+
+  /** Sends what is due, lets tallies age, and proposes a cut that has settled. */
+  advance (now: number): void {
+    if (now >= this.#batchAtMs) this.#sendBatch(now)
+    if (now >= this.#repeatAtMs) this.#repeat(now)
+    this.#age(now)
+    if (!this.#proposed) this.#settle(now)
+  }
+
+  get nextAtMs (): number {
+    const deadline = this.#detector.deadline()
+    let next = Math.min(this.#batchAtMs, this.#repeatAtMs)
+    if (deadline !== undefined && deadline > this.#agedAtMs) next = Math.min(next, deadline)
+    if (!this.#proposed && this.#stableSinceMs !== undefined) next = Math.min(next, this.#settledAtMs(this.#stableSinceMs))
+    return next
+  }
+
+  /** Those whom most of their observers report. For consensus, which coordinates without them (rule M2). */
+  suspects (): Set<MemberId> {
+    const suspects = new Set<MemberId>()
+    if (this.firstAlertAtMs === undefined) return suspects
+    for (const { subject, status, reporters, implicit, high } of this.#detector.explain()) {
+      if (status === 'remove' && (reporters.length + implicit.length) * 2 >= high) suspects.add(subject)
+    }
+    return suspects
+  }
+
+  /** The proposal as it stands, for a member that decides alone: nothing to settle. */
+  proposeNow (now: number): void {
+    const cut = this.#detector.proposal(now)
+    if (cut !== undefined && !this.#proposed) this.#propose(now, cut)
+  }
+
+  explain (): TallyExplanation[] {
+    return this.firstAlertAtMs === undefined ? [] : this.#detector.explain()
+  }
+
+  invariants (): void {
+    this.#detector.invariants()
+  }
+
+  #report (now: number, key: string, alert: Alert): void {
+    if (this.#mine.has(key)) return
+    this.#mine.set(key, alert)
+    this.#count(now, alert)
+    this.#batch.push(alert)
+    if (this.#batchAtMs === Infinity) this.#batchAtMs = now + this.#tuning.batchWindowMs
+  }
+
+  #count (now: number, alert: Alert): void {
+    const changed = alert.joiner === undefined
+      ? this.#detector.reportRemoval(alert.observer, alert.subject!)
+      : this.#detector.reportJoin(alert.observer, alert.joiner)
+    if (!changed) return
+    this.version++
+    this.firstAlertAtMs ??= now
+    this.#changedAtMs = now
+  }
+
+  #sendBatch (now: number): void {
+    this.#broadcast(this.#batch)
+    this.#batch = []
+    this.#batchAtMs = Infinity
+    if (this.#repeatAtMs === Infinity) this.#repeatAtMs = now + this.#repeatDelayMs
+  }
+
+  #repeat (now: number): void {
+    if (this.#mine.size === 0) {
+      this.#repeatAtMs = Infinity
+      return
+    }
+    this.#broadcast([...this.#mine.values()])
+    this.#repeatDelayMs = Math.min(this.#repeatDelayMs * 2, this.#tuning.alertRepeatMs * REPEAT_FACTOR_MAX)
+    this.#repeatAtMs = now + this.#repeatDelayMs
+  }
+
+  #broadcast (alerts: readonly Alert[]): void {
+    const { sender, position } = this.#view
+    for (let start = 0; start < alerts.length; start += ALERTS_MAX) {
+      const message = { kind: 'alerts', sender, position, alerts: alerts.slice(start, start + ALERTS_MAX) } as const
+      for (const id of this.#broadcaster.originate(message)) this.#out.send(this.#view.member(id)!.address, message)
+    }
+  }
+
+  #age (now: number): void {
+    this.#agedAtMs = now
+    const deadline = this.#detector.deadline()
+    if (deadline === undefined || now < deadline) return
+    this.version++
+    const { removals, joins } = this.#detector.overdue(now)
+    for (const subject of removals) {
+      if (this.#view.overlay.observersOf(subject).includes(this.#view.self.id)) this.reportRemoval(now, subject)
+    }
+    for (const joiner of joins) if (!this.hasReportedJoin(joiner.id)) this.#host.vouch(joiner)
+    const { voided, lapsed } = this.#detector.expire(now)
+    for (const joiner of voided) {
+      if (this.#mine.delete(`join ${joiner.id}`)) this.#host.vouch(joiner)
+    }
+    for (const { subject } of lapsed) {
+      if (this.#mine.delete(`remove ${subject}`)) this.#host.rearm(subject)
+    }
+  }
+
+  #settle (now: number): void {
+    const cut = this.#detector.proposal(now)
+    if (cut === undefined) {
+      this.#stableSinceMs = undefined
+      return
+    }
+    this.#stableSinceMs ??= now
+    if (now >= this.#settledAtMs(this.#stableSinceMs)) this.#propose(now, cut)
+  }
+
+  #settledAtMs (stableSinceMs: number): number {
+    const window = this.#tuning.batchWindowMs
+    return Math.min(this.#changedAtMs + window, stableSinceMs + window * SETTLING_WINDOWS_MAX)
+  }
+
+  #propose (now: number, cut: Cut): void {
+    this.#proposed = true
+    this.proposedAtMs = now
+    this.#host.propose(cut)
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * The formation gate: a founder that is alone holds joiners until those it expects are present, and admits all in one cut.
+ *
+ * Rule M8; not in the paper, whose clusters grow by waves. Hence a cluster forms in exactly two configurations: the founder's own and
+ * everybody's. A member that is alone decides alone, so every joiner is probed again just before the vote (rule M6): one
+ * that died meanwhile would otherwise wedge a cluster of two.
+ *
+ * Pure: the time is an argument.
+ */
+import { type Address } from './environment/environment.ts'
+import { type Member, type MemberId, type StoreId } from './configuration.ts'
+import { type ProbeReply } from './messages.ts'
+import { type MembershipTuning } from './options.ts'
+
+/** Joiners that a founder holds at a time. */
+export const HELD_MAX = 65_536
+
+interface Held {
+  readonly joiner: Member
+  /** The last round of probes that it was part of; one that came later waits for the next round. */
+  round: number
+  answered: boolean
+}
+
+export interface GateHost {
+  probe (joiner: Member, sequence: number): void
+  /** Decide on the joiners, who all answered a moment ago. */
+  admit (joiners: readonly Member[]): void
+}
+
+export class FormationGate {
+  readonly #tuning: MembershipTuning
+  readonly #host: GateHost
+  /** Members expected besides this one, or undefined to admit whoever comes. */
+  readonly #expected: number | undefined
+  readonly #deadlineMs: number
+  /** Newest per address and store id. Invariant: size <= HELD_MAX. */
+  readonly #held = new Map<MemberId, Held>()
+  readonly #byAddress = new Map<Address, MemberId>()
+  readonly #byStore = new Map<StoreId, MemberId>()
+  #firstHeldMs: number | undefined
+  #round = 0
+  #missing = 0
+  /** When the probes before the vote run out, while they are under way. */
+  #probesEndMs: number | undefined
+
+  constructor (expected: number | undefined, deadlineMs: number, tuning: MembershipTuning, host: GateHost) {
+    this.#expected = expected
+    this.#deadlineMs = deadlineMs
+    this.#tuning = tuning
+    this.#host = host
+  }
+
+  get size (): number {
+    return this.#held.size
+  }
+
+  /** Joiners that the gate waits for; 0 when any number will do. */
+  get expected (): number {
+    return this.#expected ?? 0
+  }
+
+  /** Returns false when there is no room. Holding a joiner again changes nothing. */
+  hold (now: number, joiner: Member): boolean {
+    if (this.#held.has(joiner.id)) return true
+    if (this.#held.size >= HELD_MAX) return false
+    for (const rival of [this.#byAddress.get(joiner.address), this.#byStore.get(joiner.storeId)]) {
+      if (rival !== undefined) this.#release(rival)
+    }
+    this.#held.set(joiner.id, { joiner, round: 0, answered: false })
+    this.#byAddress.set(joiner.address, joiner.id)
+    this.#byStore.set(joiner.storeId, joiner.id)
+    this.#firstHeldMs ??= now
+    this.advance(now)
+    return true
+  }
+
+  replied (now: number, reply: ProbeReply): void {
+    const held = this.#held.get(reply.to)
+    if (held === undefined || this.#probesEndMs === undefined || reply.sequence !== this.#round || held.answered) return
+    if (reply.member.id === reply.to) {
+      held.answered = true
+      this.#missing--
+    } else {
+      this.#release(reply.to)
+    }
+    if (this.#missing === 0) this.#conclude(now)
+  }
+
+  advance (now: number): void {
+    if (this.#probesEndMs !== undefined) {
+      if (now >= this.#probesEndMs) this.#conclude(now)
+      return
+    }
+    if (now >= this.#opensAtMs(now)) this.#probeAll(now)
+  }
+
+  get nextAtMs (): number {
+    return this.#probesEndMs ?? this.#opensAtMs(-Infinity)
+  }
+
+  #opensAtMs (now: number): number {
+    if (this.#held.size === 0) return Infinity
+    if (this.#expected === undefined) return this.#firstHeldMs! + this.#tuning.batchWindowMs
+    return this.#held.size >= this.#expected ? now : this.#deadlineMs
+  }
+
+  #probeAll (now: number): void {
+    this.#round++
+    this.#missing = this.#held.size
+    this.#probesEndMs = now + this.#tuning.probeTimeoutMs
+    for (const held of this.#held.values()) {
+      held.answered = false
+      held.round = this.#round
+      this.#host.probe(held.joiner, this.#round)
+    }
+  }
+
+  /** Admits those who answered, or lets go of those who did not and waits on. */
+  #conclude (now: number): void {
+    this.#probesEndMs = undefined
+    const present: Member[] = []
+    for (const [id, held] of this.#held) {
+      if (held.round !== this.#round) continue
+      if (held.answered) present.push(held.joiner)
+      else this.#release(id)
+    }
+    const complete = this.#expected === undefined || present.length >= this.#expected || now >= this.#deadlineMs
+    if (complete && present.length > 0) this.#host.admit(present)
+    this.#firstHeldMs = this.#held.size > 0 ? now : undefined
+  }
+
+  #release (id: MemberId): void {
+    const held = this.#held.get(id)
+    if (held === undefined) return
+    this.#held.delete(id)
+    if (this.#byAddress.get(held.joiner.address) === id) this.#byAddress.delete(held.joiner.address)
+    if (this.#byStore.get(held.joiner.storeId) === id) this.#byStore.delete(held.joiner.storeId)
+    if (this.#probesEndMs !== undefined && held.round === this.#round && !held.answered) this.#missing--
+  }
+}

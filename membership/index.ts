@@ -1,0 +1,26 @@
+/** The public face of membership: who is in the cluster. See README.md. */
+export { Membership, type LeaveOptions, type MembershipComponents, type MembershipEvents } from './membership.ts'
+export { LAN, PRESETS, TEST, WAN, type MembershipOptions, type MembershipTuning } from './options.ts'
+export { type MembershipStatus } from './effects.ts'
+export { formatExplanation, type Explanation, type ViewChange } from './view-change.ts'
+export {
+  cutDigest, foundingConfiguration, memberIndex, nextConfiguration, normalizeCut,
+  type ClusterId, type Configuration, type ConfigurationId, type Cut, type CutDigest, type Member, type MemberId, type Metadata, type Settings,
+  type StoreId
+} from './configuration.ts'
+export { type Fold } from './fold.ts'
+export { MembershipError, TransportError, type MembershipErrorCode, type TransportErrorCode } from './errors.ts'
+export {
+  CHANNELS, type Address, type CancelTimer, type Channel, type Clock, type Database, type Environment, type LinkEvent, type Log, type Random,
+  type Remote, type StorageFactory, type Transport
+} from './environment/environment.ts'
+export { type Detector, type DetectorFactory, type LinkEvidence } from './detector/detector.ts'
+export { HardEvidence } from './detector/hard-evidence.ts'
+export { LocalHealth } from './detector/local-health.ts'
+export { WindowedPing, windowedPing } from './detector/windowed-ping.ts'
+export { UnicastBroadcaster, unicastToAll, type Broadcaster, type BroadcasterFactory, type BroadcastMessage } from './broadcaster.ts'
+export { View } from './view.ts'
+export { Overlay } from './overlay.ts'
+export { CutDetector, type CutDetectorOptions, type TallyExplanation } from './cut-detector.ts'
+export { Consensus, type ConsensusOptions, type Decision } from './consensus.ts'
+export { classicQuorum, fastQuorum } from './quorum.ts'

@@ -1,0 +1,150 @@
+/**
+ * The joiner's side of a join: ask a seed, then the observers it names, until a configuration arrives that holds this process.
+ *
+ * Suresh et al. (USENIX ATC '18), section 4.1. Every step may be repeated: whoever is asked again answers again, so a lost message costs one
+ * retry. Seeds may be members, joiners themselves or not up yet (rule M8): joiners name those they know, and retries begin
+ * short. A joiner that finds no cluster keeps trying until its deadline and never founds one.
+ *
+ * Pure: the time is an argument; jitter is a hash of the joiner's id and the attempt.
+ */
+import { type ClusterId, type Configuration, type Member } from './configuration.ts'
+import { type Mailbox, type Peer } from './effects.ts'
+import { type Address } from './environment/environment.ts'
+import { MembershipError } from './errors.ts'
+import { hashFraction } from './hash.ts'
+import { NOWHERE, PROTOCOL_VERSION, type JoinAnswer, type JoinAsk, type Position } from './messages.ts'
+import { type ResolvedOptions } from './options.ts'
+
+/** Addresses that a joiner remembers besides its seeds. */
+const LEARNED_MAX = 64
+/** Addresses asked per attempt. */
+const ASKED_MAX = 3
+/** Addresses named to another joiner. */
+const NAMED_MAX = 8
+
+export class JoinProtocol {
+  readonly #options: ResolvedOptions
+  readonly #self: Member
+  readonly #out: Mailbox
+  readonly #ask: JoinAsk
+  readonly #deadlineMs: number
+  #seeds: readonly Address[] = []
+  /** Named by others. Invariant: size <= LEARNED_MAX. */
+  readonly #learned = new Set<Address>()
+  /** The last one that answered as a member. */
+  #leader: Address | undefined
+  #attempt = 0
+  #cursor = 0
+  #nextMs: number
+  /** Where the furthest answer so far came from. Invariant: its epoch never falls. */
+  #position: Position = NOWHERE
+  #reason = 'no seed answered'
+
+  constructor (self: Member, clusterId: ClusterId | undefined, options: ResolvedOptions, out: Mailbox, startedMs: number, timeoutMs: number) {
+    this.#self = self
+    this.#options = options
+    this.#out = out
+    this.#nextMs = startedMs
+    this.#deadlineMs = startedMs + timeoutMs
+    this.#ask = {
+      kind: 'join-ask', protocol: PROTOCOL_VERSION, clusterName: options.clusterName, clusterId: clusterId ?? '' as ClusterId,
+      settings: options.settings, member: self, founding: false
+    }
+  }
+
+  /** Replaces the seeds; a user's function may name others each time. */
+  seeds (seeds: readonly Address[]): void {
+    this.#seeds = seeds.filter(seed => seed !== this.#self.address)
+  }
+
+  /** Names to another joiner the addresses that are likeliest to lead it into the cluster. */
+  get known (): Address[] {
+    const best = this.#leader === undefined ? [] : [this.#leader]
+    return [...new Set([...best, ...this.#seeds, ...this.#learned])].slice(0, NAMED_MAX)
+  }
+
+  /** @returns the error when the deadline has passed. */
+  advance (now: number): MembershipError | undefined {
+    if (now >= this.#deadlineMs) {
+      return new MembershipError('MEMBERSHIP_JOIN_TIMEOUT', `Not admitted in time: ${this.#reason}.`, { definite: false })
+    }
+    if (now < this.#nextMs) return undefined
+    for (const address of this.#targets()) this.#out.send(address, this.#ask)
+    const { joinRetryMs, joinRetryMaxMs } = this.#options
+    this.#pause(now, Math.min(joinRetryMs * 2 ** Math.min(this.#attempt, 20), joinRetryMaxMs))
+    this.#attempt++
+    return undefined
+  }
+
+  get nextAtMs (): number {
+    return Math.min(this.#nextMs, this.#deadlineMs)
+  }
+
+  /** @returns the error when the cluster will never have this process. Snapshots are the caller's, who decodes them. */
+  answered (now: number, peer: Peer, answer: Exclude<JoinAnswer, { kind: 'snapshot' }>): MembershipError | undefined {
+    switch (answer.kind) {
+      case 'join-observers':
+        if (answer.position.epoch < this.#position.epoch) break
+        this.#position = answer.position
+        this.#follow(peer)
+        for (const address of answer.observers) this.#out.send(address, { kind: 'join-request', ask: this.#ask, position: answer.position })
+        this.#reason = `the observers of epoch ${answer.position.epoch} were asked and did not get the join decided`
+        this.#pause(now, this.#options.joinRetryMaxMs)
+        break
+      case 'join-held':
+        this.#follow(peer)
+        this.#reason = `the founder holds ${answer.held} joiners and expects ${answer.expected}`
+        this.#pause(now, this.#options.joinRetryMaxMs)
+        break
+      case 'join-redirect':
+        this.#learn(now, answer.addresses)
+        break
+      case 'join-refused':
+        this.#reason = answer.reason
+        if (!answer.retry) return new MembershipError('MEMBERSHIP_JOIN_REFUSED', `The cluster refused this process: ${answer.reason}.`)
+        break
+      case 'admitted':
+        // Another observer sends the configuration. Should it die over that, the one that told us is asked.
+        this.#position = answer.position
+        this.#follow(peer)
+        this.#pause(now, this.#options.fetchTimeoutMs)
+        break
+    }
+    return undefined
+  }
+
+  /** Whether a configuration that arrived is one to live in: ours by name and id, with this process in it, not an outdated one. */
+  accepts (configuration: Configuration): boolean {
+    return configuration.clusterName === this.#options.clusterName &&
+      (this.#ask.clusterId === '' || configuration.clusterId === this.#ask.clusterId) &&
+      configuration.members.some(member => member.id === this.#self.id)
+  }
+
+  #follow (peer: Peer): void {
+    if (peer.address !== undefined && peer.address !== this.#self.address) this.#leader = peer.address
+  }
+
+  #learn (now: number, addresses: readonly Address[]): void {
+    for (const address of addresses) {
+      if (address === this.#self.address || this.#seeds.includes(address) || this.#learned.has(address)) continue
+      if (this.#learned.size >= LEARNED_MAX) return
+      this.#learned.add(address)
+      this.#out.send(address, this.#ask)
+      this.#pause(now, this.#options.joinRetryMs)
+    }
+  }
+
+  /** The last that answered, then the others in turn. */
+  #targets (): Address[] {
+    const all = [...this.#seeds, ...this.#learned]
+    const targets = new Set<Address>()
+    if (this.#leader !== undefined) targets.add(this.#leader)
+    for (let i = 0; i < Math.min(ASKED_MAX, all.length); i++) targets.add(all[this.#cursor++ % all.length]!)
+    return [...targets]
+  }
+
+  /** With jitter, so that those who were started together do not ask together for ever. */
+  #pause (now: number, pauseMs: number): void {
+    this.#nextMs = now + pauseMs * (0.75 + hashFraction(`${this.#self.id} ${this.#attempt}`, 3n) / 2)
+  }
+}

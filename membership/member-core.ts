@@ -1,0 +1,514 @@
+/**
+ * A member: everything a process does while it belongs to a configuration.
+ *
+ * Suresh et al. (USENIX ATC '18), section 4, put together: the detectors' verdicts become alerts, alerts a proposal, the proposal the vote in
+ * consensus, and the decision the next configuration, in which all begins anew. Decisions that were missed take the same way
+ * in as those that were taken part in, so that there is one place where a configuration follows another.
+ *
+ * Pure: the time is an argument; effects go to the outbox.
+ */
+import { Admission } from './admission.ts'
+import { Alerting } from './alerting.ts'
+import { type BroadcasterFactory, type Broadcaster, type BroadcastMessage } from './broadcaster.ts'
+import { CatchUp } from './catch-up.ts'
+import { nextConfiguration, type Configuration, type Member } from './configuration.ts'
+import { Consensus, type ConsensusInput, type Decision } from './consensus.ts'
+import { DecisionLog, verifyRecord } from './decision-log.ts'
+import { type DetectorFactory } from './detector/detector.ts'
+import { type MembershipStatus, type Outbox, type Peer } from './effects.ts'
+import { type LinkEvent } from './environment/environment.ts'
+import { MembershipError } from './errors.ts'
+import { type Fold } from './fold.ts'
+import { FormationGate } from './formation-gate.ts'
+import { Leaving } from './leaving.ts'
+import {
+  type Alerts, type ConsensusEnvelope, type DecisionRecord, type Decisions, type FetchDecisions, type JoinAsk, type MembershipMessage, type Position,
+  type Probe, type ProbeReply, type Sender, type Snapshot
+} from './messages.ts'
+import { Monitor } from './monitor.ts'
+import { type ResolvedOptions } from './options.ts'
+import { decodeSnapshot, encodeSnapshot } from './snapshot.ts'
+import { difference, type Explanation, type ViewChange } from './view-change.ts'
+import { View } from './view.ts'
+
+/** Decisions in the answer to one fetch. */
+const DECISIONS_PER_ANSWER = 32
+
+export interface MemberComponents<State> {
+  readonly self: Member
+  readonly options: ResolvedOptions
+  readonly fold: Fold<State> | undefined
+  readonly detector: DetectorFactory
+  readonly broadcaster: BroadcasterFactory
+  readonly out: Outbox<State>
+}
+
+/** A configuration on its way in, waiting to become durable. */
+interface Arrival<State> {
+  readonly token: number
+  readonly configuration: Configuration
+  readonly state: State
+  readonly decision: Decision | undefined
+  readonly learned: Explanation['learned']
+}
+
+export class MemberCore<State> {
+  readonly #parts: MemberComponents<State>
+  readonly #out: Outbox<State>
+  readonly #monitor: Monitor
+  readonly #alerting: Alerting
+  readonly #admission: Admission
+  readonly #catchUp: CatchUp
+  readonly #log = new DecisionLog()
+  #view!: View
+  #state!: State
+  #consensus!: Consensus
+  #consensusAtMs = Infinity
+  #broadcaster!: Broadcaster
+  /** Set while this member is alone in its configuration. */
+  #gate: FormationGate | undefined
+  /** Set once `leave` was called. */
+  #leaving: Leaving | undefined
+  #snapshot: Snapshot | undefined
+  /** At most one configuration becomes durable at a time; decisions behind it wait in `#missed`. */
+  #arrival: Arrival<State> | undefined
+  #missed: DecisionRecord[] = []
+  /** Tokens of acceptor records: which instance waits for them, under which of its own. */
+  readonly #records = new Map<number, { consensus: Consensus, token: number }>()
+  #enteredAtMs = 0
+  #now = 0
+  /** Set once this process is no member any more. */
+  #over: 'no' | 'saying goodbye' | 'yes' = 'no'
+  #isolated = false
+  /** The version of the tallies that consensus was last told the suspects of. */
+  #suspectsVersion = 0
+
+  constructor (parts: MemberComponents<State>) {
+    this.#parts = parts
+    this.#out = parts.out
+    const { options, out } = parts
+    this.#monitor = new Monitor(parts.detector, options, out)
+    this.#catchUp = new CatchUp(options, out)
+    this.#alerting = new Alerting(options, out, {
+      propose: cut => {
+        this.#out.push({ kind: 'proposal', cut })
+        this.#agree({ kind: 'propose', cut })
+      },
+      vouch: joiner => { this.#admission.consider(this.#now, joiner) },
+      rearm: subject => { this.#monitor.rearm(this.#now, subject) }
+    })
+    this.#admission = new Admission(options, out, {
+      reachable: joiner => { this.#alerting.reportJoin(this.#now, joiner) },
+      snapshot: () => this.#snapshotOfNow()
+    })
+  }
+
+  get configuration (): Configuration {
+    return this.#view.configuration
+  }
+
+  /** Begins with the first configuration of this process; it is in effect once the record is durable. */
+  begin (now: number, configuration: Configuration, state: State, learned: 'founded' | 'joined'): void {
+    this.#now = now
+    this.#arrive(configuration, state, undefined, learned)
+  }
+
+  message (now: number, peer: Peer, message: MembershipMessage): void {
+    this.#now = now
+    if ((this.#view as View | undefined) === undefined || this.#over === 'yes') return
+    if ('sender' in message && !this.#place(message.sender, message.position)) {
+      // Another cluster, or none: it may only ask who lives here.
+      if (this.#over !== 'no') return
+      if (message.kind === 'probe') this.#answerProbe(peer, message)
+      else if (message.kind === 'probe-reply') this.#probeAnswered(message)
+      return
+    }
+    if (this.#over === 'no') this.#dispatch(peer, message)
+    else if (message.kind === 'fetch-decisions') this.#answerFetch(peer, message)
+  }
+
+  link (now: number, event: LinkEvent): void {
+    this.#now = now
+    if (this.#over === 'no' && (this.#view as View | undefined) !== undefined) this.#monitor.link(now, event)
+  }
+
+  persisted (now: number, token: number): void {
+    this.#now = now
+    if (this.#arrival?.token === token) {
+      this.#enter(this.#arrival)
+      return
+    }
+    const record = this.#records.get(token)
+    this.#records.delete(token)
+    if (record !== undefined && record.consensus === this.#consensus) this.#agree({ kind: 'persisted', token: record.token })
+  }
+
+  /** Asks the cluster to go on without this member. Alone, there is nobody to ask. */
+  leave (now: number): void {
+    this.#now = now
+    if (this.#leaving !== undefined || this.#over !== 'no') return
+    this.#leaving = new Leaving(this.#parts.options, this.#out)
+    this.#status('leaving')
+    if (this.#view.size === 1) this.#finish()
+    else this.#leaving.ask(now, this.#view)
+  }
+
+  /** Does what is due. Called after every input. @param stretch see LocalHealth. */
+  advance (now: number, stretch: number): void {
+    this.#now = now
+    if ((this.#view as View | undefined) === undefined || this.#over === 'yes') return
+    this.#leaving?.advance(now)
+    if (this.#leaving?.done === true) this.#finish()
+    if (this.#over !== 'no') return
+    if (now >= this.#consensusAtMs) {
+      this.#consensusAtMs = Infinity
+      this.#agree({ kind: 'timer' })
+    }
+    this.#monitor.advance(now, stretch)
+    this.#alerting.reportFaulty(now, this.#monitor.faulty())
+    this.#admission.advance(now)
+    this.#gate?.advance(now)
+    if (this.#arrival === undefined) {
+      this.#tellSuspects()
+      this.#alerting.advance(now)
+      this.#catchUp.advance(now)
+    }
+    this.#tellIsolation()
+  }
+
+  get nextAtMs (): number {
+    if ((this.#view as View | undefined) === undefined || this.#over === 'yes') return Infinity
+    const leaving = this.#leaving?.nextAtMs ?? Infinity
+    if (this.#over !== 'no') return leaving
+    const waiting = this.#arrival === undefined ? Math.min(this.#alerting.nextAtMs, this.#catchUp.nextAtMs) : Infinity
+    return Math.min(waiting, leaving, this.#consensusAtMs, this.#monitor.nextAtMs, this.#admission.nextAtMs, this.#gate?.nextAtMs ?? Infinity)
+  }
+
+  invariants (): void {
+    this.#alerting.invariants()
+    this.#consensus.invariants()
+  }
+
+  /** Compares the sender's place with ours. False for one that is in no configuration of this cluster. */
+  #place (sender: Sender, position: Position): boolean {
+    const mine = this.#view.position
+    if (position.clusterId !== mine.clusterId) return false
+    const known = position.epoch === mine.epoch ? mine.configurationId : this.#log.idOf(position.epoch)
+    if (known !== undefined && known !== position.configurationId) {
+      const text = `Member ${sender.id} has configuration ${position.configurationId} in epoch ${position.epoch}, this process has ${known}.`
+      this.#halt(new MembershipError('MEMBERSHIP_CONFLICT', text, { definite: false }))
+      return false
+    }
+    this.#leaving?.acknowledged(sender.id, position)
+    if (this.#over !== 'no') return true
+    this.#monitor.heard(this.#now, sender.id)
+    if (position.epoch > mine.epoch) this.#catchUp.behind(this.#now, sender, position.epoch)
+    return true
+  }
+
+  #dispatch (peer: Peer, message: MembershipMessage): void {
+    switch (message.kind) {
+      case 'probe':
+        this.#catchUp.probed(this.#now)
+        this.#answerProbe(peer, message)
+        break
+      case 'probe-reply':
+        this.#probeAnswered(message)
+        break
+      case 'alerts':
+      case 'consensus':
+      case 'leave':
+        this.#fromConfiguration(peer, message)
+        break
+      case 'fetch-decisions':
+        this.#answerFetch(peer, message)
+        break
+      case 'decisions':
+        this.#fetched(message)
+        break
+      case 'join-ask':
+        this.#asked(peer, message)
+        break
+      case 'join-request':
+        this.#asked(peer, message.ask)
+        break
+      case 'snapshot':
+        this.#jump(message)
+        break
+      case 'join-observers':
+      case 'join-held':
+      case 'join-redirect':
+      case 'join-refused':
+      case 'admitted':
+        // Late answers to this process's own join.
+        break
+    }
+  }
+
+  #answerProbe (peer: Peer, probe: Probe): void {
+    const { sender, position, self, configuration: { clusterName } } = this.#view
+    this.#out.reply(peer, { kind: 'probe-reply', sender, position, member: self, clusterName, to: probe.to, sequence: probe.sequence })
+  }
+
+  #probeAnswered (reply: ProbeReply): void {
+    const member = this.#view.member(reply.to)
+    if (member !== undefined) {
+      this.#monitor.replied(this.#now, reply)
+      // A member that does not know it is one: whoever should have sent it the configuration did not (rule M8).
+      if (reply.member.id === reply.to && reply.position.epoch === 0) this.#out.send(member.address, this.#snapshotOfNow())
+    } else if (this.#gate !== undefined) {
+      this.#gate.replied(this.#now, reply)
+    } else {
+      this.#admission.replied(reply)
+    }
+  }
+
+  /** Messages that mean something within one configuration only. */
+  #fromConfiguration (peer: Peer, message: Alerts | ConsensusEnvelope | MembershipMessage & { kind: 'leave' }): void {
+    const { sender, position } = message
+    if (position.epoch < this.#view.epoch) {
+      // Votes still under way when a decision falls are ordinary. Who says more later is behind and gets the decision as the reply.
+      const stale = position.epoch + 1 < this.#view.epoch || this.#now - this.#enteredAtMs > this.#parts.options.batchWindowMs * 2
+      if (stale) this.#sendDecisions(peer, position)
+      return
+    }
+    if (position.epoch > this.#view.epoch || this.#view.member(sender.id) === undefined) return
+    switch (message.kind) {
+      case 'alerts':
+        this.#relay(message)
+        for (const joiner of this.#alerting.receive(this.#now, message.alerts)) this.#admission.note(joiner)
+        break
+      case 'consensus':
+        this.#relay(message)
+        this.#agree({ kind: 'message', from: sender.id, message: message.message })
+        break
+      case 'leave':
+        if (this.#view.overlay.observersOf(sender.id).includes(this.#view.self.id)) this.#alerting.reportRemoval(this.#now, sender.id)
+        break
+    }
+  }
+
+  #relay (message: BroadcastMessage): void {
+    for (const id of this.#broadcaster.relay(message)) this.#out.send(this.#view.member(id)!.address, message)
+  }
+
+  #asked (peer: Peer, ask: JoinAsk): void {
+    const reason = this.#admission.refusal(ask)
+    if (reason !== undefined) {
+      this.#out.reply(peer, { kind: 'join-refused', reason, retry: false })
+    } else if (this.#gate === undefined) {
+      this.#admission.answer(this.#now, peer, ask)
+    } else {
+      const held = ask.founding || this.#gate.hold(this.#now, ask.member)
+      const { clusterId } = this.#view.position
+      if (held) this.#out.reply(peer, { kind: 'join-held', clusterId, held: this.#gate.size, expected: this.#gate.expected })
+      else this.#out.reply(peer, { kind: 'join-refused', retry: true, reason: 'the founder holds as many joiners as it can' })
+    }
+  }
+
+  /** Founder and last survivors: without others, there is nobody to wait for and nothing to batch. */
+  #openGate (first: boolean): FormationGate {
+    const { options } = this.#parts
+    const expected = first && options.expect !== undefined && options.expect > 1 ? options.expect - 1 : undefined
+    return new FormationGate(expected, this.#now + options.expectDeadlineMs, options, {
+      probe: (joiner, sequence) => { this.#admission.probe(joiner, sequence) },
+      admit: joiners => {
+        for (const joiner of joiners) this.#alerting.reportJoin(this.#now, joiner)
+        this.#alerting.proposeNow(this.#now)
+      }
+    })
+  }
+
+  #answerFetch (peer: Peer, fetch: FetchDecisions): void {
+    const helpless = fetch.gap && fetch.position.epoch < this.#view.epoch && this.#log.since(fetch.position, 1).length === 0
+    if (helpless) this.#out.reply(peer, this.#snapshotOfNow())
+    else this.#sendDecisions(peer, fetch.position)
+  }
+
+  #sendDecisions (peer: Peer, after: Position): void {
+    const { sender, position } = this.#view
+    this.#out.reply(peer, { kind: 'decisions', sender, position, decisions: this.#log.since(after, DECISIONS_PER_ANSWER) })
+  }
+
+  #fetched ({ decisions }: Decisions): void {
+    if (decisions.length === 0) this.#catchUp.fruitless(this.#now)
+    else if (this.#missed.length === 0) this.#missed = [...decisions]
+    this.#applyMissed()
+  }
+
+  /** Applies the next missed decision, if it follows this configuration and its quorum checks. */
+  #applyMissed (): void {
+    if (this.#arrival !== undefined) return
+    const start = this.#missed.findIndex(record => record.previousId === this.#view.configuration.id)
+    this.#missed = start < 0 ? [] : this.#missed.slice(start)
+    const record = this.#missed.shift()
+    if (record === undefined) return
+    try {
+      this.#decided(verifyRecord(this.#view.configuration, record), 'fetched')
+    } catch (error) {
+      if (!(error instanceof MembershipError)) throw error
+      this.#missed = []
+      this.#out.warn('refused a decision that does not check', { epoch: record.epoch, reason: error.message })
+    }
+  }
+
+  /** A whole configuration, for a member that is further behind than the logs of its peers reach. */
+  #jump (snapshot: Snapshot): void {
+    if (this.#arrival !== undefined) return
+    const decoded = decodeSnapshot(snapshot, this.#parts.fold)
+    if (decoded instanceof Error) {
+      this.#out.warn('refused a configuration that cannot be decoded', { reason: decoded.message })
+      return
+    }
+    const { configuration, state } = decoded
+    const mine = this.#view.configuration
+    if (configuration.clusterId !== mine.clusterId || configuration.epoch <= mine.epoch) return
+    this.#arrive(configuration, state, undefined, 'jumped')
+  }
+
+  #agree (input: ConsensusInput): void {
+    const consensus = this.#consensus
+    for (const effect of consensus.apply(this.#now, input)) {
+      switch (effect.kind) {
+        case 'persist':
+          this.#records.set(this.#out.persist({ kind: 'acceptor', record: effect.record }), { consensus, token: effect.token })
+          break
+        case 'send':
+          this.#out.send(this.#view.member(effect.to)!.address, this.#envelope(effect.message))
+          break
+        case 'broadcast': {
+          const envelope = this.#envelope(effect.message)
+          for (const id of this.#broadcaster.originate(envelope)) this.#out.send(this.#view.member(id)!.address, envelope)
+          break
+        }
+        case 'timer':
+          this.#consensusAtMs = effect.atMs
+          break
+        case 'decide':
+          if (this.#arrival === undefined) this.#decided(effect.decision, 'decided')
+          break
+      }
+    }
+  }
+
+  #envelope (message: ConsensusEnvelope['message']): ConsensusEnvelope {
+    const { sender, position } = this.#view
+    return { kind: 'consensus', sender, position, message }
+  }
+
+  #decided (decision: Decision, learned: 'decided' | 'fetched'): void {
+    const configuration = nextConfiguration(this.#view.configuration, decision.cut)
+    const state = this.#parts.fold === undefined ? this.#state : this.#parts.fold.next(this.#state, configuration)
+    this.#arrive(configuration, state, decision, learned)
+  }
+
+  #arrive (configuration: Configuration, state: State, decision: Decision | undefined, learned: Explanation['learned']): void {
+    const token = this.#out.persist({ kind: 'configuration', configuration, state, decision })
+    this.#arrival = { token, configuration, state, decision, learned }
+  }
+
+  /** The one place where a configuration follows another. */
+  #enter ({ configuration, state, decision, learned }: Arrival<State>): void {
+    const { self, options, broadcaster } = this.#parts
+    const before = this.#view as View | undefined
+    const view = new View(configuration, self, options.ringCount)
+    const reason = this.#explain(configuration, decision, learned)
+    if (before !== undefined && decision !== undefined) this.#log.append(before.configuration, configuration, decision)
+    this.#arrival = undefined
+    this.#view = view
+    this.#state = state
+    this.#snapshot = undefined
+    this.#enteredAtMs = this.#now
+    if (before !== undefined && decision !== undefined && this.#over === 'no') this.#admission.welcome(before, view, decision.cut)
+    this.#out.push({ kind: 'view-change', change: this.#change(before?.configuration, decision, state, reason) })
+    if (view.member(self.id) === undefined) {
+      this.#removed(view)
+      return
+    }
+    this.#records.clear()
+    this.#consensusAtMs = Infinity
+    const { recoveryTimeoutMs, recoveryRankDelayMs: rankDelayMs } = options
+    this.#consensus = new Consensus({ configuration, self: self.id }, { recoveryTimeoutMs, rankDelayMs })
+    this.#broadcaster = broadcaster(view)
+    this.#gate = view.size === 1 ? this.#openGate(before === undefined) : undefined
+    this.#suspectsVersion = this.#alerting.version
+    this.#alerting.enter(view, this.#broadcaster)
+    this.#monitor.enter(this.#now, view)
+    this.#catchUp.enter(this.#now, view)
+    this.#admission.enter(this.#now, view)
+    if (before === undefined) this.#status('member')
+    if (this.#leaving !== undefined) {
+      if (view.size === 1) this.#finish()
+      else this.#leaving.ask(this.#now, view)
+    }
+    this.#applyMissed()
+  }
+
+  #change (previous: Configuration | undefined, decision: Decision | undefined, state: State, reason: Explanation): ViewChange<State> {
+    const { configuration } = this.#view
+    return {
+      configuration, previous, cut: decision?.cut, ...difference(previous, configuration), state, gap: reason.learned === 'jumped', reason
+    }
+  }
+
+  #explain (configuration: Configuration, decision: Decision | undefined, learned: Explanation['learned']): Explanation {
+    const touched = new Set<string>([...decision?.cut.removals ?? [], ...(decision?.cut.joins ?? []).map(member => member.id)])
+    const known = decision !== undefined
+    return {
+      epoch: configuration.epoch,
+      learned,
+      alerts: known ? this.#alerting.explain().filter(tally => touched.has(tally.subject)) : [],
+      voters: decision?.voters ?? [],
+      fast: decision?.fast,
+      ballot: decision?.ballot,
+      firstAlertAtMs: known ? this.#alerting.firstAlertAtMs : undefined,
+      proposedAtMs: known ? this.#alerting.proposedAtMs : undefined,
+      decidedAtMs: this.#now
+    }
+  }
+
+  /** A decision left this process out: it asked for that, or the others gave up on it. */
+  #removed (after: View): void {
+    if (this.#leaving === undefined) {
+      this.#over = 'yes'
+      this.#status('removed')
+      this.#out.push({ kind: 'removed' })
+      return
+    }
+    this.#over = 'saying goodbye'
+    this.#leaving.goodbye(this.#now, after)
+  }
+
+  #finish (): void {
+    if (this.#over === 'yes') return
+    this.#over = 'yes'
+    this.#out.push({ kind: 'left' })
+  }
+
+  #halt (error: MembershipError): void {
+    this.#over = 'yes'
+    this.#status('halted')
+    this.#out.push({ kind: 'halt', error })
+  }
+
+  #tellSuspects (): void {
+    if (this.#alerting.version === this.#suspectsVersion) return
+    this.#suspectsVersion = this.#alerting.version
+    this.#agree({ kind: 'suspects', members: this.#alerting.suspects() })
+  }
+
+  #tellIsolation (): void {
+    if (this.#monitor.isolated === this.#isolated || this.#leaving !== undefined) return
+    this.#isolated = this.#monitor.isolated
+    this.#status(this.#isolated ? 'isolated' : 'member')
+  }
+
+  #status (status: MembershipStatus): void {
+    this.#out.push({ kind: 'status', status })
+  }
+
+  #snapshotOfNow (): Snapshot {
+    this.#snapshot ??= encodeSnapshot(this.#view.configuration, this.#state, this.#parts.fold)
+    return this.#snapshot
+  }
+}

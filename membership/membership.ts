@@ -1,0 +1,467 @@
+/**
+ * Membership: the process's handle on its cluster. Runs the membership machine on a transport, a clock and an optional disk.
+ *
+ * Rapid (Suresh et al., USENIX ATC '18). Every process emits the same sequence of view changes.
+ *
+ * Owns: the receiver of the transport's membership channel, one timer, the keys of its database. It neither starts nor
+ * closes the transport, which other channels share.
+ */
+import { EventEmitter } from 'node:events'
+import { unicastToAll, type BroadcasterFactory } from './broadcaster.ts'
+import { ChainStorage, type StoredChain } from './chain-storage.ts'
+import { ChangeStream } from './change-stream.ts'
+import { type ClusterId, type Configuration, type Cut, type Member, type MemberId, type StoreId } from './configuration.ts'
+import { type DetectorFactory } from './detector/detector.ts'
+import { windowedPing } from './detector/windowed-ping.ts'
+import { type DurableRecord, type MembershipEffect, type MembershipStatus } from './effects.ts'
+import { CHANNELS, type Address, type CancelTimer, type Database, type Environment, type Remote } from './environment/environment.ts'
+import { MembershipError } from './errors.ts'
+import { type Fold } from './fold.ts'
+import { MembershipCore, type CoreInput } from './membership-core.ts'
+import { validateMessage } from './message-validation.ts'
+import { type MembershipMessage } from './messages.ts'
+import { resolveOptions, type MembershipOptions, type ResolvedOptions } from './options.ts'
+import { type Explanation, type ViewChange } from './view-change.ts'
+
+/** Epochs that `explain` remembers. */
+const EXPLANATIONS_MAX = 128
+/** Seeds given by a function are asked for anew so often while joining. */
+const SEEDS_REFRESH_MS = 5000
+/** How long `leave()` waits by default. */
+const LEAVE_DEADLINE_MS = 10_000
+
+export interface MembershipComponents<State> {
+  readonly environment: Pick<Environment, 'clock' | 'random' | 'transport' | 'log'>
+  /** Keeps promises, votes and the last configuration across restarts (rule M4). @default none */
+  readonly storage?: Database
+  /** @default windowedPing */
+  readonly detector?: DetectorFactory
+  /** @default unicastToAll */
+  readonly broadcaster?: BroadcasterFactory
+  /** State derived from the sequence of configurations. @default none */
+  readonly fold?: Fold<State>
+  /** The incarnation under which a removed process joins again, made durable first. @default one more than before */
+  readonly nextIncarnation?: () => Promise<number>
+}
+
+export interface LeaveOptions {
+  /** After this long the cluster may still remove this member, but nobody waits for it. @default 10000 */
+  readonly deadlineMs?: number
+  readonly signal?: AbortSignal
+}
+
+export interface MembershipEvents<State> {
+  /** Once per epoch, in order, in the same turn in which it takes effect. */
+  'view-change': [change: ViewChange<State>]
+  /** What this process proposed; the cluster may decide otherwise. */
+  proposal: [cut: Cut]
+  /** The cluster removed this process. */
+  removed: []
+  /** True when a majority of the configuration got out of reach, false when it is back. */
+  isolated: [isolated: boolean]
+  status: [status: MembershipStatus]
+  /** This process takes no further part, and why. */
+  halted: [error: Error]
+}
+
+interface Waiter {
+  resolve (): void
+  reject (error: unknown): void
+}
+
+export class Membership<State = undefined> extends EventEmitter<MembershipEvents<State>> {
+  readonly #components: MembershipComponents<State>
+  readonly #options: ResolvedOptions
+  readonly #chain: ChainStorage<State> | undefined
+  #core: MembershipCore<State> | undefined
+  #self: Member | undefined
+  #change: ViewChange<State> | undefined
+  #status: MembershipStatus = 'idle'
+  #incarnation: number
+  /** Inputs in order of arrival; a listener that calls back adds to it instead of re-entering the machine. */
+  readonly #inputs: { core: MembershipCore<State>, input: CoreInput }[] = []
+  #running = false
+  #cancelWake: CancelTimer = () => {}
+  #cancelSeeds: CancelTimer = () => {}
+  #cancelRejoin: CancelTimer = () => {}
+  #removeLinkListener: () => void = () => {}
+  /** The last write; each one begins after the one before it. */
+  #writes: Promise<void> = Promise.resolve()
+  #starting: Waiter | undefined
+  #leaving: Waiter | undefined
+  readonly #explanations = new Map<number, Explanation>()
+  readonly #streams = new Set<ChangeStream<ViewChange<State>>>()
+  #rejoins = 0
+
+  /** @throws {MembershipError} MEMBERSHIP_INVALID_OPTIONS */
+  constructor (components: MembershipComponents<State>, options: MembershipOptions) {
+    super()
+    this.#components = components
+    this.#options = resolveOptions(options)
+    this.#incarnation = this.#options.incarnation
+    this.#chain = components.storage === undefined ? undefined : new ChainStorage(components.storage, components.fold)
+  }
+
+  /** This process, as it is or wants to be a member. @throws {MembershipError} MEMBERSHIP_NOT_STARTED */
+  get self (): Member {
+    return this.#self ?? this.#notStarted()
+  }
+
+  /** The last configuration. @throws {MembershipError} MEMBERSHIP_NOT_STARTED before the first. */
+  get configuration (): Configuration {
+    return (this.#change ?? this.#notStarted()).configuration
+  }
+
+  /** The fold's state of `configuration`. @throws {MembershipError} MEMBERSHIP_NOT_STARTED before the first. */
+  get state (): State {
+    return (this.#change ?? this.#notStarted()).state
+  }
+
+  get status (): MembershipStatus {
+    return this.#status
+  }
+
+  /**
+   * Founds or joins. Resolves once this process is a member.
+   * @throws {MembershipError} MEMBERSHIP_JOIN_REFUSED, MEMBERSHIP_JOIN_TIMEOUT, MEMBERSHIP_ALREADY_FOUNDED, MEMBERSHIP_CLOSED
+   */
+  async start (signal?: AbortSignal): Promise<void> {
+    if (this.#status !== 'idle') throw new MembershipError('MEMBERSHIP_CLOSED', 'A membership is started once.')
+    signal?.throwIfAborted()
+    const { transport } = this.#components.environment
+    if (transport.address === undefined) throw new MembershipError('MEMBERSHIP_INVALID_OPTIONS', 'A member needs a transport that listens.')
+    this.#setStatus('joining')
+    const abort = (): void => { this.#stop(signal?.reason) }
+    signal?.addEventListener('abort', abort, { once: true })
+    try {
+      const started = new Promise<void>((resolve, reject) => { this.#starting = { resolve, reject } })
+      await Promise.all([started, this.#open()])
+    } catch (error) {
+      this.#stop(error)
+      throw error
+    } finally {
+      signal?.removeEventListener('abort', abort)
+    }
+  }
+
+  /** View changes from now on. Ends with `close()`, with the signal, or with the loop that consumes it. */
+  changes ({ signal }: { signal?: AbortSignal } = {}): AsyncIterableIterator<ViewChange<State>> {
+    const end = (): void => { stream.end() }
+    const stream = new ChangeStream<ViewChange<State>>(() => {
+      this.#streams.delete(stream)
+      signal?.removeEventListener('abort', end)
+    })
+    this.#streams.add(stream)
+    signal?.addEventListener('abort', end, { once: true })
+    if (signal?.aborted === true || this.#ended) stream.end()
+    return stream
+  }
+
+  /** Why the configuration of an epoch came about; undefined for one that this process did not see, or long ago. */
+  explain (epoch: number): Explanation | undefined {
+    return this.#explanations.get(epoch)
+  }
+
+  /**
+   * Leaves the cluster: resolves once this process is no member and a majority of those that stay knows it. The last member
+   * of a cluster just stops.
+   * @throws {MembershipError} MEMBERSHIP_NOT_STARTED, MEMBERSHIP_CLOSED, MEMBERSHIP_LEAVE_TIMEOUT
+   */
+  async leave ({ deadlineMs = LEAVE_DEADLINE_MS, signal }: LeaveOptions = {}): Promise<void> {
+    if (this.#status === 'closed') return
+    if (this.#status === 'idle') this.#notStarted()
+    if (this.#status === 'halted' || this.#leaving !== undefined) {
+      throw new MembershipError('MEMBERSHIP_CLOSED', 'This process has halted, or is leaving already.')
+    }
+    signal?.throwIfAborted()
+    const abort = (): void => { this.#leaving?.reject(signal?.reason) }
+    signal?.addEventListener('abort', abort, { once: true })
+    const cancel = this.#components.environment.clock.setTimer(deadlineMs, () => {
+      this.#leaving?.reject(new MembershipError('MEMBERSHIP_LEAVE_TIMEOUT', `Not removed within ${deadlineMs} ms.`, { definite: false }))
+    })
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#leaving = { resolve, reject }
+        if (this.#status === 'removed' || this.#core === undefined) resolve()
+        else this.#apply({ kind: 'leave' })
+      })
+      this.#stop(undefined)
+      await this.#writes
+    } finally {
+      this.#leaving = undefined
+      cancel()
+      signal?.removeEventListener('abort', abort)
+    }
+  }
+
+  /** Stops at once, without a word to the cluster, which will notice. Waits for writes under way. */
+  async close (): Promise<void> {
+    this.#stop(new MembershipError('MEMBERSHIP_CLOSED', 'The membership was closed.'))
+    await this.#writes
+  }
+
+  async [Symbol.asyncDispose] (): Promise<void> {
+    await this.close()
+  }
+
+  get #ended (): boolean {
+    return this.#status === 'closed' || this.#status === 'halted'
+  }
+
+  #notStarted (): never {
+    throw new MembershipError('MEMBERSHIP_NOT_STARTED', 'This process is not a member of any configuration yet: await start() first.')
+  }
+
+  async #open (): Promise<void> {
+    const { environment: { transport, random } } = this.#components
+    const { found } = this.#options
+    const stored = await this.#load()
+    const seeds = await this.#seeds()
+    if (this.#ended) return
+    transport.receive(CHANNELS.membership, (message, remote) => { this.#receive(message, remote) })
+    this.#removeLinkListener = transport.onLink(event => { this.#apply({ kind: 'link', event }) })
+    // A directory founds one cluster, once: afterwards it returns to that cluster.
+    const clusterId = this.#options.clusterId ?? stored?.configuration.clusterId
+    if (found && stored !== undefined && seeds.length === 0) {
+      throw new MembershipError('MEMBERSHIP_ALREADY_FOUNDED', `This directory belongs to cluster ${stored.configuration.clusterId}: give seeds to return to it.`)
+    }
+    this.#newCore()
+    if (found && stored === undefined) this.#apply({ kind: 'found', clusterId: this.#options.clusterId ?? random.id() as ClusterId, seeds })
+    else this.#join(clusterId, seeds, this.#options.joinTimeoutMs)
+  }
+
+  async #load (): Promise<StoredChain<State> | undefined> {
+    try {
+      return await this.#chain?.load()
+    } catch (cause) {
+      throw new MembershipError('MEMBERSHIP_STORAGE_FAILED', 'What this directory holds of its cluster cannot be read.', { cause })
+    }
+  }
+
+  async #seeds (): Promise<readonly Address[]> {
+    const { seeds } = this.#options
+    return typeof seeds === 'function' ? await seeds() : seeds
+  }
+
+  #newCore (): void {
+    const { environment: { transport, random }, detector = windowedPing, broadcaster = unicastToAll, fold } = this.#components
+    const { storeId, metadata } = this.#options
+    const id = random.id() as MemberId
+    const self: Member = {
+      id, address: transport.address!, storeId: storeId ?? id as string as StoreId, incarnation: this.#incarnation, metadata
+    }
+    this.#self = self
+    this.#core = new MembershipCore({ self, options: this.#options, fold, detector, broadcaster })
+  }
+
+  #join (clusterId: ClusterId | undefined, seeds: readonly Address[], timeoutMs: number): void {
+    this.#apply({ kind: 'join', clusterId, seeds, timeoutMs })
+    this.#refreshSeeds(this.#core!)
+  }
+
+  /** A function may know other seeds by now: DNS, or an orchestrator's list. */
+  #refreshSeeds (core: MembershipCore<State>): void {
+    if (typeof this.#options.seeds !== 'function') return
+    this.#cancelSeeds = this.#components.environment.clock.setTimer(SEEDS_REFRESH_MS, () => {
+      if (this.#core !== core || this.#status !== 'joining') return
+      this.#refreshSeeds(core)
+      this.#seeds().then(
+        seeds => { if (this.#core === core) this.#apply({ kind: 'seeds', seeds }) },
+        (error: unknown) => { this.#components.environment.log.warn({ error }, 'the function that gives seeds failed') }
+      )
+    })
+  }
+
+  #receive (raw: unknown, remote: Remote): void {
+    let message: MembershipMessage
+    try {
+      message = validateMessage(raw)
+    } catch (error) {
+      if (!(error instanceof MembershipError)) throw error
+      this.#components.environment.log.warn({ from: remote.address, reason: error.message }, 'dropped a message')
+      return
+    }
+    this.#apply({ kind: 'message', peer: remote, message })
+  }
+
+  #apply (input: CoreInput): void {
+    if (this.#core === undefined || this.#ended) return
+    this.#inputs.push({ core: this.#core, input })
+    if (this.#running) return
+    this.#running = true
+    try {
+      for (let next = this.#inputs.shift(); next !== undefined; next = this.#inputs.shift()) {
+        if (next.core === this.#core && !this.#ended) this.#step(next.core, next.input)
+      }
+    } finally {
+      this.#running = false
+      this.#inputs.length = 0
+    }
+  }
+
+  #step (core: MembershipCore<State>, input: CoreInput): void {
+    let effects: MembershipEffect<State>[]
+    try {
+      effects = core.apply(this.#components.environment.clock.now(), input)
+    } catch (cause) {
+      // An assertion of the machine failed: nothing it says from here on can be trusted.
+      this.#halt(cause instanceof Error ? cause : new Error(String(cause)))
+      return
+    }
+    for (const effect of effects) {
+      if (this.#core !== core || this.#ended) return
+      this.#perform(core, effect)
+    }
+  }
+
+  #perform (core: MembershipCore<State>, effect: MembershipEffect<State>): void {
+    const { transport, clock, log } = this.#components.environment
+    switch (effect.kind) {
+      case 'persist':
+        this.#persist(core, effect.token, effect.record)
+        break
+      case 'send':
+        transport.send(effect.to, CHANNELS.membership, effect.message)
+        break
+      case 'reply':
+        (effect.peer as Remote).reply(effect.message)
+        break
+      case 'proposal':
+        this.#tell('proposal', effect.cut)
+        break
+      case 'view-change':
+        this.#viewChanged(effect.change)
+        break
+      case 'status':
+        this.#setStatus(effect.status)
+        break
+      case 'removed':
+        this.#removed()
+        break
+      case 'left':
+        this.#leaving?.resolve()
+        break
+      case 'refused':
+        this.#refused(effect.error)
+        break
+      case 'halt':
+        this.#halt(effect.error)
+        break
+      case 'warn':
+        log.warn(effect.fields, effect.message)
+        break
+      case 'wake':
+        this.#cancelWake()
+        this.#cancelWake = clock.setTimer(Math.max(0, effect.atMs - clock.now()), () => {
+          if (this.#core === core) this.#apply({ kind: 'tick' })
+        })
+        break
+    }
+  }
+
+  #persist (core: MembershipCore<State>, token: number, record: DurableRecord<State>): void {
+    const chain = this.#chain
+    const done = (): void => { if (this.#core === core) this.#apply({ kind: 'persisted', token }) }
+    if (chain === undefined) {
+      done()
+      return
+    }
+    this.#writes = this.#writes.then(async () => {
+      if (this.#ended) return
+      try {
+        await chain.write(record)
+      } catch (cause) {
+        this.#halt(new MembershipError('MEMBERSHIP_STORAGE_FAILED', 'A record that must survive a restart could not be written.', { cause }))
+        return
+      }
+      done()
+    })
+  }
+
+  #viewChanged (change: ViewChange<State>): void {
+    this.#change = change
+    this.#explanations.set(change.configuration.epoch, change.reason)
+    if (this.#explanations.size > EXPLANATIONS_MAX) this.#explanations.delete(this.#explanations.keys().next().value!)
+    const { configuration: { epoch, members }, joined, removed } = change
+    this.#components.environment.log.info({ epoch, members: members.length, joined: joined.length, removed: removed.length }, 'view change')
+    this.#tell('view-change', change)
+    for (const stream of this.#streams) stream.push(change)
+    this.#starting?.resolve()
+    this.#starting = undefined
+  }
+
+  #setStatus (status: MembershipStatus): void {
+    const before = this.#status
+    if (before === status) return
+    this.#status = status
+    this.#tell('status', status)
+    if (status === 'isolated') this.#tell('isolated', true)
+    else if (before === 'isolated') this.#tell('isolated', false)
+  }
+
+  /** A listener that throws must not keep the machine's other effects from happening. */
+  #tell<Name extends keyof MembershipEvents<State>> (name: Name, ...values: MembershipEvents<State>[Name]): void {
+    try {
+      (this as EventEmitter).emit(name, ...values)
+    } catch (error) {
+      this.#components.environment.log.error({ error, event: name }, 'a listener failed')
+    }
+  }
+
+  #removed (): void {
+    this.#cancelWake()
+    this.#core = undefined
+    this.#tell('removed')
+    this.#leaving?.resolve()
+    if (!this.#options.rejoin || this.#leaving !== undefined) return
+    const { clock, random } = this.#components.environment
+    const pauseMs = Math.min(this.#options.rejoinDelayMs * 2 ** Math.min(this.#rejoins, 20), this.#options.rejoinDelayMaxMs)
+    this.#rejoins++
+    this.#cancelRejoin = clock.setTimer(pauseMs * (0.5 + random.next() / 2), () => {
+      this.#rejoin().catch((error: unknown) => { this.#halt(error instanceof Error ? error : new Error(String(error))) })
+    })
+  }
+
+  async #rejoin (): Promise<void> {
+    const { nextIncarnation } = this.#components
+    const { clusterId, members } = this.configuration
+    this.#incarnation = nextIncarnation === undefined ? this.#incarnation + 1 : await nextIncarnation()
+    const seeds = new Set([...members.map(member => member.address), ...await this.#seeds()])
+    if (this.#ended) return
+    this.#newCore()
+    this.#setStatus('joining')
+    this.#join(clusterId, [...seeds], Infinity)
+  }
+
+  #refused (error: MembershipError): void {
+    if (this.#starting === undefined) this.#halt(error)
+    else this.#starting.reject(error)
+  }
+
+  #halt (error: Error): void {
+    if (this.#ended) return
+    this.#components.environment.log.error({ error }, 'membership halts')
+    this.#setStatus('halted')
+    this.#release(error)
+    this.#tell('halted', error)
+  }
+
+  #stop (reason: unknown): void {
+    if (this.#status === 'closed') return
+    this.#setStatus('closed')
+    this.#release(reason)
+  }
+
+  /** Lets go of timers, listeners and everyone who waits. */
+  #release (reason: unknown): void {
+    this.#core = undefined
+    this.#cancelWake()
+    this.#cancelSeeds()
+    this.#cancelRejoin()
+    this.#removeLinkListener()
+    this.#starting?.reject(reason)
+    this.#leaving?.reject(reason)
+    this.#starting = undefined
+    for (const stream of [...this.#streams]) stream.end()
+  }
+}

@@ -1,0 +1,174 @@
+/**
+ * What processes say to each other on the membership channel.
+ *
+ * Rapid (USENIX ATC '18), section 4: joins in two phases, probes, alerts, consensus. Ours besides: probes and alerts carry the
+ * sender's epoch, decisions are fetched by whoever is behind (rule M12), members say goodbye (M9), founders hold joiners (M8).
+ *
+ * Pure: types. `message-validation.ts` checks what arrives.
+ */
+import { type ClusterId, type Configuration, type ConfigurationId, type Cut, type Member, type MemberId, type Settings } from './configuration.ts'
+import { type Ballot } from './ballot.ts'
+import { type ConsensusMessage } from './consensus-messages.ts'
+import { type AlertStatus } from './cut-detector.ts'
+import { type Address } from './environment/environment.ts'
+
+/** Raised when processes of two versions could not understand each other. A joiner of another version is refused. */
+export const PROTOCOL_VERSION = 1
+
+/** Which configuration the sender of a message lives in. A process that is no member of any has epoch 0 and empty ids. */
+export interface Position {
+  readonly clusterId: ClusterId
+  readonly epoch: number
+  readonly configurationId: ConfigurationId
+}
+
+/** Who sent a message, and how to reach it without the connection the message came by. */
+export interface Sender {
+  readonly id: MemberId
+  readonly address: Address
+}
+
+interface FromMember {
+  readonly sender: Sender
+  readonly position: Position
+}
+
+/** Are you there, and are you `to`? */
+export interface Probe extends FromMember {
+  readonly kind: 'probe'
+  readonly to: MemberId
+  readonly sequence: number
+}
+
+export interface ProbeReply extends FromMember {
+  readonly kind: 'probe-reply'
+  /** Who answers, which need not be who was asked. */
+  readonly member: Member
+  readonly clusterName: string
+  /** Who was asked, and by which probe. */
+  readonly to: MemberId
+  readonly sequence: number
+}
+
+/** Phase 1 of a join, to any process. From a founder it asks instead whether the cluster exists already. */
+export interface JoinAsk {
+  readonly kind: 'join-ask'
+  readonly protocol: number
+  readonly clusterName: string
+  /** Of the cluster to return to, or that the founder is about to found; else empty. */
+  readonly clusterId: ClusterId
+  readonly settings: Settings
+  readonly member: Member
+  readonly founding: boolean
+}
+
+/** The answer of a member: ask these, who will observe you. */
+export interface JoinObservers {
+  readonly kind: 'join-observers'
+  readonly position: Position
+  readonly observers: readonly Address[]
+}
+
+/** Phase 2 of a join, to each of the observers. */
+export interface JoinRequest {
+  readonly kind: 'join-request'
+  readonly ask: JoinAsk
+  readonly position: Position
+}
+
+/** The founder's answer while the formation gate is closed. `expected` is 0 when any number will do. */
+export interface JoinHeld {
+  readonly kind: 'join-held'
+  readonly clusterId: ClusterId
+  readonly held: number
+  readonly expected: number
+}
+
+/** The answer of a process that is not a member itself: try these. */
+export interface JoinRedirect {
+  readonly kind: 'join-redirect'
+  readonly addresses: readonly Address[]
+}
+
+export interface JoinRefused {
+  readonly kind: 'join-refused'
+  readonly reason: string
+  /** False when asking again cannot help. */
+  readonly retry: boolean
+}
+
+/** The decision that admits a joiner is taken; another observer sends it the configuration. */
+export interface Admitted {
+  readonly kind: 'admitted'
+  readonly position: Position
+  readonly member: MemberId
+}
+
+/** A whole configuration, to a joiner or to a member that is further behind than the log of decisions reaches. */
+export interface Snapshot {
+  readonly kind: 'snapshot'
+  /** A configuration as UTF-8 JSON: encoded once, however many receive it. */
+  readonly configuration: Uint8Array
+  /** The encoded state of the fold, or empty. */
+  readonly state: Uint8Array
+}
+
+/** Asks for the decisions after the sender's position. */
+export interface FetchDecisions extends FromMember {
+  readonly kind: 'fetch-decisions'
+  /** Set once nobody's log reaches back far enough: a whole configuration will do. */
+  readonly gap: boolean
+}
+
+/** One link of the chain: what `previousId` decided. */
+export interface DecisionRecord {
+  readonly previousId: ConfigurationId
+  /** Of the configuration that follows. */
+  readonly epoch: number
+  readonly id: ConfigurationId
+  readonly cut: Cut
+  readonly ballot: Ballot
+  readonly voters: readonly MemberId[]
+}
+
+/** The answer to a fetch: consecutive, oldest first; empty when there is nothing newer or the log does not reach. */
+export interface Decisions extends FromMember {
+  readonly kind: 'decisions'
+  readonly decisions: readonly DecisionRecord[]
+}
+
+export interface Alert {
+  readonly status: AlertStatus
+  readonly observer: MemberId
+  /** Set for a removal. */
+  readonly subject?: MemberId
+  /** Set for a join. */
+  readonly joiner?: Member
+}
+
+export interface Alerts extends FromMember {
+  readonly kind: 'alerts'
+  readonly alerts: readonly Alert[]
+}
+
+/** A member asks its observers to report it, since it wants to leave. */
+export interface Leave extends FromMember {
+  readonly kind: 'leave'
+}
+
+export interface ConsensusEnvelope extends FromMember {
+  readonly kind: 'consensus'
+  readonly message: ConsensusMessage
+}
+
+/** What a JoinAsk or a JoinRequest is answered with. */
+export type JoinAnswer = JoinObservers | JoinHeld | JoinRedirect | JoinRefused | Admitted | Snapshot
+
+export type MembershipMessage =
+  | Probe | ProbeReply | JoinAsk | JoinRequest | JoinAnswer | FetchDecisions | Decisions | Alerts | Leave | ConsensusEnvelope
+
+export const NOWHERE: Position = Object.freeze({ clusterId: '' as ClusterId, epoch: 0, configurationId: '' as ConfigurationId })
+
+export function positionOf (configuration: Configuration): Position {
+  return { clusterId: configuration.clusterId, epoch: configuration.epoch, configurationId: configuration.id }
+}

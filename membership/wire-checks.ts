@@ -1,0 +1,134 @@
+/**
+ * The checks that turn something from the wire into a value of a known shape, or refuse it.
+ *
+ * Whatever arrives on a socket is hostile until it went through these: every string and list has a bound.
+ *
+ * Pure.
+ */
+import {
+  type ClusterId, type Configuration, type ConfigurationId, type Cut, type Member, type MemberId, type Metadata, type Settings,
+  compareMembers
+} from './configuration.ts'
+import { MembershipError } from './errors.ts'
+
+/** More members than a configuration is ever meant to have. */
+export const MEMBERS_MAX = 100_000
+const ID_LENGTH_MAX = 64
+const ENTRIES_MAX = 64
+
+export type Fields = Readonly<Record<string, unknown>>
+
+/** @throws {MembershipError} MEMBERSHIP_INVALID_MESSAGE, always. */
+export function invalid (what: string): never {
+  throw new MembershipError('MEMBERSHIP_INVALID_MESSAGE', `not a message of this protocol: ${what}`)
+}
+
+export function fields (value: unknown, what: string): Fields {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return invalid(`${what} is not an object`)
+  return value as Fields
+}
+
+export function text (value: unknown, what: string, lengthMax: number): string {
+  if (typeof value !== 'string' || value.length > lengthMax) return invalid(`${what} is not a string of at most ${lengthMax} characters`)
+  return value
+}
+
+export function flag (value: unknown, what: string): boolean {
+  if (typeof value !== 'boolean') return invalid(`${what} is not a boolean`)
+  return value
+}
+
+export function natural (value: unknown, what: string, max = Number.MAX_SAFE_INTEGER): number {
+  if (!Number.isSafeInteger(value) || (value as number) < 0 || (value as number) > max) return invalid(`${what} is not an integer from 0 to ${max}`)
+  return value as number
+}
+
+export function bytes (value: unknown, what: string, lengthMax: number): Uint8Array {
+  if (!(value instanceof Uint8Array) || value.length > lengthMax) return invalid(`${what} is not a byte array of at most ${lengthMax} bytes`)
+  return value
+}
+
+export function list<T> (value: unknown, what: string, lengthMax: number, item: (value: unknown, what: string) => T): T[] {
+  if (!Array.isArray(value) || value.length > lengthMax) return invalid(`${what} is not a list of at most ${lengthMax}`)
+  return value.map((element: unknown) => item(element, what))
+}
+
+/** An id of 1 to 64 characters. */
+export function id<T extends string> (value: unknown, what: string): T {
+  const checked = text(value, what, ID_LENGTH_MAX)
+  return (checked.length > 0 ? checked : invalid(`${what} is empty`)) as T
+}
+
+export function address (value: unknown, what: string): string {
+  const checked = text(value, what, 255)
+  return /^.+:\d{1,5}$/.test(checked) ? checked : invalid(`${what} is not host:port`)
+}
+
+function metadata (value: unknown, what: string): Metadata {
+  const { zone, weight, tags } = fields(value, what)
+  const entries = Object.entries(fields(tags, `${what}.tags`))
+  if (entries.length > ENTRIES_MAX) return invalid(`${what}.tags has too many entries`)
+  return {
+    zone: text(zone, `${what}.zone`, 128),
+    weight: natural(weight, `${what}.weight`, 1000),
+    tags: Object.fromEntries(entries.map(([name, tag]) => [text(name, `${what}.tags`, 128), text(tag, `${what}.tags`, 512)]))
+  }
+}
+
+export function member (value: unknown, what: string): Member {
+  const raw = fields(value, what)
+  return {
+    id: id(raw['id'], `${what}.id`),
+    address: address(raw['address'], `${what}.address`),
+    storeId: id(raw['storeId'], `${what}.storeId`),
+    incarnation: natural(raw['incarnation'], `${what}.incarnation`),
+    metadata: metadata(raw['metadata'], `${what}.metadata`)
+  }
+}
+
+export function settings (value: unknown, what: string): Settings {
+  const entries = Object.entries(fields(value, what))
+  if (entries.length > ENTRIES_MAX) return invalid(`${what} has too many entries`)
+  return Object.fromEntries(entries.map(([name, scalar]) => {
+    const valid = Number.isFinite(scalar) || (typeof scalar === 'string' && scalar.length <= 512)
+    return valid && name.length <= 128 ? [name, scalar as string | number] : invalid(`${what} holds something else than short scalars`)
+  }))
+}
+
+function ascending<T> (items: readonly T[], compare: (a: T, b: T) => number, what: string): void {
+  for (let i = 1; i < items.length; i++) if (compare(items[i - 1]!, items[i]!) >= 0) invalid(`${what} is not sorted or has duplicates`)
+}
+
+const compareIds = (a: MemberId, b: MemberId): number => a < b ? -1 : a > b ? 1 : 0
+
+export function memberIds (value: unknown, what: string, lengthMax = MEMBERS_MAX): MemberId[] {
+  return list(value, what, lengthMax, (element, name) => id<MemberId>(element, name))
+}
+
+/** A cut as `normalizeCut` leaves it. */
+export function cut (value: unknown, what: string): Cut {
+  const raw = fields(value, what)
+  const joins = list(raw['joins'], `${what}.joins`, MEMBERS_MAX, member)
+  const removals = memberIds(raw['removals'], `${what}.removals`)
+  ascending(joins, compareMembers, `${what}.joins`)
+  ascending(removals, compareIds, `${what}.removals`)
+  if (joins.length + removals.length === 0) invalid(`${what} is empty`)
+  return { joins, removals }
+}
+
+export function configuration (value: unknown, what: string): Configuration {
+  const raw = fields(value, what)
+  const members = list(raw['members'], `${what}.members`, MEMBERS_MAX, member)
+  ascending(members, compareMembers, `${what}.members`)
+  if (members.length === 0) invalid(`${what} has no members`)
+  const epoch = natural(raw['epoch'], `${what}.epoch`)
+  if (epoch === 0) invalid(`${what}.epoch is 0`)
+  return {
+    clusterId: id<ClusterId>(raw['clusterId'], `${what}.clusterId`),
+    clusterName: text(raw['clusterName'], `${what}.clusterName`, 128),
+    settings: settings(raw['settings'], `${what}.settings`),
+    epoch,
+    id: id<ConfigurationId>(raw['id'], `${what}.id`),
+    members
+  }
+}
