@@ -22,6 +22,8 @@ export const STORE_ERROR_CODES = Object.freeze([
   'STORE_NO_SEED',
   /** No answer that settles the operation came before its deadline. */
   'STORE_DEADLINE_EXCEEDED',
+  /** The caller's AbortSignal ended the operation. */
+  'STORE_ABORTED',
   /** Too many operations in flight at this node: try again. */
   'STORE_OVERLOADED',
   /** This store stopped after a failed write or a corrupt record; it answers nothing any more. */

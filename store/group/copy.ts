@@ -1,0 +1,192 @@
+/**
+ * One copy of a partition at one store: a log that ends in uncommitted entries, and data that is the log replayed to `applied`.
+ *
+ * `floor <= applied <= commit <= last`. Entries in (floor, last] are in memory and on disk. What is committed but not yet in the
+ * data is in `overlay`, so that reads need not wait for the disk and data writes can ride on the next synced batch.
+ * The operation ids of the log are the memory that makes retries happen once (rule S9).
+ *
+ * Pure.
+ */
+import { type StoreWrite } from './effects.ts'
+import { type Entry, entryBytes, operationName } from './history.ts'
+
+/** A key as a map key: one character per byte. */
+export const keyText = (key: Uint8Array): string => Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1')
+
+export interface CopyOptions {
+  /** Entries kept in the log: the reach of retries and of catching up. */
+  readonly logEntriesMax: number
+  /** Bytes of values kept in the log; older entries keep only their ids. */
+  readonly logBytesMax: number
+}
+
+export class Copy {
+  readonly number: number
+  readonly #options: CopyOptions
+  /** Invariant: `#entries[i].seq === floor + 1 + i`. */
+  #entries: Entry[] = []
+  #floor: number
+  /** Entries up to here have lost their values. `floor <= valueFloor <= applied`. */
+  #valueFloor: number
+  #commit: number
+  #applied: number
+  #applying: number
+  #bytes = 0
+  readonly #operations = new Map<string, number>()
+  readonly #overlay = new Map<string, { seq: number, value: Uint8Array | null }>()
+
+  constructor (number: number, floor: number, applied: number, entries: readonly Entry[], options: CopyOptions) {
+    this.number = number
+    this.#options = options
+    this.#floor = floor
+    this.#valueFloor = floor
+    this.#commit = this.#applied = this.#applying = applied
+    for (const entry of entries) this.append(entry)
+    for (const entry of entries) if (entry.body.kind === 'write' && entry.body.operations === undefined) this.#valueFloor = entry.seq
+    if (this.last < applied) throw new Error(`invariant: the log of copy ${number} ends at ${this.last}, before its data at ${applied}`)
+  }
+
+  get floor (): number { return this.#floor }
+  get valueFloor (): number { return this.#valueFloor }
+  get commit (): number { return this.#commit }
+  get applied (): number { return this.#applied }
+  get last (): number { return this.#floor + this.#entries.length }
+
+  entry (seq: number): Entry | undefined {
+    return this.#entries[seq - this.#floor - 1]
+  }
+
+  /** Entries from `from` on, up to `entriesMax` of them and about `bytesMax`; at least one if there is one. */
+  slice (from: number, entriesMax: number, bytesMax: number, to = this.last): Entry[] {
+    const entries: Entry[] = []
+    let bytes = 0
+    for (let seq = from; seq <= to && entries.length < entriesMax; seq++) {
+      const entry = this.entry(seq)!
+      bytes += entryBytes(entry)
+      if (entries.length > 0 && bytes > bytesMax) break
+      entries.push(entry)
+    }
+    return entries
+  }
+
+  append (entry: Entry): void {
+    if (entry.seq !== this.last + 1) throw new Error(`invariant: entry ${entry.seq} appended after ${this.last}`)
+    this.#entries.push(entry)
+    this.#bytes += entryBytes(entry)
+    if (entry.body.kind === 'write') this.#operations.set(operationName(entry.body.id), entry.seq)
+  }
+
+  /** Undoes the entries from `seq` on; none of them may be committed. */
+  truncate (seq: number): void {
+    if (seq <= this.#commit) throw new Error(`invariant: entry ${seq} truncated below the commit point ${this.#commit}`)
+    for (const entry of this.#entries.splice(seq - this.#floor - 1)) {
+      this.#bytes -= entryBytes(entry)
+      if (entry.body.kind === 'write') this.#operations.delete(operationName(entry.body.id))
+    }
+  }
+
+  /** The number of the entry that carries an operation, if the log remembers it. */
+  operation (name: string): number | undefined {
+    return this.#operations.get(name)
+  }
+
+  advanceCommit (seq: number): void {
+    if (seq > this.last) throw new Error(`invariant: commit ${seq} beyond the end ${this.last}`)
+    for (let next = this.#commit + 1; next <= seq; next++) {
+      const { body } = this.entry(next)!
+      if (body.kind !== 'write') continue
+      if (body.operations === undefined) throw new Error(`invariant: entry ${next} was committed without its values`)
+      for (const operation of body.operations) {
+        this.#overlay.set(keyText(operation.key), { seq: next, value: operation.kind === 'put' ? operation.value : null })
+      }
+    }
+    if (seq > this.#commit) this.#commit = seq
+  }
+
+  /** A committed value that is not in the data yet; undefined when the data decides. */
+  pending (key: Uint8Array): { seq: number, value: Uint8Array | null } | undefined {
+    return this.#overlay.get(keyText(key))
+  }
+
+  /** True when committed entries wait to be written to the data. */
+  get unapplied (): boolean {
+    return this.#applying < this.#commit
+  }
+
+  /** The data writes of everything committed and not yet on its way. Call `applyDone` with `commit` once they are durable. */
+  takeApplied (): StoreWrite[] {
+    const writes: StoreWrite[] = []
+    const from = this.#applying
+    for (const [key, { seq, value }] of this.#overlay) {
+      if (seq > from) writes.push({ kind: 'item', copy: this.number, key: Buffer.from(key, 'latin1'), value, seq })
+    }
+    this.#applying = this.#commit
+    return writes
+  }
+
+  /** The data is durable up to `seq`. */
+  applyDone (seq: number): void {
+    if (seq <= this.#applied) return
+    this.#applied = seq
+    for (const [key, pending] of this.#overlay) if (pending.seq <= seq) this.#overlay.delete(key)
+  }
+
+  /** Marks everything up to `seq` as already in the data (a learner writes data itself). */
+  installed (seq: number): void {
+    this.#commit = this.#applied = this.#applying = seq
+    this.#overlay.clear()
+  }
+
+  /**
+   * Forgets old entries beyond the limits: first their values, then the entries. Only what is durably in the data goes.
+   * The caller writes the new floor in the same batch.
+   */
+  compact (): StoreWrite[] {
+    const writes: StoreWrite[] = []
+    // An eighth of slack, so that compaction runs in batches instead of with every entry.
+    if (this.#entries.length > this.#options.logEntriesMax * 1.125) {
+      const count = Math.min(this.#entries.length - this.#options.logEntriesMax, this.#applied - this.#floor)
+      if (count > 0) {
+        writes.push({ kind: 'dropEntries', copy: this.number, from: this.#floor + 1, to: this.#floor + count })
+        for (const entry of this.#entries.splice(0, count)) {
+          this.#bytes -= entryBytes(entry)
+          if (entry.body.kind === 'write') {
+            const name = operationName(entry.body.id)
+            if (this.#operations.get(name) === entry.seq) this.#operations.delete(name)
+          }
+        }
+        this.#floor += count
+        this.#valueFloor = Math.max(this.#valueFloor, this.#floor)
+      }
+    }
+    if (this.#bytes > this.#options.logBytesMax * 1.125) {
+      for (let seq = this.#valueFloor + 1; seq <= this.#applied && this.#bytes > this.#options.logBytesMax; seq++) {
+        const entry = this.entry(seq)!
+        this.#valueFloor = seq
+        if (entry.body.kind !== 'write') continue
+        const bare: Entry = { ...entry, body: { kind: 'write', id: entry.body.id, operations: undefined } }
+        this.#bytes += entryBytes(bare) - entryBytes(entry)
+        this.#entries[seq - this.#floor - 1] = bare
+        writes.push({ kind: 'entry', copy: this.number, entry: bare })
+      }
+    }
+    return writes
+  }
+
+  /** The ids of the log up to `seq`, without values: what a learner needs to remember (rule S9). */
+  memory (seq: number): Entry[] {
+    const entries: Entry[] = []
+    for (let next = this.#floor + 1; next <= seq; next++) {
+      const entry = this.entry(next)!
+      entries.push(entry.body.kind === 'write' ? { ...entry, body: { kind: 'write', id: entry.body.id, operations: undefined } } : entry)
+    }
+    return entries
+  }
+
+  /** Cheap checks of the fields' invariants, called after each step in tests and simulations. */
+  invariants (): void {
+    const ordered = this.#floor <= this.#valueFloor && this.#valueFloor <= this.#applied && this.#applied <= this.#applying &&
+      this.#applying <= this.#commit && this.#commit <= this.last
+    if (!ordered) throw new Error(`invariant: floor ${this.#floor} <= ${this.#valueFloor} <= applied ${this.#applied} <= commit ${this.#commit} <= last ${this.last}`)
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * What the replica core asks its shell to do, and what it remembers across restarts.
+ *
+ * The order is fixed: effects are carried out in the order given, except that a `persist` completes later. Persists of one
+ * replica complete in the order given, each as one atomic, synced batch. Whatever must not be said before it is durable is
+ * emitted by the core only after the matching `persisted` input, so a shell can send at once.
+ *
+ * Pure: types, and the collector that a core fills while it handles one input.
+ */
+import { type StoreId } from '../../membership/configuration.ts'
+import { type NodeResponse } from '../client-protocol.ts'
+import { type Ballot, type Entry, type Group } from './history.ts'
+import { type GroupMessage } from './messages.ts'
+
+/** The one small record per partition that a store keeps besides log and data. Always written synced. */
+export interface DurableState {
+  /** The latest committed generation that this store knows. It outlives the data for ever (rule S1). */
+  readonly group: Group | undefined
+  /** The highest ballot promised in that generation. */
+  readonly promised: Ballot
+  /** The live copy, or undefined for a store that holds none. */
+  readonly copy: number | undefined
+  /** Copy numbers are never reused: the next one to give out. */
+  readonly nextCopy: number
+  /** The log of the live copy begins right after this number. */
+  readonly floor: number
+  /** The data of the live copy is the history replayed to here. */
+  readonly applied: number
+  /** The epoch since which the placement gives this store a seat here (the transfer's id), and whether that transfer is complete. */
+  readonly seat: { readonly epoch: number, readonly completed: boolean } | undefined
+}
+
+export type StoreWrite =
+  | { readonly kind: 'state', readonly state: DurableState }
+  | { readonly kind: 'entry', readonly copy: number, readonly entry: Entry }
+  /** Removes the entries from `from` to `to`, both included. */
+  | { readonly kind: 'dropEntries', readonly copy: number, readonly from: number, readonly to: number }
+  /** `value` null removes the key. */
+  | { readonly kind: 'item', readonly copy: number, readonly key: Uint8Array, readonly value: Uint8Array | null, readonly seq: number }
+
+export type LedgerField = 'planned' | 'done' | 'superseded' | 'restarted' | 'repaired' | 'duplicates' | 'bytes'
+
+/** Names a request at the shell, so that the answer finds its way. */
+export type Ticket = number
+
+type ResponseBody<Response> = Response extends { readonly request: number } ? Omit<Response, 'request'> : never
+export type Answer = ResponseBody<NodeResponse>
+
+export type Effect =
+  | { readonly kind: 'persist', readonly token: number, readonly writes: readonly StoreWrite[] }
+  | { readonly kind: 'send', readonly to: StoreId, readonly message: GroupMessage }
+  | { readonly kind: 'respond', readonly ticket: Ticket, readonly answer: Answer }
+  /** Read keys of a copy; the `fetched` input answers. */
+  | { readonly kind: 'fetch', readonly token: number, readonly copy: number, readonly keys: readonly Uint8Array[] }
+  /** Read the items of a copy after a key, up to about `bytesMax`; the `scanned` input answers. */
+  | { readonly kind: 'scan', readonly token: number, readonly copy: number, readonly after: Uint8Array | null, readonly bytesMax: number }
+  /** Delete a copy, data and log, at leisure. Its number is never used again. */
+  | { readonly kind: 'deleteCopy', readonly copy: number }
+  /** Something that must never happen was seen; the shell says so loudly. */
+  | { readonly kind: 'fault', readonly message: string }
+  | { readonly kind: 'ledger', readonly epoch: number, readonly field: LedgerField, readonly amount: number }
+
+export class Outbox {
+  #effects: Effect[] = []
+  #nextToken = 1
+  readonly #continuations = new Map<number, () => void>()
+
+  /** Takes what was collected since the last call. */
+  take (): Effect[] {
+    const effects = this.#effects
+    this.#effects = []
+    return effects
+  }
+
+  /** Makes writes durable, as one batch, then calls `then` (in the turn of the `persisted` input). */
+  persist (writes: readonly StoreWrite[], then: () => void): void {
+    const token = this.#nextToken++
+    this.#continuations.set(token, then)
+    this.#effects.push({ kind: 'persist', token, writes })
+  }
+
+  persisted (token: number): void {
+    const then = this.#continuations.get(token)
+    this.#continuations.delete(token)
+    then?.()
+  }
+
+  token (): number {
+    return this.#nextToken++
+  }
+
+  send (to: StoreId, message: GroupMessage): void {
+    this.#effects.push({ kind: 'send', to, message })
+  }
+
+  respond (ticket: Ticket, answer: Answer): void {
+    this.#effects.push({ kind: 'respond', ticket, answer })
+  }
+
+  ledger (epoch: number, field: LedgerField, amount = 1): void {
+    this.#effects.push({ kind: 'ledger', epoch, field, amount })
+  }
+
+  push (effect: Effect): void {
+    this.#effects.push(effect)
+  }
+}

@@ -1,0 +1,192 @@
+/**
+ * From one generation to the next: teach the stores that the placement wants, pause, propose the stop sign (rule S5).
+ *
+ * The stop sign s+1 is proposed only once a majority of the next group holds s durably, old members counted alike, so the next
+ * group's first leader finds the whole state in any majority. Usually all of its live members hold it. Until the stop sign
+ * is proposed a newer placement simply takes this one's place: learners that it still wants keep what they have.
+ *
+ * Pure.
+ */
+import { type StoreId } from '../../membership/configuration.ts'
+import { type Group, majorityOf, sameMembers } from './history.ts'
+import { type Leader } from './leader.ts'
+import { type GroupMessage, type Item } from './messages.ts'
+import { Teacher } from './teacher.ts'
+
+export class Handover {
+  readonly #leader: Leader
+  readonly #teachers = new Map<StoreId, Teacher>()
+  #wantedSince = -Infinity
+  #pausedAt = -Infinity
+  /** No pause before this time: the last one came to nothing. */
+  #retryAt = -Infinity
+  /** The preferred leader was asked in this pause. */
+  #asked = false
+
+  constructor (leader: Leader) {
+    this.#leader = leader
+  }
+
+  /** The epoch whose placement this group carries out, or 0 while they differ. */
+  get settledEpoch (): number {
+    const { view, group } = this.#leader.replica
+    return view!.epoch >= group!.epoch && sameMembers(view!.seats, group!.members) ? view!.epoch : 0
+  }
+
+  /** True for a store that holds, or is to hold, this partition by this leader's knowledge. */
+  wants (store: StoreId): boolean {
+    const { view, group } = this.#leader.replica
+    return view!.seats.includes(store) || group!.members.includes(store) || this.#teachers.has(store) || view!.epoch < group!.epoch
+  }
+
+  /** Every member of this generation has reached its base, durably: older copies are not needed any more. */
+  allLevel (): boolean {
+    const { group } = this.#leader.replica
+    return group!.members.every(member => this.#leader.followers.holds(member) >= group!.base)
+  }
+
+  viewChanged (now: number): void {
+    this.#wantedSince = now
+    this.#retryAt = -Infinity
+    this.tick(now)
+  }
+
+  tick (now: number): void {
+    if (this.#leader.serving && this.settledEpoch > 0) this.#leader.replica.carriedOut(this.settledEpoch)
+    this.#chooseLearners()
+    for (const teacher of this.#teachers.values()) teacher.tick(now)
+  }
+
+  #chooseLearners (): void {
+    const { replica, followers, phase } = this.#leader
+    if (phase === 'sealing' || phase === 'deferring' || phase === 'recovering') return
+    const view = replica.view!
+    const group = replica.group!
+    const needed = new Map<StoreId, number>()
+    for (const member of group.members) if (member !== replica.self && followers.isLagging(member)) needed.set(member, group.epoch)
+    // A leader that has not heard of the configuration that made its group follows no older placement.
+    if (view.epoch >= group.epoch && phase !== 'stopping') {
+      view.seats.forEach((store, index) => {
+        if (!group.members.includes(store) || needed.has(store)) needed.set(store, view.seatEpochs[index]!)
+      })
+    }
+    for (const [store, teacher] of this.#teachers) {
+      if (needed.has(store) && view.live.has(store)) continue
+      teacher.close()
+      this.#teachers.delete(store)
+    }
+    for (const [store, transfer] of needed) {
+      if (view.live.has(store) && !this.#teachers.has(store)) this.#teachers.set(store, new Teacher(this.#leader, store, transfer))
+    }
+  }
+
+  learned (now: number, from: StoreId, message: GroupMessage & { kind: 'learned' }): void {
+    const teacher = this.#teachers.get(from)
+    if (teacher === undefined) return
+    teacher.learned(now, message)
+    const { replica, followers } = this.#leader
+    if (!replica.group!.members.includes(from) || teacher.holds < 0) return
+    followers.taught(now, from, teacher.holds)
+    if (followers.isLagging(from)) return
+    teacher.close()
+    this.#teachers.delete(from)
+  }
+
+  scanned (now: number, token: number, items: readonly Item[], done: boolean): void {
+    for (const teacher of this.#teachers.values()) if (teacher.scanned(now, token, items, done)) return
+  }
+
+  committed (): void {
+    for (const teacher of this.#teachers.values()) teacher.committed()
+  }
+
+  #holds (store: StoreId): number {
+    const { replica, followers } = this.#leader
+    return replica.group!.members.includes(store) ? followers.holds(store) : this.#teachers.get(store)?.holds ?? -1
+  }
+
+  progress (now: number): void {
+    const leader = this.#leader
+    const { replica, phase } = leader
+    if (phase !== 'serving' && phase !== 'pausing') return
+    const view = replica.view!
+    if (view.epoch < replica.group!.epoch || view.seats.length === 0) return
+    const goal = this.settledEpoch > 0 ? this.#lead(now) : this.#next(now)
+    if (leader.phase !== 'pausing') return
+    const expired = now - this.#pausedAt >= replica.options.pauseMsMax
+    if (goal !== undefined && leader.copy.commit === leader.copy.last && goal(expired)) return
+    if (goal !== undefined && !expired) return
+    leader.phase = 'serving'
+    this.#retryAt = now + 4 * replica.options.pauseMsMax
+    leader.resume(now)
+  }
+
+  #pause (now: number): void {
+    if (this.#leader.phase !== 'serving' || now < this.#retryAt) return
+    this.#leader.phase = 'pausing'
+    this.#pausedAt = now
+    this.#asked = false
+  }
+
+  /** The group is as the placement wants it. If its first live member is another, that one shall lead (rule S4). */
+  #lead (now: number): (() => boolean) | undefined {
+    const leader = this.#leader
+    const { group, view, self, out } = leader.replica
+    const preferred = group!.members.find(member => view!.live.has(member))
+    if (preferred === undefined || preferred === self) return undefined
+    const { copy, followers } = leader
+    if (followers.holds(preferred) >= copy.commit) this.#pause(now)
+    return () => {
+      if (followers.holds(preferred) < copy.last || this.#asked) return false
+      this.#asked = true
+      out.send(preferred, { kind: 'nominate', generation: group!.generation, seen: leader.ballot, held: 0 })
+      return false
+    }
+  }
+
+  /** Pauses when the next group is near, and says what is left to do then. */
+  #next (now: number): ((expired: boolean) => boolean) | undefined {
+    const leader = this.#leader
+    const { copy, replica } = leader
+    const { live, seats } = replica.view!
+    const majority = majorityOf(seats.length)
+    const present = seats.filter(store => live.has(store))
+    if (present.length < majority) return undefined
+    const near = (store: StoreId): boolean => this.#holds(store) >= 0 && this.#holds(store) >= copy.commit - replica.options.batchEntriesMax
+    const impatient = now - this.#wantedSince >= replica.options.patienceMs
+    if (present.every(near) || (impatient && present.filter(near).length >= majority)) this.#pause(now)
+    return expired => {
+      const holders = present.filter(store => this.#holds(store) >= copy.last)
+      if (holders.length < majority || (holders.length < present.length && !impatient && !expired)) return false
+      this.#propose(now)
+      return true
+    }
+  }
+
+  #propose (now: number): void {
+    const leader = this.#leader
+    const { group, view } = leader.replica
+    const seq = leader.copy.last
+    const next: Group = {
+      generation: group!.generation + 1,
+      members: view!.seats,
+      base: seq + 1,
+      previous: { ballot: leader.replica.ballotAt(seq)!, seq },
+      epoch: view!.epoch
+    }
+    leader.phase = 'stopping'
+    leader.append({ kind: 'stop', next })
+    leader.flush(now)
+  }
+
+  /** The stop sign is committed: everybody concerned hears of the next group. */
+  announce (next: Group): void {
+    const { group, out, self } = this.#leader.replica
+    for (const store of new Set([...group!.members, ...next.members])) if (store !== self) out.send(store, { kind: 'chain', group: next })
+  }
+
+  stop (): void {
+    for (const teacher of this.#teachers.values()) teacher.close()
+    this.#teachers.clear()
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * The words of a partition's history: ballots, positions, entries, and the groups that follow one another.
+ *
+ * A partition is an immutable sequence of replica groups. Each group serves one generation; its last entry is a stop sign that
+ * names the next group, which begins from exactly that state (Lamport, Malkhi, Zhou: "Reconfiguring a State Machine", SIGACT
+ * News 2010). Within a generation, entries are ordered by sequence number and carry the ballot of the leader that proposed them.
+ *
+ * Pure.
+ */
+import { type StoreId } from '../../membership/configuration.ts'
+import { type Operation, type OperationId } from '../client-protocol.ts'
+
+/** The right to lead a group in one generation. Ordered by epoch, then attempt, then store id. Started at most once, ever. */
+export interface Ballot {
+  readonly epoch: number
+  readonly attempt: number
+  readonly store: StoreId
+}
+
+/** Below every ballot that anyone starts; also the ballot of a generation's base position. */
+export const NO_BALLOT: Ballot = Object.freeze({ epoch: 0, attempt: 0, store: '' as StoreId })
+
+export function compareBallots (a: Ballot, b: Ballot): number {
+  if (a.epoch !== b.epoch) return a.epoch - b.epoch
+  if (a.attempt !== b.attempt) return a.attempt - b.attempt
+  return a.store < b.store ? -1 : a.store > b.store ? 1 : 0
+}
+
+/** A point in the history of one generation. The base of a generation is `{ ballot: NO_BALLOT, seq: group.base }`. */
+export interface Position {
+  readonly ballot: Ballot
+  readonly seq: number
+}
+
+/** Rule S3: the more advanced of two histories has the higher ballot at its end; among equals, the higher number. */
+export function comparePositions (a: Position, b: Position): number {
+  return compareBallots(a.ballot, b.ballot) || a.seq - b.seq
+}
+
+/** The fixed set of stores that holds a partition for one generation. */
+export interface Group {
+  readonly generation: number
+  /** In the order of leadership: the first live one leads. */
+  readonly members: readonly StoreId[]
+  /** The number of the stop sign that this generation begins from; 0 for generation 0. */
+  readonly base: number
+  /**
+   * The position right before the stop sign, in the generation before. A member whose durable history has it holds the whole
+   * state that this generation begins from, whether or not the stop sign itself reached it.
+   */
+  readonly previous: Position
+  /** The epoch whose placement this group carries out. */
+  readonly epoch: number
+}
+
+export type EntryBody =
+  | { readonly kind: 'noop' }
+  /** `operations` is undefined once compaction has dropped the values: the entry then only remembers that `id` happened. */
+  | { readonly kind: 'write', readonly id: OperationId, readonly operations: readonly Operation[] | undefined }
+  /** The last entry of a generation. */
+  | { readonly kind: 'stop', readonly next: Group }
+
+export interface Entry {
+  readonly seq: number
+  readonly ballot: Ballot
+  readonly body: EntryBody
+}
+
+export const majorityOf = (members: number): number => Math.floor(members / 2) + 1
+
+export const sameMembers = (a: readonly StoreId[], b: readonly StoreId[]): boolean =>
+  a.length === b.length && a.every((member, index) => member === b[index])
+
+/** What an entry costs in memory and on the wire, in bytes, about. */
+export function entryBytes (entry: Entry): number {
+  if (entry.body.kind !== 'write') return 64
+  let bytes = 96
+  for (const operation of entry.body.operations ?? []) bytes += 16 + operation.key.length + (operation.kind === 'put' ? operation.value.length : 0)
+  return bytes
+}
+
+export const operationName = (id: OperationId): string => `${id.client}/${id.number}`

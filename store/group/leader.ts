@@ -1,0 +1,369 @@
+/**
+ * The leader of a group for one ballot: seals a majority, adopts its most advanced history, serves, and gives up when outranked.
+ *
+ * Phases: `sealing` (collecting promises) -> `deferring` (somebody else's history is better: it is asked to lead), or
+ * `recovering` (replicating an entry of its own, rule S3) -> `serving` <-> `pausing` -> `stopping` (see handover.ts).
+ * Reads are linearizable without clocks: a majority confirms, after the read arrived, that it has promised nobody else (as in
+ * Raft's read index, Ongaro's thesis, section 6.4).
+ *
+ * Pure.
+ */
+import { type StoreId } from '../../membership/configuration.ts'
+import { type Operation } from '../client-protocol.ts'
+import { type Copy } from './copy.ts'
+import { type Answer, type StoreWrite, type Ticket } from './effects.ts'
+import { Followers } from './followers.ts'
+import { Handover } from './handover.ts'
+import { type Ballot, compareBallots, comparePositions, type EntryBody, majorityOf, operationName } from './history.ts'
+import { type GroupMessage, type Item } from './messages.ts'
+import { type Replica, type ReplicaInput } from './replica.ts'
+
+export type Request = ReplicaInput & { kind: 'write' | 'read' }
+type Sealed = GroupMessage & { kind: 'sealed' }
+/** Something to do once a majority has confirmed the ballot. */
+type Confirmable = Request & { kind: 'read' } | { readonly kind: 'release', readonly holder: StoreId, readonly held: number }
+
+interface Fetch { readonly ticket: Ticket, readonly keys: readonly Uint8Array[], readonly values: (Item | null | undefined)[], readonly seq: number }
+
+export type Phase = 'sealing' | 'deferring' | 'recovering' | 'serving' | 'pausing' | 'stopping'
+
+export class Leader {
+  readonly replica: Replica
+  readonly ballot: Ballot
+  readonly startedAt: number
+  readonly followers: Followers
+  readonly handover: Handover
+  phase: Phase = 'sealing'
+  #sealed = new Map<StoreId, Sealed>()
+  #sentAt = -Infinity
+  /** The first entry of this ballot; nothing adopted counts before it is committed. */
+  #firstOwn = Infinity
+  /** Entries up to here were given to the disk. */
+  #persisting = 0
+  /** Writes and reads that wait for the phase `serving`. */
+  #queue: Request[] = []
+  #waiters = new Map<number, Ticket[]>()
+  #waiting = 0
+  #round = 0
+  #unconfirmed: Confirmable[] = []
+  #rounds: { readonly round: number, readonly reads: Confirmable[] }[] = []
+  #confirmed = new Map<StoreId, number>()
+  readonly #fetches = new Map<number, Fetch>()
+  #changed = false
+
+  constructor (replica: Replica, ballot: Ballot, now: number) {
+    this.replica = replica
+    this.ballot = ballot
+    this.startedAt = now
+    this.followers = new Followers(this)
+    this.handover = new Handover(this)
+  }
+
+  get copy (): Copy { return this.replica.copy! }
+  get serving (): boolean { return this.phase === 'serving' || this.phase === 'pausing' }
+
+  /** The epoch whose placement this group carries out, or 0 while it differs from the placement. */
+  get settledEpoch (): number { return this.handover.settledEpoch }
+
+  /** Asks all members for their promise; the own one is durable already. */
+  seal (now: number): void {
+    const { replica } = this
+    this.#sealed.set(replica.self, {
+      kind: 'sealed',
+      generation: replica.group!.generation,
+      ballot: this.ballot,
+      last: replica.lastPosition,
+      level: replica.level,
+      commit: replica.copy?.commit ?? 0
+    })
+    this.#sendSeals(now)
+    this.#elect(now)
+  }
+
+  #sendSeals (now: number): void {
+    const { group, out, self, view } = this.replica
+    this.#sentAt = now
+    for (const member of group!.members) {
+      if (member !== self && view!.live.has(member) && !this.#sealed.has(member)) {
+        out.send(member, { kind: 'seal', generation: group!.generation, ballot: this.ballot })
+      }
+    }
+  }
+
+  /** Rule S3: with a majority sealed, the most advanced history among them holds everything that was ever committed. */
+  #elect (now: number): void {
+    const { group, self, out } = this.replica
+    if (this.phase !== 'sealing' || this.#sealed.size < majorityOf(group!.members.length) || !this.#sealed.has(self)) return
+    const own = this.#sealed.get(self)!
+    let best: StoreId = self
+    let most = own
+    for (const [member, answer] of this.#sealed) {
+      const order = Number(answer.level) - Number(most.level) || comparePositions(answer.last, most.last)
+      if (order > 0) { best = member; most = answer }
+    }
+    if (!most.level) return
+    this.#sentAt = now
+    if (best !== self) {
+      this.phase = 'deferring'
+      out.send(best, { kind: 'nominate', generation: group!.generation, seen: this.ballot, held: 0 })
+      return
+    }
+    this.phase = 'recovering'
+    this.#recover(now)
+  }
+
+  #recover (now: number): void {
+    const { copy, replica } = this
+    for (const { level, commit } of this.#sealed.values()) if (level && commit > copy.commit && commit <= copy.last) copy.advanceCommit(commit)
+    const final = copy.last > copy.commit ? copy.entry(copy.last)!.body : undefined
+    const stops = final?.kind === 'stop' && final.next.generation > replica.group!.generation
+    // An adopted stop sign is proposed again, at its own number: nothing of this generation comes after it (invariant 22).
+    if (stops) copy.truncate(copy.last)
+    this.followers.durable = this.#persisting = copy.last
+    this.followers.begin(this.#sealed)
+    this.#firstOwn = copy.last + 1
+    if (stops) this.phase = 'stopping'
+    this.append(stops ? final : { kind: 'noop' })
+    this.flush(now)
+  }
+
+  /** Numbers and logs an entry; the flush sends it. Returns its number. */
+  append (body: EntryBody): number {
+    const seq = this.copy.last + 1
+    this.copy.append({ seq, ballot: this.ballot, body })
+    this.#changed = true
+    return seq
+  }
+
+  request (request: Request): void {
+    const { options, out, view } = this.replica
+    if (this.#waiting + this.#queue.length >= options.waitingMax) {
+      const message = `${options.waitingMax} operations wait at this partition`
+      out.respond(request.ticket, { kind: 'error', code: 'STORE_OVERLOADED', message, definite: true, epoch: view!.epoch })
+      return
+    }
+    const missing = this.serving ? undefined : this.replica.missingMajority()
+    if (missing !== undefined) {
+      const message = `no majority of the partition's replicas is in the cluster; it waits for ${missing.join(', ')}`
+      out.respond(request.ticket, { kind: 'error', code: 'PARTITION_UNAVAILABLE', message, definite: true, epoch: view!.epoch, waitingFor: missing })
+    } else if (request.kind === 'read' && this.serving) this.#unconfirmed.push(request)
+    else if (request.kind === 'write' && this.phase === 'serving') this.#write(request)
+    else this.#queue.push(request)
+  }
+
+  /** Appends a write unless the group remembers it (rule S9). */
+  #write ({ ticket, id, operations }: Request & { kind: 'write' }): void {
+    const { copy } = this
+    const { out, view } = this.replica
+    const before = copy.operation(operationName(id))
+    if (before !== undefined) { this.#await(before, ticket); return }
+    if (id.base < 0) {
+      out.respond(ticket, { kind: 'error', code: 'BASE_REQUIRED', message: 'name the base of this write', definite: true, epoch: view!.epoch, seq: copy.commit })
+    } else if (id.base < copy.floor) {
+      const message = `the write was first sent at ${id.base}; this partition remembers writes after ${copy.floor}`
+      out.respond(ticket, { kind: 'error', code: 'OPERATION_EXPIRED', message, definite: false, epoch: view!.epoch, seq: copy.commit })
+    } else this.#await(this.append({ kind: 'write', id, operations: operations.map(detach) }), ticket)
+  }
+
+  /** Answers a write once its entry is committed. */
+  #await (seq: number, ticket: Ticket): void {
+    if (seq <= this.copy.commit) { this.replica.out.respond(ticket, { kind: 'written', seq }); return }
+    const tickets = this.#waiters.get(seq)
+    if (tickets === undefined) this.#waiters.set(seq, [ticket])
+    else tickets.push(ticket)
+    this.#waiting++
+  }
+
+  /** The end of a turn: one append per follower, one persist, one round of confirmation for everything that came in. */
+  flush (now: number): void {
+    if (this.#changed) {
+      this.#changed = false
+      const { copy } = this
+      const writes: StoreWrite[] = copy.slice(this.#persisting + 1, Infinity, Infinity).map(entry => ({ kind: 'entry', copy: copy.number, entry }))
+      const last = copy.last
+      this.#persisting = last
+      this.followers.replicate(now)
+      this.replica.persist(writes, () => { this.followers.durable = Math.max(this.followers.durable, last) })
+    }
+    if (this.#unconfirmed.length > 0 && this.serving) {
+      this.#rounds.push({ round: ++this.#round, reads: this.#unconfirmed })
+      this.#unconfirmed = []
+      this.#confirm()
+      this.#confirmRounds()
+    }
+  }
+
+  #confirm (): void {
+    const { group, out, self, view } = this.replica
+    for (const member of group!.members) {
+      if (member === self || !view!.live.has(member) || (this.#confirmed.get(member) ?? 0) >= this.#round) continue
+      out.send(member, { kind: 'confirm', generation: group!.generation, ballot: this.ballot, round: this.#round })
+    }
+  }
+
+  #confirmRounds (): void {
+    const { group, self } = this.replica
+    const held = group!.members.map(member => member === self ? this.#round : this.#confirmed.get(member) ?? 0).sort((a, b) => b - a)
+    const confirmed = held[majorityOf(group!.members.length) - 1]!
+    while (this.#rounds.length > 0 && this.#rounds[0]!.round <= confirmed) {
+      for (const item of this.#rounds.shift()!.reads) {
+        if (item.kind === 'read') this.#read(item)
+        else this.replica.out.send(item.holder, { kind: 'release', generation: group!.generation, held: item.held })
+      }
+    }
+  }
+
+  /** The values as of now: a majority has just confirmed that nobody else leads. */
+  #read ({ ticket, keys }: Request & { kind: 'read' }): void {
+    const { copy } = this
+    const values = keys.map(key => {
+      const pending = copy.pending(key)
+      return pending === undefined ? undefined : pending.value === null ? null : { key, value: pending.value, seq: pending.seq }
+    })
+    const fetch: Fetch = { ticket, keys, values, seq: copy.commit }
+    const missing = keys.filter((_, index) => values[index] === undefined)
+    if (missing.length === 0) { this.#answer(fetch); return }
+    const token = this.replica.out.token()
+    this.#fetches.set(token, fetch)
+    this.replica.out.push({ kind: 'fetch', token, copy: copy.number, keys: missing })
+  }
+
+  fetched (token: number, found: readonly ({ value: Uint8Array, seq: number } | null)[]): void {
+    const fetch = this.#fetches.get(token)
+    if (fetch === undefined) return
+    this.#fetches.delete(token)
+    let next = 0
+    for (let index = 0; index < fetch.values.length; index++) {
+      if (fetch.values[index] !== undefined) continue
+      const item = found[next++]
+      fetch.values[index] = item == null ? null : { key: fetch.keys[index]!, ...item }
+    }
+    this.#answer(fetch)
+  }
+
+  #answer ({ ticket, values, seq }: Fetch): void {
+    this.replica.out.respond(ticket, {
+      kind: 'values', values: values.map(item => item?.value ?? null), versions: values.map(item => item?.seq ?? 0), seq
+    })
+  }
+
+  receive (now: number, from: StoreId, message: GroupMessage): void {
+    if (!('ballot' in message) || compareBallots(message.ballot, this.ballot) !== 0) return
+    switch (message.kind) {
+      case 'sealed':
+        if (this.phase !== 'sealing' || !this.replica.group!.members.includes(from)) return
+        this.#sealed.set(from, message)
+        this.#elect(now)
+        return
+      case 'confirmed':
+        if (message.round > (this.#confirmed.get(from) ?? 0) && message.round <= this.#round) this.#confirmed.set(from, message.round)
+        this.#confirmRounds()
+        return
+      case 'appended': this.followers.appended(now, from, message); break
+      case 'mismatch': this.followers.mismatch(now, from, message.commit); break
+      case 'lagging': this.followers.lagging(from); break
+      case 'learned': this.handover.learned(now, from, message); break
+      default: return
+    }
+    if (this.phase === 'sealing' || this.phase === 'deferring') return
+    this.followers.replicate(now)
+    this.progress(now)
+  }
+
+  /** Advances the commit point, answers what it settles, and moves the handover on. */
+  progress (now: number): void {
+    if (this.phase === 'sealing' || this.phase === 'deferring') return
+    const { copy, replica } = this
+    const committed = Math.min(this.followers.committed(), copy.last)
+    if (committed > copy.commit && committed >= this.#firstOwn) {
+      const from = copy.commit + 1
+      copy.advanceCommit(committed)
+      for (let seq = from; seq <= committed; seq++) this.#settleWaiters(seq)
+      const body = copy.entry(committed)!.body
+      if (body.kind === 'stop' && body.next.generation > replica.group!.generation) {
+        this.handover.announce(body.next)
+        replica.adopt(now, body.next)
+        return
+      }
+      this.handover.committed()
+    }
+    if (this.phase === 'recovering' && copy.commit >= this.#firstOwn) {
+      this.phase = 'serving'
+      this.resume(now)
+    }
+    this.handover.progress(now)
+  }
+
+  #settleWaiters (seq: number): void {
+    const tickets = this.#waiters.get(seq)
+    if (tickets === undefined) return
+    this.#waiters.delete(seq)
+    this.#waiting -= tickets.length
+    for (const ticket of tickets) this.replica.out.respond(ticket, { kind: 'written', seq })
+  }
+
+  /** Serves what waited for the phase `serving`. */
+  resume (now: number): void {
+    const queue = this.#queue
+    this.#queue = []
+    for (const request of queue) this.request(request)
+    this.flush(now)
+  }
+
+  scanned (now: number, token: number, items: readonly Item[], done: boolean): void {
+    this.handover.scanned(now, token, items, done)
+  }
+
+  /** A store asks whether a copy may go; it may once this leader is confirmed, all members are level, and nobody teaches it. */
+  askedToRelease (now: number, holder: StoreId, held: number): void {
+    if (this.phase !== 'serving' || this.handover.wants(holder) || !this.handover.allLevel()) return
+    this.#unconfirmed.push({ kind: 'release', holder, held })
+    this.flush(now)
+  }
+
+  viewChanged (now: number): void {
+    this.handover.viewChanged(now)
+    this.progress(now)
+  }
+
+  tick (now: number): void {
+    const { retryMs } = this.replica.options
+    if (this.phase === 'sealing' || this.phase === 'deferring') {
+      if (now - this.#sentAt < retryMs) return
+      if (this.phase === 'sealing') { this.#sendSeals(now); this.#elect(now) } else this.replica.candidateAgain(now)
+      return
+    }
+    this.followers.tick(now)
+    this.handover.tick(now)
+    if (this.#rounds.length > 0 && now - this.#sentAt >= retryMs) {
+      this.#sentAt = now
+      this.#confirm()
+    }
+    if (this.copy.unapplied && !this.#changed) this.replica.persist([])
+    this.progress(now)
+  }
+
+  /** Ends this leadership. Returns the requests that may simply be asked again elsewhere; answers the others. */
+  stop (): Request[] {
+    this.handover.stop()
+    const { out, view } = this.replica
+    const answer: Answer = { kind: 'error', code: 'NOT_LEADER', message: 'the lead went to another store', definite: false, epoch: view!.epoch }
+    for (const tickets of this.#waiters.values()) for (const ticket of tickets) out.respond(ticket, answer)
+    this.#waiters.clear()
+    for (const { ticket } of this.#fetches.values()) out.respond(ticket, { ...answer, definite: true })
+    this.#fetches.clear()
+    const reads = [...this.#rounds.flatMap(round => round.reads), ...this.#unconfirmed].filter(item => item.kind === 'read')
+    this.#rounds = []
+    this.#unconfirmed = []
+    const queue = this.#queue
+    this.#queue = []
+    return [...reads, ...queue]
+  }
+}
+
+/** A copy of the bytes of an operation: the frame they arrived in is not kept alive by the log. */
+function detach (operation: Operation): Operation {
+  return operation.kind === 'put'
+    ? { kind: 'put', key: Uint8Array.from(operation.key), value: Uint8Array.from(operation.value) }
+    : { kind: 'del', key: Uint8Array.from(operation.key) }
+}

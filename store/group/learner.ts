@@ -1,0 +1,218 @@
+/**
+ * The receiving end of a transfer: fills a new copy from a snapshot and the live tail, or brings the live copy up to date from the tail.
+ *
+ * Rule S6: a learner receives committed entries only; where snapshot and tail speak of one key, the higher number wins, absences
+ * included. A snapshot fills a new copy number, which becomes the live copy in one batch when it is whole; until then it promises
+ * nothing to anybody, and a restart drops it. Rule S2 follows: the live copy is a prefix of the history at every moment.
+ *
+ * Pure.
+ */
+import { type StoreId } from '../../membership/configuration.ts'
+import { Copy, keyText } from './copy.ts'
+import { type StoreWrite } from './effects.ts'
+import { type Ballot, compareBallots, type Entry, NO_BALLOT } from './history.ts'
+import { type GroupMessage } from './messages.ts'
+import { type PartitionView, type Replica } from './replica.ts'
+
+type Teaching = GroupMessage & { kind: 'learn' | 'chunk' | 'tail' }
+
+/** A snapshot that is not whole yet. */
+interface Partial {
+  readonly copy: Copy
+  /** The entries up to here are in the snapshot by themselves; what the tail brings comes after. */
+  readonly start: number
+  /** The last key received; null before the first. */
+  cursor: Uint8Array | null
+  /** Numbers, above `start`, of the newest change known per key. */
+  readonly newest: Map<string, number>
+  /** The last piece is in: it becomes live as soon as it may. */
+  scanned: boolean
+}
+
+export class Learner {
+  readonly #replica: Replica
+  #partial: Partial | undefined
+  /** The highest right to teach seen so far; lower ones are refused. */
+  #generation = -1
+  #ballot: Ballot = NO_BALLOT
+  #transfer = 0
+  /** The epoch of the placement on which the last teacher acted. */
+  placementEpoch = 0
+
+  constructor (replica: Replica) {
+    this.#replica = replica
+  }
+
+  get active (): boolean { return this.#partial !== undefined }
+
+  /** Drops a partial copy whose seat is gone. A whole copy stays until a leader releases it: it may have been counted on. */
+  viewChanged (view: PartitionView): void {
+    const { isMember, self } = this.#replica
+    if (this.#partial === undefined || isMember || view.epoch < this.placementEpoch || view.seats.includes(self)) return
+    this.#drop(this.#partial)
+  }
+
+  receive (from: StoreId, message: Teaching): void {
+    if (!this.#obeys(from, message)) return
+    switch (message.kind) {
+      case 'learn': this.#learn(from, message); return
+      case 'chunk': this.#chunk(from, message); return
+      case 'tail': this.#tail(from, message); return
+    }
+  }
+
+  #obeys (from: StoreId, { generation, ballot }: Teaching): boolean {
+    const { group, promised, out } = this.#replica
+    if (group !== undefined && generation < group.generation) { out.send(from, { kind: 'chain', group }); return false }
+    const fence = group?.generation === generation && compareBallots(promised, this.#generation === generation ? this.#ballot : NO_BALLOT) > 0
+      ? promised
+      : this.#generation === generation ? this.#ballot : NO_BALLOT
+    if (generation < this.#generation || compareBallots(ballot, fence) < 0) {
+      out.send(from, { kind: 'refused', generation, promised: fence })
+      return false
+    }
+    this.#generation = generation
+    this.#ballot = ballot
+    return true
+  }
+
+  #learn (from: StoreId, message: GroupMessage & { kind: 'learn' }): void {
+    const { view, out, isMember, seatEpoch, seatCompleted, group } = this.#replica
+    if (view?.epoch === message.placementEpoch && view.digest !== message.digest) {
+      out.push({ kind: 'fault', message: `the placement of epoch ${view.epoch} has digest ${view.digest} here and ${message.digest} at ${from}` })
+      return
+    }
+    if (!isMember && seatCompleted && seatEpoch === message.transfer) {
+      out.ledger(message.transfer, 'duplicates')
+      out.push({ kind: 'fault', message: `transfer of epoch ${message.transfer} is complete and was asked for again by ${from}` })
+      return
+    }
+    // A member of a generation that this store has not heard of yet is not taught before it knows where it stands.
+    if (group !== undefined && message.generation > group.generation) out.send(from, { kind: 'unknown', generation: group.generation })
+    this.#replica.keepCopy()
+    this.#transfer = message.transfer
+    this.placementEpoch = message.placementEpoch
+    this.#report(from)
+  }
+
+  /** Says where this learner stands, which must be durable. */
+  #report (to: StoreId): void {
+    const partial = this.#partial
+    const live = this.#replica.copy
+    const position = partial?.copy.commit ?? live?.commit ?? -1
+    const whole = partial === undefined && live !== undefined
+    const message: GroupMessage = {
+      kind: 'learned', generation: this.#generation, ballot: this.#ballot, position, whole, cursor: partial?.cursor ?? null
+    }
+    this.#replica.out.persist([], () => { this.#replica.out.send(to, message) })
+  }
+
+  #chunk (from: StoreId, message: GroupMessage & { kind: 'chunk' }): void {
+    const writes: StoreWrite[] = []
+    if (message.after === null) {
+      if (!this.#begin(message, writes)) { this.#report(from); return }
+    }
+    const partial = this.#partial
+    if (partial === undefined || !sameKey(partial.cursor, message.after)) { this.#report(from); return }
+    let bytes = 0
+    for (const item of message.items) {
+      bytes += item.key.length + item.value.length
+      const key = keyText(item.key)
+      if ((partial.newest.get(key) ?? 0) >= item.seq) continue
+      if (item.seq > partial.start) partial.newest.set(key, item.seq)
+      writes.push({ kind: 'item', copy: partial.copy.number, ...item })
+    }
+    partial.cursor = message.items.at(-1)?.key ?? partial.cursor
+    this.#count(bytes)
+    partial.scanned = message.done
+    this.#finish(partial, writes)
+    this.#replica.persist(writes)
+    this.#report(from)
+  }
+
+  /** Begins a new snapshot, unless the message is an echo of the one that is being received. */
+  #begin (message: GroupMessage & { kind: 'chunk' }, writes: StoreWrite[]): boolean {
+    const { start, floor, memory } = message
+    const before = this.#partial
+    if (before?.start === start && before.copy.floor === floor) return before.cursor === null
+    const live = this.#replica.copy
+    // An echo of the first piece of a snapshot that is whole by now, or was overtaken.
+    if (live !== undefined && live.commit >= start) return false
+    if (memory.length !== start - floor || memory.some((entry, index) => entry.seq !== floor + 1 + index)) {
+      this.#replica.out.push({ kind: 'fault', message: `a snapshot at ${start} came with ${memory.length} entries after ${floor}` })
+      return false
+    }
+    if (before !== undefined) {
+      this.#drop(before)
+      this.#replica.out.ledger(this.#ledgerEpoch(), 'restarted')
+    }
+    const copy = new Copy(this.#replica.nextCopy++, floor, start, memory, this.#replica.options)
+    for (const entry of memory) writes.push({ kind: 'entry', copy: copy.number, entry })
+    this.#partial = { copy, start, cursor: null, newest: new Map(), scanned: false }
+    return true
+  }
+
+  #finish (partial: Partial, writes: StoreWrite[]): void {
+    if (!partial.scanned) return
+    const { copy: live, promised } = this.#replica
+    // A follower that fell behind may have acknowledged entries of this very leader to it: those must not be lost.
+    const counted = live !== undefined && live.last > live.commit && compareBallots(live.entry(live.last)!.ballot, promised) === 0 ? live.last : 0
+    if (partial.copy.commit < counted) return
+    this.#partial = undefined
+    this.#replica.makeLive(partial.copy, writes)
+    this.#replica.taught()
+  }
+
+  #tail (from: StoreId, message: GroupMessage & { kind: 'tail' }): void {
+    const partial = this.#partial
+    const copy = partial?.copy ?? this.#replica.copy
+    // A level member is brought up to date by appends; its uncommitted entries are not the tail's to touch.
+    const appends = partial === undefined && this.#replica.isMember && this.#replica.level
+    if (copy === undefined || appends || message.from > copy.commit) { this.#report(from); return }
+    const writes: StoreWrite[] = []
+    let bytes = 0
+    for (const entry of message.entries) {
+      if (entry.seq <= copy.commit) continue
+      copy.append(entry)
+      writes.push({ kind: 'entry', copy: copy.number, entry })
+      bytes += this.#replay(copy, entry, partial, writes)
+      copy.installed(entry.seq)
+    }
+    this.#count(bytes)
+    if (partial === undefined) this.#replica.taught()
+    else this.#finish(partial, writes)
+    if (writes.length > 0) this.#replica.persist(writes)
+    this.#report(from)
+  }
+
+  /** Writes what an entry changes, except where the snapshot brought something newer. Returns the bytes. */
+  #replay (copy: Copy, entry: Entry, partial: Partial | undefined, writes: StoreWrite[]): number {
+    if (entry.body.kind !== 'write') return 0
+    let bytes = 0
+    for (const operation of entry.body.operations ?? []) {
+      const key = keyText(operation.key)
+      bytes += operation.key.length + (operation.kind === 'put' ? operation.value.length : 0)
+      if ((partial?.newest.get(key) ?? 0) > entry.seq) continue
+      partial?.newest.set(key, entry.seq)
+      writes.push({ kind: 'item', copy: copy.number, key: operation.key, value: operation.kind === 'put' ? operation.value : null, seq: entry.seq })
+    }
+    return bytes
+  }
+
+  #drop (partial: Partial): void {
+    this.#partial = undefined
+    this.#replica.out.push({ kind: 'deleteCopy', copy: partial.copy.number })
+  }
+
+  /** The epoch under which the ledger counts what comes in. */
+  #ledgerEpoch (): number {
+    return this.#transfer
+  }
+
+  #count (bytes: number): void {
+    if (bytes > 0) this.#replica.out.ledger(this.#ledgerEpoch(), this.#replica.seatCompleted ? 'repaired' : 'bytes', bytes)
+  }
+}
+
+const sameKey = (a: Uint8Array | null, b: Uint8Array | null): boolean =>
+  a === b || (a !== null && b !== null && Buffer.compare(a, b) === 0)

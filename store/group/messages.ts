@@ -1,0 +1,190 @@
+/**
+ * The messages between the replicas of a partition (transport channels `store` and `bulk`), and their validation.
+ *
+ * Each may be lost, duplicated or late. Acknowledgements speak only of what is durable at the sender, so an old one is still
+ * true. None is gated by epoch: ballots alone decide who is obeyed (rule S4).
+ *
+ * Pure.
+ */
+import { type StoreId } from '../../membership/configuration.ts'
+import { validateOperation, validateOperationId, WIRE_LIMITS } from '../client-protocol.ts'
+import { StoreError } from '../errors.ts'
+import { type Ballot, type Entry, type EntryBody, type Group, type Position } from './history.ts'
+
+export const MESSAGE_LIMITS = Object.freeze({ membersMax: 64, entriesMax: 100_000, itemsMax: 100_000 })
+
+/** One key of a snapshot: its value and the number of the entry that wrote it. */
+export interface Item {
+  readonly key: Uint8Array
+  readonly value: Uint8Array
+  readonly seq: number
+}
+
+export type GroupMessage =
+  /** Candidate to member: promise to accept nothing below this ballot (S3, S4). */
+  | { readonly kind: 'seal', readonly generation: number, readonly ballot: Ballot }
+  /** The promise, durable, with the member's history. `level`: it has reached the generation's base. */
+  | { readonly kind: 'sealed', readonly generation: number, readonly ballot: Ballot, readonly last: Position, readonly level: boolean, readonly commit: number }
+  /** The receiver's ballot is too old: the sender has promised this one. */
+  | { readonly kind: 'refused', readonly generation: number, readonly promised: Ballot }
+  /** Leader to follower. `prev` is the position right before the first entry; `settled` the epoch whose placement this group is, or 0. */
+  | { readonly kind: 'append', readonly generation: number, readonly ballot: Ballot, readonly prev: Position, readonly entries: readonly Entry[], readonly commit: number, readonly settled: number }
+  /** The follower's history equals the leader's, durably, up to `seq`. */
+  | { readonly kind: 'appended', readonly generation: number, readonly ballot: Ballot, readonly seq: number, readonly settled: number }
+  /** The follower's history does not reach, or does not fit, `prev`; up to `commit` it does. */
+  | { readonly kind: 'mismatch', readonly generation: number, readonly ballot: Ballot, readonly commit: number }
+  /** The follower has not reached the generation's base: it must be taught. */
+  | { readonly kind: 'lagging', readonly generation: number, readonly ballot: Ballot }
+  /** Leader to follower: am I still the one you promised? Confirms all reads up to `round`. */
+  | { readonly kind: 'confirm', readonly generation: number, readonly ballot: Ballot, readonly round: number }
+  | { readonly kind: 'confirmed', readonly generation: number, readonly ballot: Ballot, readonly round: number }
+  /**
+   * Please lead, or say that you do: the sender has seen no ballot above `seen`. A `held` that is not 0 asks besides whether a copy that
+   * the sender seems not to need may go; it is a fresh number that the answer names.
+   */
+  | { readonly kind: 'nominate', readonly generation: number, readonly seen: Ballot, readonly held: number }
+  | { readonly kind: 'leading', readonly generation: number, readonly ballot: Ballot }
+  /** A committed group, newer than what the receiver spoke of (S5). */
+  | { readonly kind: 'chain', readonly group: Group }
+  /** The sender knows no generation beyond this one (-1: none at all): send it the chain. */
+  | { readonly kind: 'unknown', readonly generation: number }
+  /** Teacher to learner: begin, or go on, with transfer (epoch, partition, receiver). `digest` is the placement's at `placementEpoch`. */
+  | { readonly kind: 'learn', readonly generation: number, readonly ballot: Ballot, readonly transfer: number, readonly placementEpoch: number, readonly digest: string, readonly reach: number }
+  /** Where the learner stands, durably. `position` is -1 without a snapshot begun; `cursor` the last key of the snapshot it has. */
+  | { readonly kind: 'learned', readonly generation: number, readonly ballot: Ballot, readonly position: number, readonly whole: boolean, readonly cursor: Uint8Array | null }
+  /** A piece of the snapshot, after key `after` (null: from the start; it empties the copy). `floor` and `memory`: with the first piece. */
+  | { readonly kind: 'chunk', readonly generation: number, readonly ballot: Ballot, readonly after: Uint8Array | null, readonly items: readonly Item[], readonly done: boolean, readonly start: number, readonly floor: number, readonly memory: readonly Entry[] }
+  /** Committed entries, the first right after position `from` (S6). */
+  | { readonly kind: 'tail', readonly generation: number, readonly ballot: Ballot, readonly from: number, readonly entries: readonly Entry[] }
+  /** All members of this generation are level and the receiver is wanted by none: the copy that it asked about as `held` may go (S5, S6). */
+  | { readonly kind: 'release', readonly generation: number, readonly held: number }
+
+const fail = (what: string): never => { throw new StoreError('STORE_INVALID_MESSAGE', `not a valid message between replicas: ${what}`) }
+
+const record = (value: unknown, what: string): Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Record<string, unknown> : fail(what)
+
+function integer (value: unknown, what: string, minimum = 0): number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= minimum ? value : fail(what)
+}
+
+const boolean = (value: unknown, what: string): boolean => typeof value === 'boolean' ? value : fail(what)
+
+export const validateStoreId = (value: unknown): StoreId =>
+  typeof value === 'string' && value.length <= 128 ? value as StoreId : fail('a store id')
+
+const key = (value: unknown): Uint8Array =>
+  value instanceof Uint8Array && value.length > 0 && value.length <= WIRE_LIMITS.keyBytesMax ? value : fail('a key')
+
+export function validateBallot (value: unknown): Ballot {
+  const ballot = record(value, 'a ballot')
+  return { epoch: integer(ballot.epoch, 'an epoch'), attempt: integer(ballot.attempt, 'an attempt'), store: validateStoreId(ballot.store) }
+}
+
+export function validatePosition (value: unknown): Position {
+  const position = record(value, 'a position')
+  return { ballot: validateBallot(position.ballot), seq: integer(position.seq, 'a sequence number') }
+}
+
+export function validateGroup (value: unknown): Group {
+  const group = record(value, 'a group')
+  const stores = (list: unknown): StoreId[] =>
+    Array.isArray(list) && list.length <= MESSAGE_LIMITS.membersMax ? list.map(validateStoreId) : fail('a list of stores')
+  const members = stores(group.members)
+  if (members.length === 0 || new Set(members).size !== members.length) return fail('the members of a group')
+  return {
+    generation: integer(group.generation, 'a generation'),
+    members,
+    base: integer(group.base, 'a base'),
+    previous: validatePosition(group.previous),
+    epoch: integer(group.epoch, 'an epoch')
+  }
+}
+
+function validateBody (value: unknown): EntryBody {
+  const body = record(value, 'the body of an entry')
+  switch (body.kind) {
+    case 'noop': return { kind: 'noop' }
+    case 'stop': return { kind: 'stop', next: validateGroup(body.next) }
+    case 'write': {
+      const id = validateOperationId(body.id)
+      if (body.operations === undefined || body.operations === null) return { kind: 'write', id, operations: undefined }
+      if (!Array.isArray(body.operations) || body.operations.length > WIRE_LIMITS.operationsPerWriteMax) return fail('operations')
+      return { kind: 'write', id, operations: body.operations.map(validateOperation) }
+    }
+    default: return fail('the kind of an entry')
+  }
+}
+
+export function validateEntry (value: unknown): Entry {
+  const entry = record(value, 'an entry')
+  return { seq: integer(entry.seq, 'a sequence number', 1), ballot: validateBallot(entry.ballot), body: validateBody(entry.body) }
+}
+
+/** Checks entries; their numbers must be consecutive when `first` is given. */
+function validateEntries (value: unknown, first?: number): Entry[] {
+  if (!Array.isArray(value) || value.length > MESSAGE_LIMITS.entriesMax) return fail('entries')
+  const entries = value.map(validateEntry)
+  if (first !== undefined && entries.some((entry, index) => entry.seq !== first + index)) return fail('entries with a gap')
+  return entries
+}
+
+function validateItem (value: unknown): Item {
+  const item = record(value, 'an item')
+  const content = item.value
+  if (!(content instanceof Uint8Array) || content.length > WIRE_LIMITS.valueBytesMax) return fail('a value')
+  return { key: key(item.key), value: content, seq: integer(item.seq, 'a version') }
+}
+
+/** What arrived from another store, checked. @throws {StoreError} STORE_INVALID_MESSAGE */
+export function validateGroupMessage (value: unknown): GroupMessage {
+  const message = record(value, 'a message')
+  const kind = message.kind
+  if (kind === 'chain') return { kind, group: validateGroup(message.group) }
+  if (kind === 'unknown') return { kind, generation: integer(message.generation, 'a generation', -1) }
+  const generation = integer(message.generation, 'a generation')
+  if (kind === 'release') return { kind, generation, held: integer(message.held, 'a number', 1) }
+  if (kind === 'refused') return { kind, generation, promised: validateBallot(message.promised) }
+  if (kind === 'nominate') return { kind, generation, seen: validateBallot(message.seen), held: integer(message.held, 'a number') }
+  const ballot = validateBallot(message.ballot)
+  switch (kind) {
+    case 'seal': case 'lagging': case 'leading': return { kind, generation, ballot }
+    case 'sealed': return { kind, generation, ballot, last: validatePosition(message.last), level: boolean(message.level, 'level'), commit: integer(message.commit, 'a commit') }
+    case 'append': {
+      const prev = validatePosition(message.prev)
+      const entries = validateEntries(message.entries, prev.seq + 1)
+      return { kind, generation, ballot, prev, entries, commit: integer(message.commit, 'a commit'), settled: integer(message.settled, 'an epoch') }
+    }
+    case 'appended': return { kind, generation, ballot, seq: integer(message.seq, 'a sequence number'), settled: integer(message.settled, 'an epoch') }
+    case 'mismatch': return { kind, generation, ballot, commit: integer(message.commit, 'a commit') }
+    case 'confirm': case 'confirmed': return { kind, generation, ballot, round: integer(message.round, 'a round') }
+    case 'learn': {
+      const digest = typeof message.digest === 'string' && message.digest.length <= 128 ? message.digest : fail('a digest')
+      const placementEpoch = integer(message.placementEpoch, 'an epoch')
+      return { kind, generation, ballot, transfer: integer(message.transfer, 'a transfer'), placementEpoch, digest, reach: integer(message.reach, 'a reach') }
+    }
+    case 'learned': {
+      const cursor = message.cursor === null ? null : key(message.cursor)
+      return { kind, generation, ballot, position: integer(message.position, 'a position', -1), whole: boolean(message.whole, 'whole'), cursor }
+    }
+    case 'chunk': {
+      if (!Array.isArray(message.items) || message.items.length > MESSAGE_LIMITS.itemsMax) return fail('items')
+      return {
+        kind,
+        generation,
+        ballot,
+        after: message.after === null ? null : key(message.after),
+        items: message.items.map(validateItem),
+        done: boolean(message.done, 'done'),
+        start: integer(message.start, 'a start'),
+        floor: integer(message.floor, 'a floor'),
+        memory: validateEntries(message.memory)
+      }
+    }
+    case 'tail': {
+      const from = integer(message.from, 'a position')
+      return { kind, generation, ballot, from, entries: validateEntries(message.entries, from + 1) }
+    }
+    default: return fail('the kind of a message')
+  }
+}

@@ -1,0 +1,538 @@
+/**
+ * One store's part in one partition: promises, follows, learns, leads, and steps from generation to generation.
+ *
+ * The replication within a generation is Raft's log (Ongaro, Ousterhout: "In Search of an Understandable Consensus Algorithm",
+ * USENIX ATC '14) with the ballots of Paxos and one change: nobody campaigns. The agreed configuration elects, by each
+ * group's own order (rule S4), so that one membership decision replaces thousands of elections. Generations follow one another by stop
+ * signs (rule S5), as in Lamport, Malkhi and Zhou's reconfiguration.
+ *
+ * Pure: `apply(now, input)` returns effects; no clock, chance or I/O.
+ */
+import { type StoreId } from '../../membership/configuration.ts'
+import { type Operation, type OperationId } from '../client-protocol.ts'
+import { Copy, type CopyOptions } from './copy.ts'
+import { type Answer, type DurableState, type Effect, Outbox, type StoreWrite, type Ticket } from './effects.ts'
+import { type Ballot, compareBallots, type Entry, type Group, majorityOf, NO_BALLOT, type Position, sameMembers } from './history.ts'
+import { Leader } from './leader.ts'
+import { Learner } from './learner.ts'
+import { type GroupMessage, type Item } from './messages.ts'
+
+export interface ReplicaOptions extends CopyOptions {
+  /** Silence after which a message is sent again, in milliseconds. */
+  readonly retryMs: number
+  /** Silence of a leader that was asked to lead, after which any member takes over, in milliseconds. */
+  readonly takeoverMs: number
+  /** The longest that writes wait for a handover before they go on and it is tried again, in milliseconds. */
+  readonly pauseMsMax: number
+  /** How long a handover waits for all live members of the next group; afterwards a majority suffices. In milliseconds. */
+  readonly patienceMs: number
+  /** Delay after which committed entries are written to the data, when nothing else is written, in milliseconds. */
+  readonly applyDelayMs: number
+  /** Entries and bytes of one append or tail message. */
+  readonly batchEntriesMax: number
+  readonly batchBytesMax: number
+  /** Bytes of one piece of a snapshot. */
+  readonly chunkBytes: number
+  /** Operations that wait at the leader, committed or not. Beyond it, STORE_OVERLOADED. */
+  readonly waitingMax: number
+}
+
+/** What one partition needs to know of a configuration. */
+export interface PartitionView {
+  readonly epoch: number
+  /** The stores of the configuration's members. */
+  readonly live: ReadonlySet<StoreId>
+  /** Where the placement wants this partition, and since which epochs. */
+  readonly seats: readonly StoreId[]
+  readonly seatEpochs: readonly number[]
+  readonly digest: string
+  /** The group of generation 0. */
+  readonly genesis: Group
+}
+
+export type ReplicaInput =
+  | { readonly kind: 'view', readonly view: PartitionView }
+  | { readonly kind: 'message', readonly from: StoreId, readonly message: GroupMessage }
+  | { readonly kind: 'persisted', readonly token: number }
+  | { readonly kind: 'fetched', readonly token: number, readonly values: readonly ({ value: Uint8Array, seq: number } | null)[] }
+  | { readonly kind: 'scanned', readonly token: number, readonly items: readonly Item[], readonly done: boolean }
+  | { readonly kind: 'write', readonly ticket: Ticket, readonly id: OperationId, readonly operations: readonly Operation[] }
+  | { readonly kind: 'read', readonly ticket: Ticket, readonly keys: readonly Uint8Array[] }
+  /** The end of a turn: whatever was collected goes out as one message per peer and one persist. */
+  | { readonly kind: 'flush' }
+  | { readonly kind: 'tick' }
+
+export interface ReplicaComponents {
+  readonly self: StoreId
+  /** What an earlier run left, with the log of the live copy and of a whole learner copy. */
+  readonly durable?: { readonly state: DurableState, readonly entries: readonly Entry[] }
+  /** A random number of this run, so that its questions are not answered by answers to an earlier run's. At most 2^48. */
+  readonly nonce: number
+  /** Asks for one of the node's few places for a transfer; the teacher gives it back. */
+  readonly transfers: { acquire (): boolean, release (): void }
+}
+
+export class Replica {
+  readonly self: StoreId
+  readonly options: ReplicaOptions
+  readonly transfers: ReplicaComponents['transfers']
+  readonly out = new Outbox()
+  view: PartitionView | undefined
+  group: Group | undefined
+  /** Invariant: never falls within a generation, restarts included. */
+  promised: Ballot = NO_BALLOT
+  /** The highest ballot heard of in this generation; at least `promised`. */
+  seen: Ballot = NO_BALLOT
+  copy: Copy | undefined
+  leader: Leader | undefined
+  learner: Learner
+  nextCopy = 1
+  #seat: DurableState['seat']
+  #nominatedAt = -Infinity
+  /** When this store first asked the present incumbent in vain, or undefined. */
+  #unansweredSince: number | undefined
+  #asked: Ballot = NO_BALLOT
+  #appliedAt = 0
+  #nonce: number
+  /** The last question whether the live copy may go, or 0 when no answer to it counts any more. */
+  #held = 0
+
+  constructor ({ self, durable, transfers, nonce }: ReplicaComponents, options: ReplicaOptions) {
+    this.self = self
+    this.#nonce = nonce
+    this.options = options
+    this.transfers = transfers
+    this.learner = new Learner(this)
+    if (durable === undefined) return
+    const { state, entries } = durable
+    this.group = state.group
+    this.promised = this.seen = state.promised
+    this.nextCopy = state.nextCopy
+    this.#seat = state.seat
+    if (state.copy !== undefined) this.copy = new Copy(state.copy, state.floor, state.applied, entries, options)
+  }
+
+  apply (now: number, input: ReplicaInput): Effect[] {
+    switch (input.kind) {
+      case 'view': this.#changeView(now, input.view); break
+      case 'message': this.#receive(now, input.from, input.message); break
+      case 'persisted': this.out.persisted(input.token); this.leader?.progress(now); break
+      case 'fetched': this.#fetched(input.token, input.values); break
+      case 'scanned': this.leader?.scanned(now, input.token, input.items, input.done); break
+      case 'write': case 'read': this.#request(now, input); break
+      case 'flush': this.leader?.flush(now); break
+      case 'tick': this.#tick(now); break
+    }
+    return this.out.take()
+  }
+
+  get isMember (): boolean { return this.group?.members.includes(this.self) === true }
+
+  /** True when this store holds the whole state that the present generation began from. */
+  get level (): boolean {
+    return this.group !== undefined && this.copy !== undefined && this.copy.commit >= this.group.base
+  }
+
+  /** The ballot of an entry, as this generation counts: everything up to its base has none. Undefined where it was forgotten. */
+  ballotAt (seq: number): Ballot | undefined {
+    if (this.group !== undefined && seq <= this.group.base) return NO_BALLOT
+    return this.copy?.entry(seq)?.ballot
+  }
+
+  get lastPosition (): Position {
+    const seq = this.copy?.last ?? 0
+    return { ballot: this.ballotAt(seq) ?? NO_BALLOT, seq }
+  }
+
+  durableState (): DurableState {
+    return {
+      group: this.group,
+      promised: this.promised,
+      copy: this.copy?.number,
+      nextCopy: this.nextCopy,
+      floor: this.copy?.floor ?? 0,
+      applied: this.copy?.applied ?? 0,
+      seat: this.#seat
+    }
+  }
+
+  /** Persists the state record with further writes, and whatever is committed but not yet in the data. */
+  persist (writes: readonly StoreWrite[], then: () => void = () => {}): void {
+    const copy = this.copy
+    const applying = copy !== undefined && copy.unapplied ? copy.takeApplied() : []
+    const commit = copy?.commit ?? 0
+    const compacted = copy?.compact() ?? []
+    const state: DurableState = { ...this.durableState(), applied: commit }
+    this.out.persist([{ kind: 'state', state }, ...writes, ...applying, ...compacted], () => {
+      copy?.applyDone(commit)
+      then()
+    })
+  }
+
+  /** Who leads, as far as this store can know: the live incumbent, else the first live store in the group's order. */
+  expectedLeader (): StoreId | undefined {
+    const { group, view } = this
+    if (group === undefined || view === undefined) return undefined
+    const incumbent = this.seen.store
+    if (group.members.includes(incumbent) && view.live.has(incumbent)) return incumbent
+    return group.members.find(member => view.live.has(member))
+  }
+
+  /** The members of the group that the configuration does not have, if they are so many that no majority is left. */
+  missingMajority (): StoreId[] | undefined {
+    const { group, view } = this
+    if (group === undefined || view === undefined) return undefined
+    const missing = group.members.filter(member => !view.live.has(member))
+    return group.members.length - missing.length < majorityOf(group.members.length) ? missing : undefined
+  }
+
+  /** Steps to a newer generation (rule S5). */
+  adopt (now: number, group: Group): void {
+    const before = this.group
+    if (before !== undefined && group.generation <= before.generation) return
+    const copy = this.copy
+    const writes: StoreWrite[] = []
+    const stop = group.base - 1
+    if (copy !== undefined && copy.commit < group.base) {
+      // The copy holds all that the new generation begins from when its history has the very entry before the stop sign.
+      const reaches = group.generation === (before?.generation ?? -1) + 1 && copy.last >= stop &&
+        compareBallots(this.ballotAt(stop) ?? NO_BALLOT, group.previous.ballot) === 0
+      if (copy.commit >= stop || reaches) this.#endWith(copy, group, writes)
+      else if (copy.last > copy.commit) this.#truncate(copy, copy.commit + 1, writes)
+    }
+    const leader = this.leader
+    this.leader = undefined
+    this.group = group
+    this.promised = this.seen = NO_BALLOT
+    this.#unansweredSince = undefined
+    if (this.level && this.isMember) this.#settle(group.epoch)
+    this.persist(writes)
+    this.#lead(now)
+    this.#nominate(now)
+    for (const request of leader?.stop() ?? []) this.#request(now, request)
+  }
+
+  /** Ends a copy with the stop sign of a generation: everything before it is committed, and nothing of that generation follows. */
+  #endWith (copy: Copy, group: Group, writes: StoreWrite[]): void {
+    if (copy.last >= group.base) this.#truncate(copy, group.base, writes)
+    copy.advanceCommit(group.base - 1)
+    const entry: Entry = { seq: group.base, ballot: group.previous.ballot, body: { kind: 'stop', next: group } }
+    copy.append(entry)
+    copy.advanceCommit(group.base)
+    writes.push({ kind: 'entry', copy: copy.number, entry })
+  }
+
+  #truncate (copy: Copy, from: number, writes: StoreWrite[]): void {
+    const last = copy.last
+    copy.truncate(from)
+    writes.push({ kind: 'dropEntries', copy: copy.number, from, to: last })
+  }
+
+  /** A snapshot is whole: its copy takes the place of the live one (rule S6). */
+  makeLive (copy: Copy, writes: StoreWrite[]): void {
+    const { group } = this
+    if (this.copy !== undefined) this.out.push({ kind: 'deleteCopy', copy: this.copy.number })
+    this.copy = copy
+    if (group !== undefined && group.base > 0 && copy.commit === group.base - 1) this.#endWith(copy, group, writes)
+  }
+
+  /** The live copy was taught further: it may have become level, which completes the transfer. */
+  taught (): void {
+    if (this.group !== undefined && this.level && this.isMember) this.#settle(this.group.epoch)
+  }
+
+  /** This store leads, and its group carries out the placement of `epoch`. */
+  carriedOut (epoch: number): void {
+    if (this.#settle(epoch)) this.persist([])
+  }
+
+  /** A teacher came: no earlier answer may delete the copy that it builds on. */
+  keepCopy (): void {
+    this.#held = 0
+  }
+
+  /** True when the transfer that gives this store its seat is complete. */
+  get seatCompleted (): boolean { return this.#seat?.completed === true }
+  get seatEpoch (): number | undefined { return this.#seat?.epoch }
+
+  /** The placement of `epoch` is carried out here, so the transfer of this seat is complete (rule S11). Returns whether that is new. */
+  #settle (epoch: number): boolean {
+    if (this.#seat === undefined || this.#seat.completed || this.#seat.epoch > epoch) return false
+    this.#seat = { ...this.#seat, completed: true }
+    this.out.ledger(this.#seat.epoch, 'done')
+    return true
+  }
+
+  #changeView (now: number, view: PartitionView): void {
+    this.view = view
+    const writes: StoreWrite[] = []
+    let changed = false
+    // Rule S1: generation 0 is the placement of the genesis epoch; a store in it that has no record yet has promised nothing.
+    if (this.group === undefined && view.genesis.members.includes(this.self)) {
+      this.group = view.genesis
+      this.copy ??= new Copy(this.nextCopy++, 0, 0, [], this.options)
+      changed = true
+    }
+    const index = view.seats.indexOf(this.self)
+    const epoch = index < 0 ? undefined : view.seatEpochs[index]!
+    if (epoch !== this.#seat?.epoch) {
+      if (this.#seat !== undefined && !this.#seat.completed) this.out.ledger(this.#seat.epoch, 'superseded')
+      const genesis = epoch === view.genesis.epoch
+      this.#seat = epoch === undefined ? undefined : { epoch, completed: genesis }
+      if (epoch !== undefined && !genesis) this.out.ledger(epoch, 'planned')
+      changed = true
+    }
+    if (this.group !== undefined && this.level && this.isMember && this.#settle(this.group.epoch)) changed = true
+    this.learner.viewChanged(view)
+    if (changed) this.persist(writes)
+    this.#unansweredSince = undefined
+    this.#lead(now)
+    this.leader?.viewChanged(now)
+    this.#nominatedAt = -Infinity
+    this.#nominate(now)
+  }
+
+  /** Takes the lead when the configuration gives it to this store (rule S4). */
+  #lead (now: number, force = false): void {
+    if (this.leader !== undefined || !this.isMember || this.missingMajority() !== undefined || this.view === undefined) return
+    if (!force && this.expectedLeader() !== this.self) return
+    const epoch = Math.max(this.view.epoch, this.seen.epoch)
+    const attempt = this.seen.epoch === epoch ? this.seen.attempt + 1 : 1
+    const ballot: Ballot = { epoch, attempt, store: this.self }
+    this.promised = this.seen = ballot
+    const leader = new Leader(this, ballot, now)
+    this.leader = leader
+    // The own promise is durable before anyone hears of the ballot, so a ballot is started at most once, ever.
+    this.persist([], () => { if (this.leader === leader) leader.seal(leader.startedAt) })
+  }
+
+  /** Gives up the lead: somebody has a higher ballot, or a better history. */
+  stepDown (now: number): void {
+    const leader = this.leader
+    this.leader = undefined
+    for (const request of leader?.stop() ?? []) this.#request(now, request)
+  }
+
+  /** The store that was asked to lead instead did not: this one tries again, with a higher ballot. */
+  candidateAgain (now: number): void {
+    const leader = this.leader
+    this.leader = undefined
+    this.#lead(now, true)
+    for (const request of leader?.stop() ?? []) this.#request(now, request)
+  }
+
+  /** A ballot above all known ones was seen. */
+  sawBallot (now: number, ballot: Ballot): void {
+    if (compareBallots(ballot, this.seen) <= 0) return
+    this.seen = ballot
+    this.#unansweredSince = undefined
+    if (this.leader !== undefined) this.stepDown(now)
+  }
+
+  #receive (now: number, from: StoreId, message: GroupMessage): void {
+    switch (message.kind) {
+      case 'chain': this.adopt(now, message.group); return
+      case 'unknown':
+        if (this.group !== undefined && this.group.generation > message.generation) this.out.send(from, { kind: 'chain', group: this.group })
+        return
+      case 'learn': case 'chunk': case 'tail': this.learner.receive(from, message); return
+      default:
+    }
+    const generation = this.group?.generation ?? -1
+    if (message.generation > generation) { this.out.send(from, { kind: 'unknown', generation }); return }
+    if (message.generation < generation) {
+      if (message.kind !== 'release') this.out.send(from, { kind: 'chain', group: this.group! })
+      return
+    }
+    switch (message.kind) {
+      case 'seal': this.#sealed(now, from, message.ballot); return
+      case 'append': this.#append(now, from, message); return
+      case 'confirm':
+        if (compareBallots(message.ballot, this.promised) < 0) this.#refuse(from)
+        else if (compareBallots(message.ballot, this.promised) === 0) this.out.send(from, { ...message, kind: 'confirmed' })
+        return
+      case 'refused':
+        this.sawBallot(now, message.promised)
+        this.#lead(now)
+        return
+      case 'nominate': this.#nominated(now, from, message.seen, message.held); return
+      case 'leading':
+        if (compareBallots(message.ballot, this.seen) >= 0) this.#unansweredSince = undefined
+        this.sawBallot(now, message.ballot)
+        return
+      case 'release': this.#released(message.held); return
+      default: this.leader?.receive(now, from, message)
+    }
+  }
+
+  #refuse (to: StoreId): void {
+    this.out.send(to, { kind: 'refused', generation: this.group!.generation, promised: this.promised })
+  }
+
+  #sealed (now: number, from: StoreId, ballot: Ballot): void {
+    if (compareBallots(ballot, this.promised) < 0) { this.#refuse(from); return }
+    this.sawBallot(now, ballot)
+    const message: GroupMessage = {
+      kind: 'sealed',
+      generation: this.group!.generation,
+      ballot,
+      last: this.lastPosition,
+      level: this.level,
+      commit: this.copy?.commit ?? 0
+    }
+    this.promised = ballot
+    this.persist([], () => { this.out.send(from, message) })
+  }
+
+  #append (now: number, from: StoreId, message: GroupMessage & { kind: 'append' }): void {
+    const { ballot, prev, entries, generation } = message
+    if (compareBallots(ballot, this.promised) < 0) { this.#refuse(from); return }
+    this.sawBallot(now, ballot)
+    const raised = compareBallots(ballot, this.promised) > 0
+    this.promised = ballot
+    this.#unansweredSince = undefined
+    const copy = this.copy
+    if (copy === undefined || !this.level) {
+      if (raised) this.persist([])
+      this.out.send(from, { kind: 'lagging', generation, ballot })
+      return
+    }
+    const matches = prev.seq <= copy.commit || (prev.seq <= copy.last && compareBallots(this.ballotAt(prev.seq)!, prev.ballot) === 0)
+    if (!matches) {
+      if (raised) this.persist([])
+      this.out.send(from, { kind: 'mismatch', generation, ballot, commit: copy.commit })
+      return
+    }
+    const writes: StoreWrite[] = []
+    for (const entry of entries) {
+      if (entry.seq <= copy.commit) continue
+      if (entry.seq <= copy.last) {
+        if (compareBallots(copy.entry(entry.seq)!.ballot, entry.ballot) === 0) continue
+        this.#truncate(copy, entry.seq, writes)
+      }
+      copy.append(entry)
+      writes.push({ kind: 'entry', copy: copy.number, entry })
+    }
+    const seq = prev.seq + entries.length
+    const settled = message.settled > 0 && this.#settle(message.settled)
+    const acknowledge = (): void => { this.out.send(from, { kind: 'appended', generation, ballot, seq, settled: message.settled }) }
+    if (raised || settled || writes.length > 0) this.persist(writes, acknowledge)
+    // Everything up to `seq` was durable before only if nothing of it is still on its way: an empty persist waits for that.
+    else if (copy.last > copy.applied) this.out.persist([], acknowledge)
+    else acknowledge()
+    this.#advance(now, copy, Math.min(message.commit, seq))
+  }
+
+  /** Takes note of a commit point. A committed stop sign ends the generation. */
+  #advance (now: number, copy: Copy, commit: number): void {
+    if (commit <= copy.commit) return
+    if (!copy.unapplied) this.#appliedAt = now
+    copy.advanceCommit(commit)
+    const body = copy.entry(commit)?.body
+    if (body?.kind === 'stop' && body.next.generation > this.group!.generation) this.adopt(now, body.next)
+  }
+
+  #nominated (now: number, from: StoreId, seen: Ballot, held: number): void {
+    const leader = this.leader
+    if (leader !== undefined && compareBallots(seen, leader.ballot) <= 0) {
+      if (leader.serving) this.out.send(from, { kind: 'leading', generation: this.group!.generation, ballot: leader.ballot })
+      if (held > 0) leader.askedToRelease(now, from, held)
+      return
+    }
+    // Asked for by name: this store takes a ballot above everything that the sender has seen.
+    this.sawBallot(now, seen)
+    if (this.isMember) this.#lead(now, true)
+  }
+
+  #released (held: number): void {
+    if (held !== this.#held || this.isMember || this.copy === undefined) return
+    this.#held = 0
+    this.out.push({ kind: 'deleteCopy', copy: this.copy.number })
+    this.copy = undefined
+    this.persist([])
+  }
+
+  /** True when a whole copy is here that neither the group nor the placement gives this store, as far as it can know. */
+  get holdsLeftover (): boolean {
+    const { view } = this
+    return this.copy !== undefined && !this.isMember && view !== undefined && !view.seats.includes(this.self) && view.epoch >= this.learner.placementEpoch
+  }
+
+  /** Asks whoever should lead to do so, or to say that a copy may go. Repeated by the tick until it is answered. */
+  #nominate (now: number): void {
+    const { group, view } = this
+    if (group === undefined || view === undefined || this.leader !== undefined || !view.live.has(this.self)) return
+    const leftover = this.holdsLeftover
+    const settled = this.seen.store !== '' && view.live.has(this.seen.store)
+    const unfinished = view.seats.length > 0 && view.epoch > group.epoch && !sameMembers(group.members, view.seats)
+    if (settled && !leftover && !unfinished && this.#unansweredSince === undefined) return
+    const to = this.expectedLeader()
+    if (to === undefined || to === this.self) return
+    this.#nominatedAt = now
+    this.#askIncumbent(now)
+    if (leftover) this.#held = ++this.#nonce
+    this.out.send(to, { kind: 'nominate', generation: group.generation, seen: this.seen, held: leftover ? this.#held : 0 })
+  }
+
+  #askIncumbent (now: number): void {
+    if (compareBallots(this.#asked, this.seen) !== 0 || this.#unansweredSince === undefined) this.#unansweredSince = now
+    this.#asked = this.seen
+  }
+
+  #tick (now: number): void {
+    this.leader?.tick(now)
+    const copy = this.copy
+    if (copy?.unapplied === true && this.leader === undefined && now - this.#appliedAt >= this.options.applyDelayMs) this.persist([])
+    if (this.group === undefined || this.leader !== undefined) return
+    this.#lead(now)
+    if (this.leader !== undefined) return
+    if (now - this.#nominatedAt >= this.options.retryMs) this.#nominate(now)
+    // Rule S4: an incumbent that answers probes but does not lead is passed over.
+    if (this.#unansweredSince !== undefined && now - this.#unansweredSince >= this.options.takeoverMs && this.level) this.#lead(now, true)
+  }
+
+  #request (now: number, request: ReplicaInput & { kind: 'write' | 'read' }): void {
+    if (this.leader !== undefined) { this.leader.request(request); return }
+    this.out.respond(request.ticket, this.#redirect(now))
+  }
+
+  /** Why this store does not serve a request, and who does, as far as it knows. The shell turns stores into addresses. */
+  #redirect (now: number): Answer {
+    const { group, view } = this
+    const epoch = view?.epoch ?? 0
+    const hint = (stores: readonly StoreId[]): { hints: { storeId: StoreId, address: string }[] } =>
+      ({ hints: stores.filter(store => store !== this.self).map(storeId => ({ storeId, address: '' })) })
+    if (group === undefined) {
+      return { kind: 'error', code: 'NOT_OWNER', message: 'this store does not hold the partition', definite: true, epoch, ...hint([]) }
+    }
+    const waitingFor = this.isMember ? this.missingMajority() : undefined
+    if (waitingFor !== undefined) {
+      const message = `no majority of the partition's replicas is in the cluster; it waits for ${waitingFor.join(', ')}`
+      return { kind: 'error', code: 'PARTITION_UNAVAILABLE', message, definite: true, epoch, waitingFor }
+    }
+    const leader = this.expectedLeader()
+    if (leader === this.self) return { kind: 'error', code: 'NOT_READY', message: 'this store is about to lead', definite: true, epoch }
+    // A client that comes here has usually found the leader silent: make sure that there is one.
+    if (this.isMember && this.#unansweredSince === undefined && leader !== undefined) {
+      this.#askIncumbent(now)
+      this.out.send(leader, { kind: 'nominate', generation: group.generation, seen: this.seen, held: 0 })
+      this.#nominatedAt = now
+    }
+    const others = group.members.filter(member => member !== leader)
+    const code = this.isMember ? 'NOT_LEADER' : 'NOT_OWNER'
+    const stores = leader === undefined ? others : [leader, ...others]
+    return { kind: 'error', code, message: 'another store leads the partition', definite: true, epoch, ...hint(stores) }
+  }
+
+  #fetched (token: number, values: readonly ({ value: Uint8Array, seq: number } | null)[]): void {
+    this.leader?.fetched(token, values)
+  }
+
+  /** Throws when an invariant of this replica's own state is broken; for tests and simulations, after each step. */
+  invariants (): void {
+    this.copy?.invariants()
+    if (compareBallots(this.promised, this.seen) > 0) throw new Error('invariant: seen >= promised')
+    if (this.leader !== undefined && compareBallots(this.leader.ballot, this.seen) !== 0) throw new Error('invariant: a leader has seen no higher ballot')
+    if (this.leader !== undefined && !this.isMember) throw new Error('invariant: only a member leads')
+  }
+}

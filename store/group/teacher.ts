@@ -1,0 +1,136 @@
+/**
+ * The sending end of a transfer, one per store that the leader brings up to date: a snapshot in pieces, and the live tail.
+ *
+ * One piece of the snapshot is under way at a time, beside a bounded window of tail entries. Nothing is remembered of what was
+ * sent: whenever the learner is silent it is asked where it stands, durably, and the transfer goes on from there; so a transfer
+ * survives lost messages and a change of the leader alike (rules S6, S11).
+ *
+ * Pure.
+ */
+import { type StoreId } from '../../membership/configuration.ts'
+import { type Leader } from './leader.ts'
+import { type GroupMessage, type Item } from './messages.ts'
+
+export class Teacher {
+  readonly target: StoreId
+  readonly #leader: Leader
+  readonly #transfer: number
+  /** True while this teacher holds one of the node's places for transfers: until the learner's copy is whole. */
+  #placed = false
+  #whole = false
+  /** The learner's durable position; -1 when it has none. */
+  #position = -1
+  #sentTail = 0
+  #askedAt = -Infinity
+  #progressAt = -Infinity
+  #resync = true
+  #scan: { readonly token: number, readonly after: Uint8Array | null, readonly start: number } | undefined
+  /** What the learner said it lacks, waiting for the data to reach its position. */
+  #wanted: { readonly after: Uint8Array | null } | undefined
+
+  constructor (leader: Leader, target: StoreId, transfer: number) {
+    this.#leader = leader
+    this.target = target
+    this.#transfer = transfer
+  }
+
+  /** The position that the learner holds durably as a whole copy, or -1. */
+  get holds (): number { return this.#whole ? this.#position : -1 }
+
+  tick (now: number): void {
+    const { replica } = this.#leader
+    if (!replica.view!.live.has(this.target)) return
+    if (!this.#placed && !this.#whole) {
+      if (!replica.transfers.acquire()) return
+      this.#placed = true
+    }
+    const { retryMs } = replica.options
+    const waits = !this.#whole || this.#position < this.#leader.copy.commit
+    if (waits && now - this.#progressAt >= retryMs && now - this.#askedAt >= retryMs && this.#scan === undefined) this.#ask(now)
+    else this.#continue()
+  }
+
+  #ask (now: number): void {
+    const { replica, ballot } = this.#leader
+    this.#askedAt = now
+    this.#resync = true
+    const { view, group, copy } = replica
+    replica.out.send(this.target, {
+      kind: 'learn', generation: group!.generation, ballot, transfer: this.#transfer, placementEpoch: view!.epoch, digest: view!.digest, reach: copy!.valueFloor
+    })
+  }
+
+  learned (now: number, { position, whole, cursor }: GroupMessage & { kind: 'learned' }): void {
+    const { copy } = this.#leader
+    this.#progressAt = now
+    this.#position = position
+    if (this.#resync) this.#sentTail = position
+    this.#resync = false
+    const reaches = position >= copy.valueFloor
+    this.#whole = whole && reaches
+    if (this.#whole) this.close()
+    else this.#wanted = { after: reaches ? cursor : null }
+    this.#continue()
+  }
+
+  /** Sends what the learner lacks and can take: the next piece of the snapshot, the tail. */
+  #continue (): void {
+    const { replica, copy } = this.#leader
+    const wanted = this.#wanted
+    // Resuming at a key is sound only if the data here has everything that the learner's tail already brought it.
+    if (wanted !== undefined && this.#scan === undefined && (wanted.after === null || copy.applied >= this.#position)) {
+      this.#wanted = undefined
+      const token = replica.out.token()
+      this.#scan = { token, after: wanted.after, start: copy.applied }
+      replica.out.push({ kind: 'scan', token, copy: copy.number, after: wanted.after, bytesMax: replica.options.chunkBytes })
+    }
+    this.committed()
+  }
+
+  /** Entries were committed: passes them on. */
+  committed (): void {
+    const { replica, copy, ballot } = this.#leader
+    const { batchEntriesMax, batchBytesMax } = replica.options
+    if (this.#resync || this.#position < copy.valueFloor || this.#sentTail >= copy.commit) return
+    if (this.#sentTail - this.#position >= 4 * batchEntriesMax) return
+    const from = Math.max(this.#sentTail, this.#position)
+    const entries = copy.slice(from + 1, batchEntriesMax, batchBytesMax, copy.commit)
+    this.#sentTail = from + entries.length
+    replica.out.send(this.target, { kind: 'tail', generation: replica.group!.generation, ballot, from, entries })
+  }
+
+  /** A piece of the snapshot was read. Returns false when it was not for this teacher. */
+  scanned (now: number, token: number, items: readonly Item[], done: boolean): boolean {
+    const scan = this.#scan
+    if (scan?.token !== token) return false
+    this.#scan = undefined
+    const { replica, copy, ballot } = this.#leader
+    const first = scan.after === null
+    // Compaction overtook the beginning: read again from a later one.
+    if (first && scan.start < copy.valueFloor) {
+      this.#wanted = { after: null }
+      this.#continue()
+      return true
+    }
+    this.#progressAt = now
+    if (first) this.#resync = true
+    replica.out.send(this.target, {
+      kind: 'chunk',
+      generation: replica.group!.generation,
+      ballot,
+      after: scan.after,
+      items,
+      done,
+      start: first ? scan.start : 0,
+      floor: first ? copy.floor : 0,
+      memory: first ? copy.memory(scan.start) : []
+    })
+    return true
+  }
+
+  /** Gives back the place for a transfer. */
+  close (): void {
+    if (this.#placed) this.#leader.replica.transfers.release()
+    this.#placed = false
+  }
+}
