@@ -1,0 +1,194 @@
+/**
+ * One WebSocket between two transports: the hello in each direction, then frames of messages.
+ *
+ * Owns: the socket, the outbox, and the timer that waits for the hello. Which connection is used for whom is the transport's
+ * business.
+ */
+import { type RawData, type WebSocket } from 'ws'
+import { type Address, type CancelTimer, type Channel, type Clock, type Remote } from '../environment/environment.ts'
+import { decodeHello, encodeHello, type Hello } from './hello.ts'
+import { decodeFrame, encodeFrame, encodeMessage } from './message-codec.ts'
+import { Outbox } from './outbox.ts'
+
+const BINARY = Object.freeze({ binary: true, compress: false })
+
+/** What a connection reports, and what it may ask. */
+export interface ConnectionOwner {
+  readonly clock: Clock
+  readonly helloTimeoutMs: number
+  readonly queueBytesMax: number
+  /** What this side says of itself. */
+  hello (): Hello
+  /** The other side said who it is. */
+  onHello (connection: Connection, hello: Hello): void
+  onMessage (connection: Connection, channel: Channel, message: unknown): void
+  /** The connection is gone; called once. `reason` is set when the other side broke the rules. */
+  onEnd (connection: Connection, end: ConnectionEnd): void
+  /** Has `flush` called once in this turn of the event loop, after everything that is ready. */
+  scheduleFlush (connection: Connection): void
+}
+
+export interface ConnectionEnd {
+  /** Code of the system error that ended it, such as ECONNREFUSED. */
+  readonly code: string | undefined
+  readonly reason: string | undefined
+}
+
+export class Connection {
+  readonly id: number
+  /** The address this side dialled; undefined on the side that accepted. */
+  readonly dialled: Address | undefined
+  readonly outbox: Outbox
+  /** What the other side said; undefined before its hello. */
+  hello: Hello | undefined
+  /** Every address that messages to this connection are sent under: the one in the hello, and others that were dialled. */
+  readonly names = new Set<Address>()
+  /** Sweeps in a row that saw nothing arrive. */
+  silentSweeps = 0
+  /** True once the other side broke the rules. */
+  broke = false
+  /** True while a flush is scheduled. */
+  dirty = false
+  readonly #socket: WebSocket
+  readonly #owner: ConnectionOwner
+  readonly #remotes = new Map<Channel, Remote>()
+  /** Invariant: messages pass only while open, and a closed connection never opens again. */
+  #state: 'greeting' | 'open' | 'closed' = 'greeting'
+  #cancelHello: CancelTimer = () => {}
+  #code: string | undefined
+  #reason: string | undefined
+
+  constructor (id: number, socket: WebSocket, dialled: Address | undefined, owner: ConnectionOwner) {
+    this.id = id
+    this.dialled = dialled
+    this.outbox = new Outbox(owner.queueBytesMax)
+    this.#socket = socket
+    this.#owner = owner
+    // A dialled socket has a timeout of its own until it is connected.
+    if (socket.readyState === socket.OPEN) this.#awaitHello()
+    socket.on('open', () => this.#awaitHello())
+    socket.on('message', (data, isBinary) => this.#receive(data, isBinary))
+    socket.on('pong', () => { this.silentSweeps = 0 })
+    socket.on('error', error => {
+      this.#code = (error as NodeJS.ErrnoException).code
+      this.#reason ??= error.message
+    })
+    socket.on('close', () => this.#ended())
+    socket.on('ping', () => { this.silentSweeps = 0 })
+  }
+
+  get isOpen (): boolean {
+    return this.#state === 'open'
+  }
+
+  #awaitHello (): void {
+    if (this.dialled !== undefined) this.greet()
+    this.#cancelHello = this.#owner.clock.setTimer(this.#owner.helloTimeoutMs, () => {
+      if (this.hello === undefined) this.fail(`no hello within ${this.#owner.helloTimeoutMs} ms`)
+    })
+  }
+
+  /** Tells the other side who this is: when connected on the side that dialled, as the answer on the other. */
+  greet (): void {
+    this.#socket.send(encodeHello(this.#owner.hello()), BINARY)
+  }
+
+  /** From now on messages pass. */
+  open (): void {
+    if (this.#state !== 'greeting') return
+    this.#state = 'open'
+    if (this.outbox.bytes > 0) this.#owner.scheduleFlush(this)
+  }
+
+  /** @returns false when the outbox is full and the message is lost. */
+  send (channel: Channel, bytes: Uint8Array): boolean {
+    if (!this.outbox.push(channel, bytes)) return false
+    if (this.#state === 'open' && !this.dirty) this.#owner.scheduleFlush(this)
+    return true
+  }
+
+  /** Writes what the socket takes. What it does not take now goes when it has written what it has. */
+  flush (): void {
+    if (this.#state !== 'open') return
+    for (;;) {
+      const batch = this.outbox.take(this.#socket.bufferedAmount)
+      if (batch === undefined) return
+      this.#socket.send(encodeFrame(batch.messages, batch.bytes), BINARY, this.#onWritten)
+    }
+  }
+
+  readonly #onWritten = (): void => {
+    if (this.outbox.bytes > 0 && !this.dirty) this.#owner.scheduleFlush(this)
+  }
+
+  get queuedBytes (): number {
+    return this.outbox.bytes + this.#socket.bufferedAmount
+  }
+
+  /** Asks the other side for a sign of life. */
+  ping (): void {
+    if (this.#state === 'open') this.#socket.ping()
+  }
+
+  remote (channel: Channel): Remote {
+    let remote = this.#remotes.get(channel)
+    if (remote === undefined) {
+      remote = {
+        address: this.hello?.address,
+        connectionId: this.id,
+        reply: message => {
+          const bytes = encodeMessage(message)
+          if (this.#state === 'open') this.send(channel, bytes)
+        }
+      }
+      this.#remotes.set(channel, remote)
+    }
+    return remote
+  }
+
+  #receive (data: RawData, isBinary: boolean): void {
+    if (this.#state === 'closed') return
+    this.silentSweeps = 0
+    if (!isBinary) {
+      this.fail('a text frame')
+      return
+    }
+    let values: unknown[]
+    try {
+      if (this.hello === undefined) {
+        this.hello = decodeHello(data as Buffer)
+        this.#cancelHello()
+        this.#owner.onHello(this, this.hello)
+        return
+      }
+      if (this.#state !== 'open') throw new TypeError('a message before the hello was answered')
+      values = decodeFrame(data as Buffer)
+    } catch (error) {
+      this.fail((error as Error).message)
+      return
+    }
+    for (let index = 0; index < values.length && this.isOpen; index += 2) {
+      this.#owner.onMessage(this, values[index] as Channel, values[index + 1])
+    }
+  }
+
+  /** Ends a connection whose other side broke the rules. */
+  fail (reason: string): void {
+    this.#reason = reason
+    this.broke = true
+    this.terminate()
+  }
+
+  /** Ends the connection at once; what is queued is lost. `onEnd` follows, in a later turn. */
+  terminate (): void {
+    this.#state = 'closed'
+    this.#cancelHello()
+    this.#socket.terminate()
+  }
+
+  #ended (): void {
+    this.#state = 'closed'
+    this.#cancelHello()
+    this.#owner.onEnd(this, { code: this.#code, reason: this.#reason })
+  }
+}
