@@ -1,0 +1,289 @@
+/**
+ * The client of a cluster: an abstract-level database whose data lives on the cluster's stores.
+ *
+ * It computes by itself which store leads a key's partition (one hop), follows redirects when that has changed, retries within
+ * a deadline, and carries every write out once however often it had to be sent (rule S9).
+ *
+ * What differs from a local database: `batch` is atomic per partition and not across partitions (keys with the same `{tag}`
+ * share one); `getMany` is linearizable per key but no snapshot; there are no iterators, ranges to clear, or snapshots yet.
+ *
+ * Owns: its transport, and through `Runner` one timer.
+ */
+import { AbstractLevel, type AbstractBatchOperation, type AbstractBatchOptions, type AbstractChainedBatch, type AbstractDatabaseOptions,
+  type AbstractDelOptions, type AbstractGetManyOptions, type AbstractGetOptions, type AbstractPutOptions } from 'abstract-level'
+import { type Address, type Clock, type Log, type Random, type Transport } from '../../membership/environment/environment.ts'
+import { createSystemClock, createSystemRandom, silentLog } from '../../membership/environment/system.ts'
+import { createWebSocketTransport } from '../../membership/transport/websocket.ts'
+import { type ClusterView, type Operation } from '../client-protocol.ts'
+import { StoreError } from '../errors.ts'
+import { type SuccessResponse } from './call.ts'
+import { callDeadlineMs, fillSessionOptions, type CallOptions, type FilledSessionOptions, type SessionOptions } from './options.ts'
+import { checkKey, checkOperation, groupReads, groupWrites } from './requests.ts'
+import { Runner } from './runner.ts'
+
+export interface ClientComponents {
+  /**
+   * A transport that is not started and need not listen; the client starts it, and closes it with itself. A function makes a new
+   * one at each open(), which a client that is closed and opened again needs.
+   */
+  readonly transport: Transport | (() => Transport)
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+}
+
+export type ClientOptions<K = string, V = string> = Omit<SessionOptions, 'seeds'> & Pick<AbstractDatabaseOptions<K, V>, 'keyEncoding' | 'valueEncoding'>
+
+export interface ConnectOptions<K = string, V = string> extends ClientOptions<K, V> {
+  /** Where the client reports what it cannot tell by an error. @default nothing is logged */
+  readonly log?: Log
+}
+
+type Bytes = Buffer | Uint8Array
+type BatchEntry = { readonly type: 'put', readonly key: Bytes, readonly value: Bytes } | { readonly type: 'del', readonly key: Bytes }
+
+const asBuffer = (bytes: Uint8Array): Buffer => Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+
+const notSupported = (what: string): never => { throw new StoreError('STORE_NOT_SUPPORTED', `this client does not offer ${what}`) }
+
+/** @throws {StoreError} STORE_NOT_SUPPORTED */
+function refuseSnapshot (options: { readonly snapshot?: unknown } | undefined): void {
+  if (options?.snapshot !== undefined) notSupported('reading from snapshots')
+}
+
+/** The values of a read; the session let nothing else through. */
+function valuesOf (response: SuccessResponse): readonly (Uint8Array | null)[] {
+  if (response.kind !== 'values') throw new Error(`a read was settled by '${response.kind}'`)
+  return response.values
+}
+
+export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8Array, K, V> {
+  readonly #components: ClientComponents
+  readonly #options: FilledSessionOptions
+  #transport: Transport | undefined
+  /** Defined exactly while the client is open or opening. */
+  #runner: Runner | undefined
+
+  /** @throws {StoreError} STORE_INVALID_OPTIONS */
+  constructor (components: ClientComponents, options: ClientOptions<K, V> & Pick<SessionOptions, 'seeds'>) {
+    const { keyEncoding, valueEncoding, ...session } = options
+    const filled = fillSessionOptions(session)
+    super({
+      encodings: { buffer: true },
+      implicitSnapshots: false,
+      explicitSnapshots: false,
+      has: true,
+      permanence: true,
+      additionalMethods: { nodeStatus: true, refresh: true }
+    }, { keyEncoding, valueEncoding })
+    // abstract-level takes it for granted; without iterators there is nothing to seek in.
+    this.supports.seek = false
+    this.#components = components
+    this.#options = filled
+  }
+
+  /** The cluster as this client knows it at present, or undefined while it is not open. */
+  get view (): ClusterView | undefined {
+    return this.#runner?.router.view
+  }
+
+  /**
+   * Asks the cluster for its view, from any node that answers.
+   * @returns the newest view this client knows then.
+   * @throws {StoreError} STORE_NO_SEED when no node answered before the deadline; STORE_CLOSED; STORE_INVALID_OPTIONS
+   */
+  async refresh (options?: Pick<CallOptions, 'deadlineMs'>): Promise<ClusterView> {
+    return this.#open().refresh(callDeadlineMs(options, this.#options.deadlineMs))
+  }
+
+  /**
+   * Asks one node for its status, for people and tools. (`status`, without more, is abstract-level's word for open or closed.)
+   * @throws {StoreError} STORE_DEADLINE_EXCEEDED when it did not answer; STORE_ABORTED; STORE_OVERLOADED; STORE_CLOSED; STORE_INVALID_OPTIONS
+   */
+  async nodeStatus (address: Address, options?: CallOptions): Promise<unknown> {
+    const response = await this.#open().perform({ kind: 'status', address }, -1, 0, options)
+    return response.kind === 'status' ? response.status : undefined
+  }
+
+  // abstract-level's public interface, with the options and the errors that are this client's own
+
+  /**
+   * Reads one key, linearizably.
+   * @returns undefined when the key has no value.
+   * @throws {StoreError} STORE_INVALID_KEY; STORE_INVALID_OPTIONS; STORE_NOT_SUPPORTED for a snapshot; STORE_DEADLINE_EXCEEDED;
+   * PARTITION_UNAVAILABLE with `waitingFor`; STORE_ABORTED; STORE_OVERLOADED; STORE_CLOSED when the client is closed meanwhile
+   * @throws {Error} LEVEL_INVALID_KEY for null and undefined; LEVEL_DATABASE_NOT_OPEN; LEVEL_DECODE_ERROR
+   */
+  override get (key: K): Promise<V | undefined>
+  override get<K2 = K, V2 = V> (key: K2, options: AbstractGetOptions<K2, V2> & CallOptions): Promise<V2 | undefined>
+  override get (key: K, options?: AbstractGetOptions<K, V> & CallOptions): Promise<V | undefined> {
+    return super.get(key, options!)
+  }
+
+  /**
+   * Reads many keys, each linearizably; together they are no snapshot. One request per partition.
+   * @throws as `get`
+   */
+  override getMany (keys: K[]): Promise<(V | undefined)[]>
+  override getMany<K2 = K, V2 = V> (keys: K2[], options: AbstractGetManyOptions<K2, V2> & CallOptions): Promise<(V2 | undefined)[]>
+  override getMany (keys: K[], options?: AbstractGetManyOptions<K, V> & CallOptions): Promise<(V | undefined)[]> {
+    return super.getMany(keys, options!)
+  }
+
+  /**
+   * Sets one key. Key and value, if they are given as bytes, must not be changed before the promise settles.
+   * @throws {StoreError} STORE_INVALID_KEY; STORE_INVALID_VALUE; STORE_INVALID_OPTIONS; STORE_DEADLINE_EXCEEDED; PARTITION_UNAVAILABLE
+   * with `waitingFor`; OPERATION_EXPIRED; STORE_ABORTED; STORE_OVERLOADED; STORE_CLOSED when the client is closed meanwhile. Each
+   * says in `definite` whether the write certainly had no effect.
+   * @throws {Error} LEVEL_INVALID_KEY and LEVEL_INVALID_VALUE for null and undefined; LEVEL_DATABASE_NOT_OPEN
+   */
+  override put (key: K, value: V): Promise<void>
+  override put<K2 = K, V2 = V> (key: K2, value: V2, options: AbstractPutOptions<K2, V2> & CallOptions): Promise<void>
+  override put (key: K, value: V, options?: AbstractPutOptions<K, V> & CallOptions): Promise<void> {
+    return super.put(key, value, options!)
+  }
+
+  /**
+   * Deletes one key.
+   * @throws as `put`
+   */
+  override del (key: K): Promise<void>
+  override del<K2 = K> (key: K2, options: AbstractDelOptions<K2> & CallOptions): Promise<void>
+  override del (key: K, options?: AbstractDelOptions<K> & CallOptions): Promise<void> {
+    return super.del(key, options!)
+  }
+
+  /**
+   * Carries out a list of operations, atomically within each partition and not across partitions: when it fails, some partitions
+   * may have their part and others not, and the error is definite only if none has. Keys with the same `{tag}` share a partition.
+   * @throws as `put`; also STORE_INVALID_VALUE for more than 100,000 operations or 16 MiB in one partition
+   */
+  override batch (): AbstractChainedBatch<this, K, V>
+  override batch (operations: Array<AbstractBatchOperation<this, K, V>>): Promise<void>
+  override batch<K2 = K, V2 = V> (
+    operations: Array<AbstractBatchOperation<this, K2, V2>>,
+    options: AbstractBatchOptions<K2, V2> & CallOptions
+  ): Promise<void>
+  override batch (...args: [] | [unknown] | [unknown, unknown]): AbstractChainedBatch<this, K, V> & Promise<void> {
+    // The base class tells a chained batch by the number of arguments.
+    return (super.batch as (...args: unknown[]) => AbstractChainedBatch<this, K, V> & Promise<void>)(...args)
+  }
+
+  // abstract-level's private interface: keys and values are bytes, options are checked
+
+  async _open (): Promise<void> {
+    const { transport: given, clock, random, log } = this.#components
+    if (typeof given !== 'function' && this.#transport !== undefined) {
+      throw new StoreError('STORE_CLOSED', 'this client was closed with its transport: make a new one')
+    }
+    const transport = typeof given === 'function' ? given() : given
+    this.#transport = transport
+    try {
+      await transport.start()
+      this.#runner = new Runner({ transport, clock, random, log }, this.#options)
+      await this.#runner.refresh(this.#options.deadlineMs)
+    } catch (error) {
+      await this._close()
+      throw error
+    }
+  }
+
+  async _close (): Promise<void> {
+    this.#runner?.close()
+    this.#runner = undefined
+    await this.#transport?.close()
+  }
+
+  async _get (key: Bytes, options?: CallOptions & { readonly snapshot?: unknown }): Promise<Buffer | undefined> {
+    refuseSnapshot(options)
+    checkKey(key)
+    const runner = this.#open()
+    const value = valuesOf(await runner.perform({ kind: 'read', keys: [key] }, runner.router.partitionOf(key), key.length, options))[0]
+    return value == null ? undefined : asBuffer(value)
+  }
+
+  async _getMany (keys: readonly Bytes[], options?: CallOptions & { readonly snapshot?: unknown }): Promise<(Buffer | undefined)[]> {
+    refuseSnapshot(options)
+    const runner = this.#open()
+    const values = new Array<Buffer | undefined>(keys.length).fill(undefined)
+    const requests = groupReads(keys, key => runner.router.partitionOf(key))
+    await Promise.all(requests.map(async ({ payload, partition, bytes, places }) => {
+      valuesOf(await runner.perform(payload, partition, bytes, options)).forEach((value, index) => {
+        if (value !== null) values[places[index]!] = asBuffer(value)
+      })
+    }))
+    return values
+  }
+
+  async _has (key: Bytes, options?: CallOptions & { readonly snapshot?: unknown }): Promise<boolean> {
+    return await this._get(key, options) !== undefined
+  }
+
+  async _hasMany (keys: readonly Bytes[], options?: CallOptions & { readonly snapshot?: unknown }): Promise<boolean[]> {
+    return (await this._getMany(keys, options)).map(value => value !== undefined)
+  }
+
+  async _put (key: Bytes, value: Bytes, options?: CallOptions): Promise<void> {
+    await this.#write({ kind: 'put', key, value }, options)
+  }
+
+  async _del (key: Bytes, options?: CallOptions): Promise<void> {
+    await this.#write({ kind: 'del', key }, options)
+  }
+
+  async _batch (entries: readonly BatchEntry[], options?: CallOptions): Promise<void> {
+    const operations = entries.map((entry): Operation => entry.type === 'put'
+      ? { kind: 'put', key: entry.key, value: entry.value }
+      : { kind: 'del', key: entry.key })
+    const runner = this.#open()
+    const requests = groupWrites(operations, key => runner.router.partitionOf(key))
+    if (requests.length === 0) return
+    // Every part is waited for, so that the caller is told of an end and not of a stage.
+    const results = await Promise.allSettled(requests.map(({ payload, partition, bytes }) => runner.perform(payload, partition, bytes, options)))
+    const failures = results.filter(result => result.status === 'rejected').map(result => result.reason as unknown)
+    if (failures.length === 0) return
+    const first = failures[0]
+    if (requests.length === 1 || !(first instanceof StoreError)) throw first
+    const definite = failures.length === requests.length && failures.every(failure => failure instanceof StoreError && failure.definite)
+    throw new StoreError(first.code, `${failures.length} of the batch's ${requests.length} partitions failed; the first: ${first.message}`,
+      { definite, waitingFor: first.waitingFor, cause: failures.length === 1 ? first : new AggregateError(failures) })
+  }
+
+  _getSync (): never { return notSupported('synchronous reads') }
+  _iterator (): never { return notSupported('iterators') }
+  _keys (): never { return notSupported('iterators') }
+  _values (): never { return notSupported('iterators') }
+  _snapshot (): never { return notSupported('snapshots') }
+  async _clear (): Promise<void> { notSupported('clear()') }
+
+  async #write (operation: Operation, options: CallOptions | undefined): Promise<void> {
+    checkOperation(operation)
+    const runner = this.#open()
+    const bytes = operation.key.length + (operation.kind === 'put' ? operation.value.length : 0)
+    await runner.perform({ kind: 'write', operations: [operation] }, runner.router.partitionOf(operation.key), bytes, options)
+  }
+
+  #open (): Runner {
+    if (this.#runner === undefined) throw new StoreError('STORE_CLOSED', 'the client is not open')
+    return this.#runner
+  }
+}
+
+/**
+ * Connects to a cluster by WebSocket.
+ * @param seeds addresses (`host:port`) of some of its nodes; one that answers is enough
+ * @throws {StoreError} STORE_NO_SEED when none answered before the deadline; STORE_INVALID_OPTIONS
+ */
+export async function connect<K = string, V = string> (seeds: readonly Address[], options: ConnectOptions<K, V> = {}): Promise<Client<K, V>> {
+  const { log = silentLog, ...rest } = options
+  const clock = createSystemClock()
+  const random = createSystemRandom()
+  const client = new Client<K, V>({ transport: () => createWebSocketTransport({ clock, log }), clock, random, log }, { ...rest, seeds })
+  try {
+    await client.open()
+  } catch (error) {
+    // abstract-level wraps what went wrong into an error of its own.
+    throw error instanceof Error && error.cause instanceof StoreError ? error.cause : error
+  }
+  return client
+}

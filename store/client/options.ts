@@ -1,0 +1,98 @@
+/**
+ * How a client is tuned: options, their defaults and their ranges.
+ *
+ * Pure.
+ */
+import { type Address } from '../../membership/environment/environment.ts'
+import { StoreError } from '../errors.ts'
+
+/** What may be given with every single operation. */
+export interface CallOptions {
+  /** Milliseconds after which the operation fails if nothing settled it. From 1 to 2^31-1. @default the client's `deadlineMs` */
+  readonly deadlineMs?: number | undefined
+  /** Aborts the operation; a write that was sent by then may still happen. */
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface SessionOptions {
+  /** Addresses of nodes to ask first, in any order; one that answers is enough. At least one, at most 1000. */
+  readonly seeds: readonly Address[]
+  /** Milliseconds until an operation fails if nothing settled it, retries included. From 1 to 2^31-1. @default 10000 */
+  readonly deadlineMs?: number | undefined
+  /**
+   * Milliseconds until one attempt at one node is given up in favour of the next node. Raising it is gentler on slow nodes,
+   * lowering it finds a hung node sooner. From 1 to 2^31-1. @default 1000
+   */
+  readonly attemptTimeoutMs?: number | undefined
+  /** The first pause before an operation is tried again, doubled (with jitter) each time. From 1 to 60000. @default 10 */
+  readonly backoffStartMs?: number | undefined
+  /** The longest pause before an operation is tried again. From 1 to 60000, not below `backoffStartMs`. @default 250 */
+  readonly backoffMaxMs?: number | undefined
+  /** Requests that are under way at once; further ones wait their turn. From 1 to 1000000. @default 10000 */
+  readonly operationsInFlightMax?: number | undefined
+  /** Bytes of keys and values that are under way at once; further requests wait their turn. From 1 to 2^31-1. @default 33554432 */
+  readonly bytesInFlightMax?: number | undefined
+  /** Requests that may wait their turn; beyond it they fail with STORE_OVERLOADED. From 0 to 10000000. @default 1000000 */
+  readonly operationsWaitingMax?: number | undefined
+}
+
+export type FilledSessionOptions = { readonly [Name in keyof Required<SessionOptions>]: NonNullable<SessionOptions[Name]> }
+
+export const CLIENT_DEFAULTS = Object.freeze({
+  deadlineMs: 10_000,
+  attemptTimeoutMs: 1000,
+  backoffStartMs: 10,
+  backoffMaxMs: 250,
+  operationsInFlightMax: 10_000,
+  bytesInFlightMax: 32 * 1024 * 1024,
+  operationsWaitingMax: 1_000_000
+})
+
+/** Limits that no option moves. */
+export const CLIENT_LIMITS = Object.freeze({
+  seedsMax: 1000,
+  /** Milliseconds of the longest deadline: what a timer can hold. */
+  deadlineMaxMs: 2 ** 31 - 1,
+  /** Bytes of keys and values in one write; a batch for one partition travels in one message. */
+  writeBytesMax: 16 * 1024 * 1024,
+  /** Keys in one read request; more are asked for in several. Bounds the size of one answer. */
+  keysPerRequestMax: 1024
+})
+
+const fail = (message: string): never => { throw new StoreError('STORE_INVALID_OPTIONS', message) }
+
+function integer (value: unknown, name: string, minimum: number, maximum: number): number {
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= minimum && value <= maximum) return value
+  return fail(`${name} must be an integer from ${minimum} to ${maximum}, not ${String(value)}`)
+}
+
+/** @throws {StoreError} STORE_INVALID_OPTIONS */
+export function fillSessionOptions (options: SessionOptions): FilledSessionOptions {
+  const { seeds } = options
+  if (!Array.isArray(seeds) || seeds.length === 0 || seeds.length > CLIENT_LIMITS.seedsMax) {
+    return fail(`seeds must be a list of 1 to ${CLIENT_LIMITS.seedsMax} addresses`)
+  }
+  for (const seed of seeds as readonly unknown[]) {
+    if (typeof seed !== 'string' || seed === '') return fail('a seed must be an address, host:port')
+  }
+  const given = (name: keyof typeof CLIENT_DEFAULTS, minimum: number, maximum: number): number =>
+    integer(options[name] ?? CLIENT_DEFAULTS[name], name, minimum, maximum)
+  const filled = {
+    seeds: [...new Set(seeds as readonly Address[])],
+    deadlineMs: given('deadlineMs', 1, CLIENT_LIMITS.deadlineMaxMs),
+    attemptTimeoutMs: given('attemptTimeoutMs', 1, CLIENT_LIMITS.deadlineMaxMs),
+    backoffStartMs: given('backoffStartMs', 1, 60_000),
+    backoffMaxMs: given('backoffMaxMs', 1, 60_000),
+    operationsInFlightMax: given('operationsInFlightMax', 1, 1_000_000),
+    bytesInFlightMax: given('bytesInFlightMax', 1, 2 ** 31 - 1),
+    operationsWaitingMax: given('operationsWaitingMax', 0, 10_000_000)
+  }
+  if (filled.backoffMaxMs < filled.backoffStartMs) return fail('backoffMaxMs must not be below backoffStartMs')
+  return filled
+}
+
+/** The deadline of one call in milliseconds from now. @throws {StoreError} STORE_INVALID_OPTIONS */
+export function callDeadlineMs (options: CallOptions | undefined, defaultMs: number): number {
+  const given = options?.deadlineMs
+  return given === undefined ? defaultMs : integer(given, 'deadlineMs', 1, CLIENT_LIMITS.deadlineMaxMs)
+}
