@@ -3,7 +3,7 @@
  *
  * Owns: its disks and its process.
  */
-import { type CancelTimer, type Clock, type Environment, type Log } from '../../membership/environment/environment.ts'
+import { type CancelTimer, type Clock, type Database, type Environment, type Log } from '../../membership/environment/environment.ts'
 import { type SeededRandom } from '../../membership/environment/seeded-random.ts'
 import { type Disk } from './disk.ts'
 import { SimulatedLevel } from './database.ts'
@@ -52,7 +52,8 @@ class SimulatedProcess implements EventOwner {
       clock: this.#clock(host, scheduler, random.below(CLOCK_ORIGIN_MAX_MS)),
       random,
       transport: this.transport,
-      storage: directory => new SimulatedLevel(host.disk(directory), this),
+      // The types of abstract-level are invariant in the database's own class, which nobody sees here.
+      storage: directory => new SimulatedLevel(host.disk(directory), this) as unknown as Database,
       log: this.#log(host.name, scheduler)
     }
   }
