@@ -1,0 +1,342 @@
+/**
+ * The client against nodes that the test plays: deadlines and what it says about failed writes, many keys at once, limits, hostile
+ * answers, and the rest of abstract-level's interface.
+ */
+import { describe, expect, test } from 'vitest'
+import { SeededRandom } from '../../membership/environment/seeded-random.ts'
+import { silentLog } from '../../membership/environment/system.ts'
+import { WIRE_LIMITS } from '../../store/client-protocol.ts'
+import { Client } from '../../store/client/client.ts'
+import { StoreError } from '../../store/errors.ts'
+import { bytes, FakeCluster, Fixture, ManualClock, NotingTransport, read, values, watch, withBase, write, written, type Sent } from './client-fixture.ts'
+
+describe('deadlines', () => {
+  test('a write that was sent and not answered is not definite', async () => {
+    const fixture = await withBase()
+    const put = watch(fixture.client.put('k', 'v', { deadlineMs: 500 }))
+    await fixture.one('write')
+    await fixture.clock.advance(499)
+    expect(put.state).toBe('pending')
+    await fixture.clock.advance(1)
+    expect(put).toMatchObject({ state: 'failed', error: { code: 'STORE_DEADLINE_EXCEEDED', definite: false } })
+  })
+
+  test('a write that only ever asked for its base is definite', async () => {
+    const fixture = await Fixture.open()
+    const put = watch(fixture.client.put('k', 'v', { deadlineMs: 500 }))
+    await fixture.one('write')
+    await fixture.clock.advance(500)
+    expect(put).toMatchObject({ state: 'failed', error: { code: 'STORE_DEADLINE_EXCEEDED', definite: true } })
+  })
+
+  test('a write that every node refused, or that never left, is definite', async () => {
+    const fixture = await withBase('k', { attemptTimeoutMs: 100_000 })
+    const put = watch(fixture.client.put('k', 'v', { deadlineMs: 500 }))
+    const first = await fixture.one('write')
+    fixture.refuse(first, 'NOT_LEADER')
+    const second = await fixture.one('write')
+    fixture.transport.link('refused', second.to)
+    const third = (await fixture.take()).find(({ message }) => message.kind === 'write')!
+    fixture.transport.link('unreachable', third.to)
+    for (let pause = 0; pause < 50; pause++) {
+      await fixture.clock.advance(10)
+      for (const { to } of await fixture.take()) fixture.transport.link('refused', to)
+    }
+    expect(put).toMatchObject({ state: 'failed', error: { code: 'STORE_DEADLINE_EXCEEDED', definite: true } })
+  })
+
+  test('an attempt given up while it still waited for a connection that was then refused never left', async () => {
+    const fixture = await withBase('k', { attemptTimeoutMs: 100 })
+    const put = watch(fixture.client.put('k', 'v', { deadlineMs: 200 }))
+    const first = await fixture.one('write')
+    await fixture.clock.advance(100)
+    const second = (await fixture.take()).find(({ message }) => message.kind === 'write')!
+    fixture.refuse(second, 'NOT_READY')
+    fixture.transport.link('unreachable', first.to)
+    for (let pause = 0; pause < 20; pause++) {
+      await fixture.clock.advance(5)
+      for (const sent of await fixture.take()) fixture.refuse(sent, 'NOT_READY')
+    }
+    expect(put).toMatchObject({ state: 'failed', error: { code: 'STORE_DEADLINE_EXCEEDED', definite: true } })
+  })
+
+  test('one attempt whose fate is unknown makes the failure indefinite, until its refusal comes after all', async () => {
+    for (const refusedLate of [false, true]) {
+      const fixture = await withBase('k', { attemptTimeoutMs: 100 })
+      const put = watch(fixture.client.put('k', 'v', { deadlineMs: 200 }))
+      const first = await fixture.one('write')
+      await fixture.clock.advance(100)
+      if (refusedLate) fixture.refuse(first, 'NOT_LEADER')
+      for (let pause = 0; pause < 20; pause++) {
+        for (const sent of await fixture.take()) fixture.refuse(sent, 'NOT_LEADER')
+        await fixture.clock.advance(5)
+      }
+      expect(put).toMatchObject({ state: 'failed', error: { code: 'STORE_DEADLINE_EXCEEDED', definite: refusedLate } })
+    }
+  })
+
+  test('an answer that is not definite keeps the failure from being definite', async () => {
+    const fixture = await withBase()
+    const put = watch(fixture.client.put('k', 'v', { deadlineMs: 100 }))
+    fixture.refuse(await fixture.one('write'), 'STORE_FAILED', { definite: false })
+    for (let pause = 0; pause < 20; pause++) {
+      for (const sent of await fixture.take()) fixture.refuse(sent, 'NOT_LEADER')
+      await fixture.clock.advance(5)
+    }
+    expect(put).toMatchObject({ state: 'failed', error: { code: 'STORE_DEADLINE_EXCEEDED', definite: false } })
+  })
+
+  test('PARTITION_UNAVAILABLE when that was the last answer, with the stores it waits for', async () => {
+    const fixture = await Fixture.open()
+    const got = watch(fixture.client.get('k', { deadlineMs: 400 }))
+    for (let pause = 0; pause < 40; pause++) {
+      const sent = await fixture.take()
+      sent.forEach((one, index) => fixture.refuse(one, pause === 0 || index === 0 ? 'PARTITION_UNAVAILABLE' : 'NOT_LEADER', { waitingFor: ['store-x'] }))
+      await fixture.clock.advance(10)
+    }
+    expect(got).toMatchObject({ state: 'failed', error: { code: 'PARTITION_UNAVAILABLE', definite: true, waitingFor: ['store-x'] } })
+  })
+
+  test('PARTITION_UNAVAILABLE when no store of the partition is in the cluster', async () => {
+    const cluster = new FakeCluster(['a', 'b', 'c'])
+    const fixture = await Fixture.open(cluster)
+    cluster.change([], ['a', 'b'])
+    const refreshed = fixture.client.refresh()
+    fixture.answer(await fixture.one('view'), { kind: 'view', view: cluster.view({ addresses: { elsewhere: 'e:1' } }) })
+    await refreshed
+    const got = watch(fixture.client.get('k', { deadlineMs: 100 }))
+    await fixture.clock.advance(100)
+    expect(got).toMatchObject({ state: 'failed', error: { code: 'PARTITION_UNAVAILABLE', waitingFor: expect.arrayContaining(['store-a', 'store-b', 'store-c']) } })
+  })
+
+  test('a signal ends an operation; whether a write was sent decides whether that is definite', async () => {
+    const fixture = await withBase()
+    const controller = new AbortController()
+    const put = watch(fixture.client.put('k', 'v', { signal: controller.signal }))
+    await fixture.one('write')
+    controller.abort(new Error('enough'))
+    await fixture.turn()
+    expect(put).toMatchObject({ state: 'failed', error: { code: 'STORE_ABORTED', definite: false, cause: { message: 'enough' } } })
+    const late = watch(fixture.client.put('k', 'v', { signal: controller.signal }))
+    await fixture.turn()
+    expect(late).toMatchObject({ state: 'failed', error: { code: 'STORE_ABORTED', definite: true } })
+    expect(await fixture.take()).toEqual([])
+  })
+})
+
+describe('many keys', () => {
+  test('getMany asks once per partition and keeps the order', async () => {
+    const fixture = await Fixture.open()
+    const keys = Array.from({ length: 40 }, (_, index) => `k${index}`)
+    const got = fixture.client.getMany(keys)
+    const sent = await fixture.take()
+    const partitions = new Set(keys.map(key => fixture.cluster.partitionOf(key)))
+    expect(sent.map(({ message }) => (message as { partition: number }).partition).sort()).toEqual([...partitions].sort())
+    for (const one of sent.reverse()) {
+      const asked = read(one).keys.map(key => Buffer.from(key).toString())
+      fixture.answer(one, values(1, ...asked.map(key => key === 'k7' ? null : `v-${key}`)))
+    }
+    expect(await got).toEqual(keys.map(key => key === 'k7' ? undefined : `v-${key}`))
+  })
+
+  test('keys with one tag are one write, in the order given', async () => {
+    const fixture = await withBase('{t}')
+    const done = fixture.client.batch([{ type: 'put', key: '{t}a', value: '1' }, { type: 'del', key: '{t}a' }, { type: 'put', key: '{t}b', value: '2' }])
+    const sent = await fixture.one('write')
+    expect(write(sent).operations.map(({ kind, key }) => `${kind} ${Buffer.from(key).toString()}`)).toEqual(['put {t}a', 'del {t}a', 'put {t}b'])
+    fixture.answer(sent, written(11))
+    await done
+  })
+
+  test('a batch that fails in one partition and succeeds in another is not definite', async () => {
+    for (const others of ['written', 'refused']) {
+      const fixture = await Fixture.open()
+      const entries = Array.from({ length: 20 }, (_, index) => ({ type: 'put' as const, key: `k${index}`, value: 'v' }))
+      const done = watch(fixture.client.batch(entries, { deadlineMs: 50 }))
+      const sent = await fixture.take()
+      expect(sent.length).toBeGreaterThan(2)
+      sent.forEach((one, index) => {
+        if (index > 0 && others === 'written') fixture.answer(one, written(1))
+        else fixture.refuse(one, 'STORE_NOT_SUPPORTED')
+      })
+      await fixture.turn()
+      expect(done).toMatchObject({ state: 'failed', error: { code: 'STORE_NOT_SUPPORTED', definite: others === 'refused' } })
+    }
+  })
+
+  test('chained batches and sublevels work, has() asks for the value', async () => {
+    const fixture = await withBase('{t}')
+    const chained = fixture.client.batch().put('{t}a', '1').del('{t}b').write()
+    const sent = await fixture.one('write')
+    expect(write(sent).operations).toHaveLength(2)
+    fixture.answer(sent, written(11))
+    await chained
+    const sublevel = fixture.client.sublevel<string, { n: number }>('s', { valueEncoding: 'json' })
+    const got = sublevel.get('x')
+    const asked = await fixture.one('read')
+    expect(Buffer.from(read(asked).keys[0]!).toString()).toBe('!s!x')
+    fixture.answer(asked, values(1, '{"n":1}'))
+    expect(await got).toEqual({ n: 1 })
+    const has = fixture.client.has('y')
+    fixture.answer(await fixture.one('read'), values(1, null))
+    expect(await has).toBe(false)
+  })
+})
+
+describe('limits', () => {
+  test('keys and values that are too large, and empty keys, are refused before anything is sent', async () => {
+    const fixture = await Fixture.open()
+    const { client } = fixture
+    await expect(client.put('', 'v')).rejects.toMatchObject({ code: 'STORE_INVALID_KEY', definite: true })
+    await expect(client.get('x'.repeat(WIRE_LIMITS.keyBytesMax + 1))).rejects.toMatchObject({ code: 'STORE_INVALID_KEY' })
+    await expect(client.getMany(['fine', ''])).rejects.toMatchObject({ code: 'STORE_INVALID_KEY' })
+    await expect(client.put('k', 'x'.repeat(WIRE_LIMITS.valueBytesMax + 1))).rejects.toMatchObject({ code: 'STORE_INVALID_VALUE' })
+    const half = 'x'.repeat(WIRE_LIMITS.valueBytesMax)
+    await expect(client.batch(['1', '2', '3'].map(name => ({ type: 'put', key: `{t}${name}`, value: half })))).rejects.toMatchObject({ code: 'STORE_INVALID_VALUE' })
+    await expect(client.put(null as unknown as string, 'v')).rejects.toMatchObject({ code: 'LEVEL_INVALID_KEY' })
+    await expect(client.get('k', { deadlineMs: 0 })).rejects.toMatchObject({ code: 'STORE_INVALID_OPTIONS' })
+    expect(await fixture.take()).toEqual([])
+  })
+
+  test('beyond operationsInFlightMax operations wait their turn, in order, and count their deadline', async () => {
+    const fixture = await Fixture.open(undefined, { operationsInFlightMax: 2, operationsWaitingMax: 2 })
+    const operations = ['a', 'b', 'c', 'd', 'e'].map(key => watch(fixture.client.get(key, { deadlineMs: 500 })))
+    const sent = await fixture.take()
+    expect(sent).toHaveLength(2)
+    expect(operations[4]).toMatchObject({ state: 'failed', error: { code: 'STORE_OVERLOADED', definite: true } })
+    fixture.answer(sent[0]!, values(1, null))
+    const third = await fixture.one('read')
+    expect(read(third).keys).toEqual([bytes('c')])
+    await fixture.clock.advance(500)
+    expect(operations.map(({ state }) => state)).toEqual(['done', 'failed', 'failed', 'failed', 'failed'])
+    expect(operations[3]).toMatchObject({ error: { message: expect.stringContaining('waiting') } })
+  })
+
+  test('beyond bytesInFlightMax operations wait, but one alone never does', async () => {
+    const fixture = await Fixture.open(undefined, { bytesInFlightMax: 1000 })
+    const operations = [1, 2, 3].map(number => watch(fixture.client.put(`k${number}`, 'x'.repeat(number === 1 ? 5000 : 300))))
+    const first = await fixture.one('write')
+    fixture.refuse(first, 'BASE_REQUIRED', { seq: 1 })
+    fixture.answer(await fixture.one('write'), written(2))
+    expect(await fixture.take()).toHaveLength(2)
+    expect(operations.map(({ state }) => state)).toEqual(['done', 'pending', 'pending'])
+  })
+
+  test('invalid options are refused', () => {
+    const make = (options: object) => () => new Client(
+      { transport: new NotingTransport(), clock: new ManualClock(), random: new SeededRandom(1), log: silentLog }, { seeds: ['a:1'], ...options })
+    for (const options of [{ seeds: [] }, { seeds: [''] }, { deadlineMs: 0 }, { deadlineMs: NaN }, { attemptTimeoutMs: 1.5 }, { backoffStartMs: 300 }, { operationsInFlightMax: 0 }]) {
+      expect(make(options), JSON.stringify(options)).toThrow(expect.objectContaining({ code: 'STORE_INVALID_OPTIONS' }) as Error)
+    }
+  })
+})
+
+describe('hostile nodes', () => {
+  const hostile: Record<string, (sent: Sent) => unknown> = {
+    'another kind of answer': ({ message }) => ({ kind: 'written', request: message.request, seq: 1 }),
+    'more values than asked for': ({ message }) => ({ request: message.request, ...values(1, 'a', 'b') }),
+    'no values': ({ message }) => ({ kind: 'values', request: message.request }),
+    'an unknown error': ({ message }) => ({ kind: 'error', request: message.request, code: 'NONSENSE', message: '', definite: true, epoch: 1 }),
+    'a base required by a read': ({ message }) => ({ kind: 'error', request: message.request, code: 'BASE_REQUIRED', message: '', definite: true, epoch: 1 })
+  }
+  for (const [name, respond] of Object.entries(hostile)) {
+    test(`${name}: the next node is asked`, async () => {
+      const fixture = await Fixture.open()
+      const got = watch(fixture.client.get('k'))
+      const first = await fixture.one('read')
+      fixture.transport.deliver(respond(first))
+      const second = await fixture.one('read')
+      expect(second.to).not.toBe(first.to)
+      fixture.answer(second, values(1, 'v'))
+      await fixture.turn()
+      expect(got).toMatchObject({ state: 'done', value: 'v' })
+    })
+  }
+
+  test('messages that answer nothing change nothing', async () => {
+    const fixture = await Fixture.open()
+    const got = watch(fixture.client.get('k'))
+    const sent = await fixture.one('read')
+    for (const garbage of [null, 7, 'text', [], {}, { request: -1 }, { request: 1e9, kind: 'written', seq: 1 }, { request: 'x' }]) fixture.transport.deliver(garbage)
+    fixture.transport.deliver({ kind: 'written', request: 12345, seq: 3 })
+    expect(await fixture.take()).toEqual([])
+    fixture.answer(sent, values(1, 'v'))
+    fixture.answer(sent, values(2, 'again'))
+    await fixture.turn()
+    expect(got).toMatchObject({ state: 'done', value: 'v' })
+  })
+
+  test('a node that asks for a base again and again is passed over', async () => {
+    const fixture = await Fixture.open()
+    watch(fixture.client.put('k', 'v'))
+    const first = await fixture.one('write')
+    fixture.refuse(first, 'BASE_REQUIRED', { seq: 3 })
+    const second = await fixture.one('write')
+    expect(second.to).toBe(first.to)
+    fixture.refuse(second, 'BASE_REQUIRED', { seq: 4 })
+    const third = await fixture.one('write')
+    expect(third.to).not.toBe(first.to)
+    expect(write(third).id.base).toBe(3)
+  })
+})
+
+describe('the rest of the interface', () => {
+  test('what is not offered says so, and the manifest does not claim it', async () => {
+    const { client } = await Fixture.open()
+    const refused = expect.objectContaining({ code: 'STORE_NOT_SUPPORTED' }) as Error
+    expect(() => client.iterator()).toThrow(refused)
+    expect(() => client.keys()).toThrow(refused)
+    expect(() => client.values()).toThrow(refused)
+    expect(() => client.snapshot()).toThrow(refused)
+    expect(() => client.getSync('k')).toThrow(refused)
+    await expect(client.clear()).rejects.toMatchObject({ code: 'STORE_NOT_SUPPORTED' })
+    expect(client.supports).toMatchObject({ explicitSnapshots: false, implicitSnapshots: false, seek: false, has: true, permanence: true })
+  })
+
+  test('nodeStatus asks the node named, and no other', async () => {
+    const fixture = await Fixture.open()
+    const status = fixture.client.nodeStatus('b:1')
+    const sent = await fixture.one('status')
+    expect(sent.to).toBe('b:1')
+    fixture.answer(sent, { kind: 'status', status: { ok: true } })
+    expect(await status).toEqual({ ok: true })
+    const nobody = watch(fixture.client.nodeStatus('gone:1', { deadlineMs: 100 }))
+    for (let pause = 0; pause < 30; pause++) {
+      for (const { to } of await fixture.take()) fixture.transport.link('refused', to)
+      await fixture.clock.advance(5)
+    }
+    expect(nobody).toMatchObject({ state: 'failed', error: { code: 'STORE_DEADLINE_EXCEEDED' } })
+  })
+
+  test('close() ends what is pending with STORE_CLOSED and leaves no timer', async () => {
+    const fixture = await withBase()
+    const sent = watch(fixture.client.put('k', 'v'))
+    const waiting = watch(fixture.client.refresh())
+    await fixture.turn()
+    await fixture.client.close()
+    await fixture.turn()
+    expect(sent).toMatchObject({ state: 'failed', error: { code: 'STORE_CLOSED', definite: false } })
+    expect(waiting).toMatchObject({ state: 'failed', error: { code: 'STORE_CLOSED' } })
+    expect(fixture.clock.timers).toBe(0)
+    expect(fixture.transport.closed).toBe(1)
+    await expect(fixture.client.get('k')).rejects.toMatchObject({ code: 'LEVEL_DATABASE_NOT_OPEN' })
+    await expect(fixture.client.refresh()).rejects.toBeInstanceOf(StoreError)
+    await expect(fixture.client.open()).rejects.toMatchObject({ cause: { code: 'STORE_CLOSED' } })
+  })
+
+  test('a client with a maker of transports can be opened again', async () => {
+    const transports: NotingTransport[] = []
+    const make = (): NotingTransport => { transports.push(new NotingTransport()); return transports.at(-1)! }
+    const client = new Client({ transport: make, clock: new ManualClock(), random: new SeededRandom(1), log: silentLog }, { seeds: ['a:1'] })
+    const cluster = new FakeCluster(['a'])
+    for (const round of [1, 2]) {
+      const opened = client.open()
+      await new Promise(resolve => setImmediate(resolve))
+      const { message } = transports.at(-1)!.sent[0]!
+      transports.at(-1)!.deliver({ kind: 'view', request: message.request, view: cluster.view() })
+      await opened
+      expect(transports).toHaveLength(round)
+      await client.close()
+    }
+  })
+})
