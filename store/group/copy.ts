@@ -42,7 +42,7 @@ export class Copy {
     this.#valueFloor = floor
     this.#commit = this.#applied = this.#applying = applied
     for (const entry of entries) this.append(entry)
-    for (const entry of entries) if (entry.body.kind === 'write' && entry.body.operations === undefined) this.#valueFloor = entry.seq
+    for (const entry of entries) if (entry.body.kind === 'write' && entry.body.operations === null) this.#valueFloor = entry.seq
     if (this.last < applied) throw new Error(`invariant: the log of copy ${number} ends at ${this.last}, before its data at ${applied}`)
   }
 
@@ -95,7 +95,7 @@ export class Copy {
     for (let next = this.#commit + 1; next <= seq; next++) {
       const { body } = this.entry(next)!
       if (body.kind !== 'write') continue
-      if (body.operations === undefined) throw new Error(`invariant: entry ${next} was committed without its values`)
+      if (body.operations === null) throw new Error(`invariant: entry ${next} was committed without its values`)
       for (const operation of body.operations) {
         this.#overlay.set(keyText(operation.key), { seq: next, value: operation.kind === 'put' ? operation.value : null })
       }
@@ -164,7 +164,7 @@ export class Copy {
         const entry = this.entry(seq)!
         this.#valueFloor = seq
         if (entry.body.kind !== 'write') continue
-        const bare: Entry = { ...entry, body: { kind: 'write', id: entry.body.id, operations: undefined } }
+        const bare: Entry = { ...entry, body: { kind: 'write', id: entry.body.id, operations: null } }
         this.#bytes += entryBytes(bare) - entryBytes(entry)
         this.#entries[seq - this.#floor - 1] = bare
         writes.push({ kind: 'entry', copy: this.number, entry: bare })
@@ -178,7 +178,7 @@ export class Copy {
     const entries: Entry[] = []
     for (let next = this.#floor + 1; next <= seq; next++) {
       const entry = this.entry(next)!
-      entries.push(entry.body.kind === 'write' ? { ...entry, body: { kind: 'write', id: entry.body.id, operations: undefined } } : entry)
+      entries.push(entry.body.kind === 'write' ? { ...entry, body: { kind: 'write', id: entry.body.id, operations: null } } : entry)
     }
     return entries
   }

@@ -55,8 +55,8 @@ export interface Group {
 
 export type EntryBody =
   | { readonly kind: 'noop' }
-  /** `operations` is undefined once compaction has dropped the values: the entry then only remembers that `id` happened. */
-  | { readonly kind: 'write', readonly id: OperationId, readonly operations: readonly Operation[] | undefined }
+  /** `operations` is null once compaction has dropped the values: the entry then only remembers that `id` happened. */
+  | { readonly kind: 'write', readonly id: OperationId, readonly operations: readonly Operation[] | null }
   /** The last entry of a generation. */
   | { readonly kind: 'stop', readonly next: Group }
 

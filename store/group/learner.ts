@@ -201,7 +201,7 @@ export class Learner {
 
   #drop (partial: Partial): void {
     this.#partial = undefined
-    this.#replica.out.push({ kind: 'deleteCopy', copy: partial.copy.number })
+    this.#replica.doom(partial.copy)
   }
 
   /** The epoch under which the ledger counts what comes in. */

@@ -108,7 +108,7 @@ function validateBody (value: unknown): EntryBody {
     case 'stop': return { kind: 'stop', next: validateGroup(body.next) }
     case 'write': {
       const id = validateOperationId(body.id)
-      if (body.operations === undefined || body.operations === null) return { kind: 'write', id, operations: undefined }
+      if (body.operations === null) return { kind: 'write', id, operations: null }
       if (!Array.isArray(body.operations) || body.operations.length > WIRE_LIMITS.operationsPerWriteMax) return fail('operations')
       return { kind: 'write', id, operations: body.operations.map(validateOperation) }
     }

@@ -96,6 +96,8 @@ export class Replica {
   #nonce: number
   /** The last question whether the live copy may go, or 0 when no answer to it counts any more. */
   #held = 0
+  /** Copies to delete once the state record that no longer names them is durable. */
+  #doomed: number[] = []
 
   constructor ({ self, durable, transfers, nonce }: ReplicaComponents, options: ReplicaOptions) {
     this.self = self
@@ -163,10 +165,18 @@ export class Replica {
     const commit = copy?.commit ?? 0
     const compacted = copy?.compact() ?? []
     const state: DurableState = { ...this.durableState(), applied: commit }
+    const doomed = this.#doomed
+    this.#doomed = []
     this.out.persist([{ kind: 'state', state }, ...writes, ...applying, ...compacted], () => {
       copy?.applyDone(commit)
+      for (const number of doomed) this.out.push({ kind: 'deleteCopy', copy: number })
       then()
     })
+  }
+
+  /** Has a copy deleted after the next persist, whose state record must not name it (rule S6: by its number, which is never used again). */
+  doom (copy: Copy): void {
+    this.#doomed.push(copy.number)
   }
 
   /** Who leads, as far as this store can know: the live incumbent, else the first live store in the group's order. */
@@ -231,7 +241,7 @@ export class Replica {
   /** A snapshot is whole: its copy takes the place of the live one (rule S6). */
   makeLive (copy: Copy, writes: StoreWrite[]): void {
     const { group } = this
-    if (this.copy !== undefined) this.out.push({ kind: 'deleteCopy', copy: this.copy.number })
+    if (this.copy !== undefined) this.doom(this.copy)
     this.copy = copy
     if (group !== undefined && group.base > 0 && copy.commit === group.base - 1) this.#endWith(copy, group, writes)
   }
@@ -284,7 +294,7 @@ export class Replica {
     }
     if (this.group !== undefined && this.level && this.isMember && this.#settle(this.group.epoch)) changed = true
     this.learner.viewChanged(view)
-    if (changed) this.persist(writes)
+    if (changed || this.#doomed.length > 0) this.persist(writes)
     this.#unansweredSince = undefined
     this.#lead(now)
     this.leader?.viewChanged(now)
@@ -447,7 +457,7 @@ export class Replica {
   #released (held: number): void {
     if (held !== this.#held || this.isMember || this.copy === undefined) return
     this.#held = 0
-    this.out.push({ kind: 'deleteCopy', copy: this.copy.number })
+    this.doom(this.copy)
     this.copy = undefined
     this.persist([])
   }

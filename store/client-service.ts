@@ -1,0 +1,150 @@
+/**
+ * Serves clients: checks what they ask, hands it to the replica that holds the partition, and sends the answer back.
+ *
+ * Owns the receiver of the transport's client channel and the table of requests in progress.
+ */
+import { type Address, CHANNELS, type Environment, type Remote } from '../membership/environment/environment.ts'
+import { type Configuration, type StoreId } from '../membership/configuration.ts'
+import { partitionOf, type PartitionIndex } from '../ring/index.ts'
+import { type AgreedState, encodeAgreedState } from './agreed-state.ts'
+import { CLIENT_PROTOCOL_VERSION, type ClientRequest, type ClusterView, type NodeResponse, validateClientRequest } from './client-protocol.ts'
+import { StoreError } from './errors.ts'
+import { type Answer, type Ticket } from './group/effects.ts'
+import { type PartitionHost } from './partition-host.ts'
+
+export interface ClientServiceComponents {
+  readonly environment: Pick<Environment, 'transport' | 'log'>
+  readonly status: () => unknown
+}
+
+interface Pending { readonly remote: Remote, readonly request: number }
+
+export class ClientService {
+  readonly #components: ClientServiceComponents
+  readonly #inFlightMax: number
+  readonly #pending = new Map<Ticket, Pending>()
+  #nextTicket = 1
+  #host: PartitionHost | undefined
+  #configuration: Configuration | undefined
+  #state: AgreedState | undefined
+  #view: ClusterView | undefined
+  #failure: Error | undefined
+
+  constructor (components: ClientServiceComponents, inFlightMax: number) {
+    this.#components = components
+    this.#inFlightMax = inFlightMax
+  }
+
+  start (host: PartitionHost): void {
+    this.#host = host
+    this.#components.environment.transport.receive(CHANNELS.client, (message, remote) => { this.#receive(message, remote) })
+  }
+
+  get inFlight (): number { return this.#pending.size }
+
+  changeView (configuration: Configuration, state: AgreedState): void {
+    this.#configuration = configuration
+    this.#state = state
+    this.#view = undefined
+  }
+
+  /** From now on every request is answered with STORE_FAILED. */
+  fail (error: Error): void {
+    this.#failure = error
+    const tickets = [...this.#pending.keys()]
+    for (const ticket of tickets) this.answer(ticket, this.#error('STORE_FAILED', `this store stopped: ${error.message}`, false))
+  }
+
+  answer (ticket: Ticket, answer: Answer): void {
+    const pending = this.#pending.get(ticket)
+    if (pending === undefined) return
+    this.#pending.delete(ticket)
+    pending.remote.reply({ ...answer, request: pending.request })
+  }
+
+  #error (code: StoreError['code'], message: string, definite = true): Answer {
+    return { kind: 'error', code, message, definite, epoch: this.#configuration?.epoch ?? 0 }
+  }
+
+  #receive (raw: unknown, remote: Remote): void {
+    let request: ClientRequest
+    try {
+      request = validateClientRequest(raw)
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error
+      const number = (raw as { request?: unknown } | null)?.request
+      this.#components.environment.log.warn({ from: remote.connectionId, reason: error.message }, 'refused a request')
+      if (Number.isSafeInteger(number) && (number as number) >= 0) this.#reply(remote, number as number, this.#error(error.code, error.message))
+      return
+    }
+    this.#handle(request, remote)
+  }
+
+  #reply (remote: Remote, request: number, answer: Answer): void {
+    remote.reply({ ...answer, request } satisfies NodeResponse)
+  }
+
+  #handle (request: ClientRequest, remote: Remote): void {
+    if (request.kind === 'status') { this.#reply(remote, request.request, { kind: 'status', status: this.#components.status() }); return }
+    if (this.#failure !== undefined) {
+      this.#reply(remote, request.request, this.#error('STORE_FAILED', `this store stopped: ${this.#failure.message}`))
+      return
+    }
+    if (this.#configuration === undefined || this.#state === undefined) {
+      this.#reply(remote, request.request, this.#error('NOT_READY', 'this node is not a member of a cluster yet'))
+      return
+    }
+    if (request.kind === 'view') this.#sendView(request, remote, this.#configuration, this.#state)
+    else this.#serve(request, remote, this.#state)
+  }
+
+  #sendView ({ request, protocol }: ClientRequest & { kind: 'view' }, remote: Remote, configuration: Configuration, state: AgreedState): void {
+    if (protocol !== CLIENT_PROTOCOL_VERSION) {
+      const message = `this node speaks version ${CLIENT_PROTOCOL_VERSION} of the client protocol, the client version ${protocol}`
+      this.#reply(remote, request, this.#error('STORE_NOT_SUPPORTED', message))
+      return
+    }
+    this.#view ??= {
+      clusterId: configuration.clusterId,
+      clusterName: configuration.clusterName,
+      epoch: configuration.epoch,
+      configurationId: configuration.id,
+      addresses: Object.fromEntries(configuration.members.map(member => [member.storeId, member.address])),
+      state: encodeAgreedState(state)
+    }
+    this.#reply(remote, request, { kind: 'view', view: this.#view })
+  }
+
+  #serve (request: ClientRequest & { kind: 'read' | 'write' }, remote: Remote, { placement, partitions }: AgreedState): void {
+    const { partition } = request
+    const refuse = (answer: Answer): void => { this.#reply(remote, request.request, answer) }
+    if (placement === undefined) { refuse(this.#error('NOT_READY', 'the cluster has not reached its expected size yet')); return }
+    const keys = request.kind === 'read' ? request.keys : request.operations.map(operation => operation.key)
+    if (partition >= partitions || keys.some(key => partitionOf(key, partitions) !== partition)) {
+      refuse(this.#error('STORE_INVALID_MESSAGE', `a key of this request is not in partition ${partition}`))
+      return
+    }
+    if (this.#pending.size >= this.#inFlightMax) {
+      refuse(this.#error('STORE_OVERLOADED', `${this.#inFlightMax} operations are in progress at this node`))
+      return
+    }
+    if (this.#host!.replica(partition) === undefined) {
+      refuse({ ...this.#error('NOT_OWNER', 'this store does not hold the partition') as Answer & { kind: 'error' }, hints: this.#seats(partition) })
+      return
+    }
+    const ticket = this.#nextTicket++
+    this.#pending.set(ticket, { remote, request: request.request })
+    this.#host!.apply(partition, request.kind === 'read'
+      ? { kind: 'read', ticket, keys: request.keys }
+      : { kind: 'write', ticket, id: request.id, operations: request.operations })
+  }
+
+  /** Where the placement has a partition, for a client that asked the wrong node. */
+  #seats (partition: number): { storeId: StoreId, address: Address }[] {
+    const addresses = new Map(this.#configuration!.members.map(member => [member.storeId, member.address]))
+    return this.#state!.placement!.seats(partition as PartitionIndex).flatMap(storeId => {
+      const address = addresses.get(storeId)
+      return address === undefined ? [] : [{ storeId, address }]
+    })
+  }
+}

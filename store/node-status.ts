@@ -1,0 +1,70 @@
+/**
+ * What a node says about itself: for the CLI, for tools, and for whoever waits for a rebalance to end.
+ *
+ * Pure. Plain data: it crosses the wire as it is.
+ */
+import { type Configuration, type StoreId } from '../membership/configuration.ts'
+import { type Replica } from './group/replica.ts'
+import { type Ledger, type LedgerPage } from './ledger.ts'
+
+export interface RebalanceStatus extends LedgerPage {
+  readonly epoch: number
+  /** Moves of the whole plan of that epoch, all stores together, and the fewest that any placement could do with. */
+  readonly moves: number
+  readonly lowerBound: number
+}
+
+export interface NodeStatus {
+  readonly storeId: string
+  readonly address: string
+  readonly state: 'joining' | 'ready' | 'waiting' | 'failed' | 'closed'
+  readonly membership: string
+  readonly clusterId: string
+  readonly epoch: number
+  readonly configurationId: string
+  readonly members: number
+  readonly placementDigest: string
+  readonly partitions: {
+    /** Of the whole cluster. */
+    readonly total: number
+    /** Those this store is a replica of, in the placement. */
+    readonly seats: number
+    /** Those it leads and serves. */
+    readonly leading: number
+    /** Of these, those whose group is the placement's, with every member level: nothing is left to move. */
+    readonly settled: number
+    /** Copies here that neither the group nor the placement wants any more. */
+    readonly leftovers: number
+    /** Partitions of which this is the first live replica and which lack a majority. */
+    readonly unavailable: number
+  }
+  readonly operationsInFlight: number
+  /** This store's part of each rebalance; the moves in it are those that gave this store a seat. */
+  readonly rebalances: readonly RebalanceStatus[]
+}
+
+export function partitionCounts (self: StoreId, configuration: Configuration | undefined, replicas: Iterable<Replica>): Omit<NodeStatus['partitions'], 'total'> {
+  let seats = 0
+  let leading = 0
+  let settled = 0
+  let leftovers = 0
+  let unavailable = 0
+  const live = new Set(configuration?.members.map(member => member.storeId))
+  for (const replica of replicas) {
+    const { view, leader, group, isMember } = replica
+    const seated = view?.seats.includes(self) === true
+    if (seated) seats++
+    if (leader?.serving === true) {
+      leading++
+      if (leader.settledEpoch === view?.epoch && leader.handover.allLevel()) settled++
+    }
+    if (replica.copy !== undefined && !isMember && !seated) leftovers++
+    if (isMember && replica.missingMajority() !== undefined && group!.members.find(member => live.has(member)) === self) unavailable++
+  }
+  return { seats, leading, settled, leftovers, unavailable }
+}
+
+export function rebalanceStatus (ledger: Ledger, plans: ReadonlyMap<number, { readonly moves: number, readonly lowerBound: number }>): RebalanceStatus[] {
+  const epochs = new Set([...plans.keys(), ...ledger.epochs()])
+  return [...epochs].sort((a, b) => a - b).map(epoch => ({ epoch, moves: 0, lowerBound: 0, ...plans.get(epoch), ...ledger.page(epoch) }))
+}

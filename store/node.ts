@@ -1,0 +1,268 @@
+/**
+ * A node: one process of the cluster, with one port and one data directory. Membership decides who is in the cluster, the agreed
+ * state says where every partition lives, and one replica per partition keeps it there.
+ *
+ * `start()` resolves when the node is a member (joined); `ready` is emitted once partitions have a place (genesis is over); from
+ * then on each partition serves as soon as its leader has sealed a majority.
+ *
+ * Owns the transport and the database it was given, from `start()` to `close()`.
+ */
+import { EventEmitter } from 'node:events'
+import { type Configuration, type StoreId } from '../membership/configuration.ts'
+import { type Database, type Environment, type Fold, Membership, type MembershipOptions, type ViewChange } from '../membership/index.ts'
+import { plan, type Plan } from '../ring/index.ts'
+import { type AgreedState, createAgreedStateFold } from './agreed-state.ts'
+import { ClientService } from './client-service.ts'
+import { StoreError } from './errors.ts'
+import { type Group, NO_BALLOT } from './group/history.ts'
+import { type PartitionView } from './group/replica.ts'
+import { Ledger } from './ledger.ts'
+import { type NodeStatus, partitionCounts, rebalanceStatus } from './node-status.ts'
+import { type NodeOptions, type ResolvedNodeOptions, resolveNodeOptions } from './options.ts'
+import { PartitionHost } from './partition-host.ts'
+import { decodeNumbers, epochOfLedger, type Identity, ranges } from './storage/layout.ts'
+import { BINARY, openStore, writeIdentity } from './storage/open.ts'
+
+/** Plans of past rebalances that the status remembers. */
+const PLANS_MAX = 64
+
+export interface NodeComponents {
+  readonly environment: Environment
+  /** How this node derives its placement; nodes that share a process may share one. @default a fold of its own */
+  readonly fold?: Fold<AgreedState>
+}
+
+export interface Rebalance {
+  readonly configuration: Configuration
+  readonly plan: Plan
+}
+
+export interface NodeEvents {
+  'view-change': [change: ViewChange<AgreedState>]
+  /** The placement of a new configuration differs from the one before: these are the moves, for the whole cluster. */
+  rebalance: [rebalance: Rebalance]
+  /** The cluster has its first placement: from here on it takes data. */
+  ready: []
+  /** This store stopped for good: its disk failed, or an invariant broke. */
+  failed: [error: Error]
+}
+
+export class StoreNode extends EventEmitter<NodeEvents> {
+  readonly #environment: Environment
+  readonly #options: ResolvedNodeOptions
+  readonly #fold: Fold<AgreedState>
+  readonly #ledger = new Ledger()
+  readonly #plans = new Map<number, { moves: number, lowerBound: number }>()
+  readonly #service: ClientService
+  #database: Database | undefined
+  #identity: Identity | undefined
+  #membership: Membership<AgreedState> | undefined
+  #host: PartitionHost | undefined
+  #change: ViewChange<AgreedState> | undefined
+  #state: NodeStatus['state'] = 'joining'
+  #identityWrites: Promise<void> = Promise.resolve()
+  #closing: Promise<void> | undefined
+
+  /** @throws {StoreError} STORE_INVALID_OPTIONS */
+  constructor ({ environment, fold = createAgreedStateFold() }: NodeComponents, options: NodeOptions) {
+    super()
+    this.#environment = environment
+    this.#options = resolveNodeOptions(options)
+    this.#fold = fold
+    this.#service = new ClientService({ environment, status: () => this.status() }, this.#options.operationsInFlightMax)
+  }
+
+  /** @throws {StoreError} STORE_CLOSED before start() */
+  get membership (): Membership<AgreedState> {
+    if (this.#membership === undefined) throw new StoreError('STORE_CLOSED', 'the node has not been started')
+    return this.#membership
+  }
+
+  get address (): string { return this.#environment.transport.address ?? this.#options.listen }
+  get storeId (): StoreId { return (this.#identity?.storeId ?? '') as StoreId }
+
+  /** The replicas of this store, for inspection in tests; nothing outside may change them. */
+  get replicas (): PartitionHost['replicas'] { return this.#host?.replicas ?? new Map() }
+
+  /**
+   * Opens the directory, listens, and founds or joins. Resolves when this node is a member. After a failure nothing stays open.
+   * @throws {StoreError} STORE_DIRECTORY_LOCKED, STORE_DIRECTORY_INVALID
+   * @throws {TransportError} TRANSPORT_ADDRESS_IN_USE, TRANSPORT_ADDRESS_INVALID
+   * @throws {MembershipError} MEMBERSHIP_JOIN_REFUSED, MEMBERSHIP_JOIN_TIMEOUT, MEMBERSHIP_ALREADY_FOUNDED
+   */
+  async start (signal?: AbortSignal): Promise<void> {
+    try {
+      await this.#open()
+      await this.membership.start(signal)
+    } catch (error) {
+      await this.close()
+      throw error
+    }
+  }
+
+  async #open (): Promise<void> {
+    const { directory, clusterName } = this.#options
+    const environment = this.#environment
+    const database = this.#database = environment.storage(directory)
+    const { identity, partitions } = await openStore(database, directory, clusterName, environment.random)
+    this.#identity = identity
+    for await (const [key, value] of database.iterator<Uint8Array, Uint8Array>({ ...ranges.ledgers, ...BINARY })) {
+      this.#ledger.restore(epochOfLedger(key), decodeNumbers(value))
+    }
+    await environment.transport.start()
+    const host = this.#host = new PartitionHost({
+      environment,
+      database,
+      self: this.storeId,
+      partitions,
+      ledger: this.#ledger,
+      answer: (ticket, _partition, answer) => { this.#service.answer(ticket, answer) },
+      failed: error => { this.#fail(error) }
+    }, this.#options.replication)
+    const membership = this.#membership = new Membership<AgreedState>({
+      environment,
+      fold: this.#fold,
+      storage: database.sublevel('membership', { keyEncoding: 'view', valueEncoding: 'view' }) as unknown as Database,
+      nextIncarnation: async () => {
+        await this.#updateIdentity({ incarnation: this.#identity!.incarnation + 1 })
+        return this.#identity!.incarnation
+      }
+    }, this.#membershipOptions(identity))
+    membership.on('view-change', change => { this.#changeView(change) })
+    membership.on('halted', error => { this.#fail(error) })
+    host.start()
+    this.#service.start(host)
+  }
+
+  #membershipOptions (identity: Identity): MembershipOptions {
+    const { clusterName, seeds, found, zone, weight, tags, membership, partitions, replicas, expect } = this.#options
+    // A directory that was in a cluster before returns to that one: founding is for the first start alone.
+    const returning = identity.clusterId !== undefined
+    const founding = found && !returning
+    const named = { ...(partitions === undefined ? {} : { partitions }), ...(replicas === undefined ? {} : { replicas }) }
+    const settings = founding ? { partitions: 1024, replicas: 3, expect: expect ?? 1, ...named } : named
+    return {
+      ...membership,
+      clusterName,
+      seeds: [...new Set([...seeds, ...identity.addresses])].filter(seed => seed !== this.address),
+      found: founding,
+      settings,
+      storeId: this.storeId,
+      incarnation: identity.incarnation,
+      metadata: { zone, weight, tags },
+      ...(founding && expect !== undefined ? { expect } : {}),
+      ...(returning ? { clusterId: identity.clusterId as NonNullable<MembershipOptions['clusterId']> } : {})
+    }
+  }
+
+  /** Identity records are written one after the other, each complete. */
+  #updateIdentity (change: Partial<Identity>): Promise<void> {
+    this.#identity = { ...this.#identity!, ...change }
+    const write = this.#identityWrites.then(() => writeIdentity(this.#database!, this.#identity!))
+    this.#identityWrites = write.catch((cause: unknown) => { this.#fail(new Error('the identity could not be written', { cause })) })
+    return write
+  }
+
+  #changeView (change: ViewChange<AgreedState>): void {
+    const { configuration, state } = change
+    const before = this.#change?.state.placement
+    this.#change = change
+    const addresses = configuration.members.filter(member => member.storeId !== this.storeId).map(member => member.address)
+    void this.#updateIdentity({ clusterId: configuration.clusterId, addresses: addresses.slice(0, 128) })
+    this.#service.changeView(configuration, state)
+    this.#applyPlacement(configuration, state)
+    this.emit('view-change', change)
+    if (state.placement === undefined) { this.#state = 'waiting'; return }
+    if (before !== undefined && !change.gap && before.epoch === state.placement.epoch - 1) {
+      const moves = plan(before, state.placement)
+      this.#plans.set(configuration.epoch, { moves: moves.moves.length, lowerBound: moves.lowerBound })
+      for (const epoch of this.#plans.keys()) if (this.#plans.size > PLANS_MAX) this.#plans.delete(epoch)
+      this.emit('rebalance', { configuration, plan: moves })
+    }
+    if (this.#state !== 'ready') {
+      this.#state = 'ready'
+      this.emit('ready')
+    }
+  }
+
+  #applyPlacement (configuration: Configuration, state: AgreedState): void {
+    const { placement } = state
+    if (placement === undefined) return
+    const addresses = new Map(configuration.members.map(member => [member.storeId, member.address]))
+    const live = new Set(addresses.keys())
+    const { epoch } = configuration
+    const viewOf = (index: number): PartitionView => {
+      const partition = index as Parameters<typeof placement.seats>[0]
+      const genesis: Group = {
+        generation: 0, members: state.genesisMembers(partition), base: 0, previous: { ballot: NO_BALLOT, seq: 0 }, epoch: state.genesisEpoch
+      }
+      return { epoch, live, seats: placement.seats(partition), seatEpochs: placement.seatEpochs(partition), digest: placement.digest, genesis }
+    }
+    const concerned = new Set<number>(placement.partitionsOf(this.storeId))
+    for (let index = 0; index < placement.partitions; index++) {
+      if (state.genesisMembers(index as Parameters<typeof placement.seats>[0]).includes(this.storeId)) concerned.add(index)
+    }
+    this.#host!.changeView(addresses, concerned, viewOf)
+  }
+
+  status (): NodeStatus {
+    const configuration = this.#change?.configuration
+    const placement = this.#change?.state.placement
+    return {
+      storeId: this.storeId,
+      address: this.address,
+      state: this.#state,
+      membership: this.#membership?.status ?? 'idle',
+      clusterId: configuration?.clusterId ?? '',
+      epoch: configuration?.epoch ?? 0,
+      configurationId: configuration?.id ?? '',
+      members: configuration?.members.length ?? 0,
+      placementDigest: placement?.digest ?? '',
+      partitions: { total: placement?.partitions ?? 0, ...partitionCounts(this.storeId, configuration, this.replicas.values()) },
+      operationsInFlight: this.#service.inFlight,
+      rebalances: rebalanceStatus(this.#ledger, this.#plans)
+    }
+  }
+
+  /** A store that cannot trust its disk or itself answers nothing more, and lets the cluster notice. */
+  #fail (error: Error): void {
+    if (this.#state === 'failed' || this.#state === 'closed') return
+    this.#state = 'failed'
+    this.#environment.log.error({ store: this.storeId, error }, 'this store stopped')
+    this.#service.fail(error)
+    void this.#host?.stop()
+    void this.#membership?.close()
+    this.emit('failed', error)
+  }
+
+  /**
+   * Leaves the cluster: the others take over, and this node stops. Data that only this node holds is handed over after it left
+   * only from the other replicas; with a majority of each group left, nothing is lost.
+   * @throws {MembershipError} MEMBERSHIP_LEAVE_TIMEOUT
+   */
+  async leave (options?: { deadlineMs?: number, signal?: AbortSignal }): Promise<void> {
+    try {
+      await this.membership.leave(options)
+    } finally {
+      await this.close()
+    }
+  }
+
+  /** Stops at once and gives everything back. The cluster sees a crash; a later start with the same directory returns. */
+  close (): Promise<void> {
+    return this.#closing ??= this.#close()
+  }
+
+  async #close (): Promise<void> {
+    this.#state = 'closed'
+    await this.#membership?.close()
+    await this.#host?.stop()
+    await this.#environment.transport.close()
+    await this.#identityWrites
+    if (this.#database?.status === 'open') await this.#database.close()
+  }
+
+  async [Symbol.asyncDispose] (): Promise<void> {
+    await this.close()
+  }
+}

@@ -1,0 +1,113 @@
+/** The options of a node: what each means, its range, its default. Checked before anything starts. */
+import { type MembershipOptions } from '../membership/index.ts'
+import { StoreError } from './errors.ts'
+import { type PartitionHostOptions } from './partition-host.ts'
+
+export interface NodeOptions {
+  /** Where to listen: `host:port`. Port 0 takes a free one. @default '127.0.0.1:0' */
+  readonly listen?: string
+  /** What others connect to, where it differs from `listen`. */
+  readonly advertise?: string
+  /** The data directory; created when absent. */
+  readonly directory: string
+  /** Only nodes that name the same cluster meet. @default 'coterie' */
+  readonly clusterName?: string
+  /** Addresses of any members; several are better. A node that returns knows its former peers besides. */
+  readonly seeds?: readonly string[]
+  /** Found a new cluster. Exactly one node of a cluster does so, once. @default false */
+  readonly found?: boolean
+  /** For the founder: how many members make the first placement and are admitted in one view change. @default 1 */
+  readonly expect?: number
+  /** For the founder: Q, a power of two. @default 1024 */
+  readonly partitions?: number
+  /** For the founder: R. @default 3 */
+  readonly replicas?: number
+  /** Failure domain. @default '' */
+  readonly zone?: string
+  /** Share of the data relative to other nodes; an integer from 0 to 1000. @default 1 */
+  readonly weight?: number
+  /** The user's own metadata. */
+  readonly tags?: Readonly<Record<string, string>>
+  /** Operations of clients in progress at this node. Beyond it, STORE_OVERLOADED. @default 20000 */
+  readonly operationsInFlightMax?: number
+  /** Tuning of the membership. */
+  readonly membership?: Partial<Omit<MembershipOptions, 'clusterName' | 'seeds' | 'found' | 'expect' | 'settings' | 'storeId' | 'incarnation' | 'metadata' | 'clusterId'>>
+  /** Tuning of the replication. */
+  readonly replication?: Partial<PartitionHostOptions>
+}
+
+export const REPLICATION_DEFAULTS: PartitionHostOptions = Object.freeze({
+  tickMs: 100,
+  transfersMax: 16,
+  retryMs: 300,
+  takeoverMs: 3000,
+  pauseMsMax: 250,
+  patienceMs: 5000,
+  applyDelayMs: 100,
+  batchEntriesMax: 512,
+  batchBytesMax: 1024 * 1024,
+  chunkBytes: 256 * 1024,
+  logEntriesMax: 1024,
+  logBytesMax: 1024 * 1024,
+  waitingMax: 10_000
+})
+
+export type ResolvedNodeOptions = Required<Omit<NodeOptions, 'advertise' | 'partitions' | 'replicas' | 'expect' | 'replication'>> &
+  Pick<NodeOptions, 'advertise' | 'partitions' | 'replicas' | 'expect'> & { readonly replication: PartitionHostOptions }
+
+const NAMES = new Set(['listen', 'advertise', 'directory', 'clusterName', 'seeds', 'found', 'expect', 'partitions', 'replicas', 'zone', 'weight', 'tags',
+  'operationsInFlightMax', 'membership', 'replication'])
+
+const invalid = (message: string): never => { throw new StoreError('STORE_INVALID_OPTIONS', message) }
+
+const ADDRESS = /^(?:\[[0-9a-fA-F:]+\]|[^\s:[\]]+):\d{1,5}$/
+
+function address (name: string, value: unknown): void {
+  if (typeof value !== 'string' || !ADDRESS.test(value) || Number(value.slice(value.lastIndexOf(':') + 1)) > 65535) {
+    invalid(`${name} must be 'host:port', not ${JSON.stringify(value)}`)
+  }
+}
+
+function integer (name: string, value: unknown, minimum: number, maximum: number): void {
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < minimum || value > maximum) {
+    invalid(`${name} must be an integer from ${minimum} to ${maximum}, not ${String(value)}`)
+  }
+}
+
+/** Fills in defaults, then checks. @throws {StoreError} STORE_INVALID_OPTIONS */
+export function resolveNodeOptions (options: NodeOptions): ResolvedNodeOptions {
+  for (const name of Object.keys(options)) if (!NAMES.has(name)) invalid(`unknown option '${name}'; the options are ${[...NAMES].join(', ')}`)
+  for (const name of Object.keys(options.replication ?? {})) {
+    if (!(name in REPLICATION_DEFAULTS)) invalid(`unknown option 'replication.${name}'; the options are ${Object.keys(REPLICATION_DEFAULTS).join(', ')}`)
+  }
+  const resolved: ResolvedNodeOptions = {
+    listen: '127.0.0.1:0',
+    clusterName: 'coterie',
+    seeds: [],
+    found: false,
+    zone: '',
+    weight: 1,
+    tags: {},
+    operationsInFlightMax: 20_000,
+    membership: {},
+    ...options,
+    replication: { ...REPLICATION_DEFAULTS, ...options.replication }
+  }
+  if (typeof resolved.directory !== 'string' || resolved.directory === '') invalid('directory is required: where this node keeps its data')
+  if (typeof resolved.clusterName !== 'string' || resolved.clusterName === '' || resolved.clusterName.length > 255) invalid('clusterName must be 1 to 255 characters')
+  address('listen', resolved.listen)
+  if (resolved.advertise !== undefined) address('advertise', resolved.advertise)
+  if (!Array.isArray(resolved.seeds)) invalid('seeds must be a list of addresses')
+  for (const seed of resolved.seeds) address('a seed', seed)
+  if (!resolved.found && (options.expect !== undefined)) invalid('expect is for the founder: give it together with found')
+  if (options.expect !== undefined) integer('expect', options.expect, 1, 10_000)
+  if (options.partitions !== undefined) {
+    integer('partitions', options.partitions, 1, 65_536)
+    if ((options.partitions & (options.partitions - 1)) !== 0) invalid(`partitions must be a power of two, not ${options.partitions}`)
+  }
+  if (options.replicas !== undefined) integer('replicas', options.replicas, 1, 16)
+  integer('weight', resolved.weight, 0, 1000)
+  integer('operationsInFlightMax', resolved.operationsInFlightMax, 1, 10_000_000)
+  for (const [name, value] of Object.entries(resolved.replication)) integer(`replication.${name}`, value, 1, 2 ** 31)
+  return resolved
+}

@@ -1,0 +1,253 @@
+/**
+ * Runs the replica cores of one store: carries out their effects on the transport and the disk, once per turn.
+ *
+ * What arrives in one turn of the event loop is handled first; then every touched replica flushes, all reads go to the disk as one
+ * getMany and all writes as one synced batch. The transport does the same with messages.
+ *
+ * Owns the store's replicas, its writer, and the receiver of the transport's store and bulk channels.
+ */
+import { type StoreId } from '../membership/configuration.ts'
+import { type Address, type CancelTimer, CHANNELS, type Database, type Environment } from '../membership/environment/environment.ts'
+import { type Effect, type Ticket, type Answer } from './group/effects.ts'
+import { type GroupMessage, type Item, validateGroupMessage, validateStoreId } from './group/messages.ts'
+import { type PartitionView, Replica, type ReplicaInput, type ReplicaOptions } from './group/replica.ts'
+import { type Ledger } from './ledger.ts'
+import { copyRange, dataKey, decodeValue, ledgerKey, userKeyOf } from './storage/layout.ts'
+import { BINARY, type StoredPartition } from './storage/open.ts'
+import { StoreWriter } from './storage/store-writer.ts'
+
+export interface PartitionHostComponents {
+  readonly environment: Pick<Environment, 'clock' | 'transport' | 'log' | 'random'>
+  readonly database: Database
+  readonly self: StoreId
+  readonly partitions: ReadonlyMap<number, StoredPartition>
+  readonly ledger: Ledger
+  /** Carries an answer to whoever asked. */
+  readonly answer: (ticket: Ticket, partition: number, answer: Answer) => void
+  /** Called once when this store can serve no more, after it has stopped. */
+  readonly failed: (error: Error) => void
+}
+
+export interface PartitionHostOptions extends ReplicaOptions {
+  /** Milliseconds between two looks at what is late. */
+  readonly tickMs: number
+  /** Snapshots that this store sends at once. */
+  readonly transfersMax: number
+}
+
+interface Fetch { readonly partition: number, readonly token: number, readonly copy: number, readonly keys: readonly Uint8Array[] }
+
+export class PartitionHost {
+  readonly #components: PartitionHostComponents
+  readonly #options: PartitionHostOptions
+  readonly #replicas = new Map<number, Replica>()
+  readonly #writer: StoreWriter
+  #addresses: ReadonlyMap<StoreId, Address> = new Map()
+  #viewOf: ((partition: number) => PartitionView) | undefined
+  #touched = new Set<number>()
+  #fetches: Fetch[] = []
+  #scheduled = false
+  #transfers = 0
+  #cancelTick: CancelTimer = () => {}
+  #stopped = false
+  readonly #background = new Set<Promise<void>>()
+
+  constructor (components: PartitionHostComponents, options: PartitionHostOptions) {
+    this.#components = components
+    this.#options = options
+    this.#writer = new StoreWriter({ database: components.database, failed: error => { this.#fail('a write to the disk failed', error) } })
+    for (const [partition, stored] of components.partitions) this.#create(partition, stored)
+  }
+
+  start (): void {
+    const { transport } = this.#components.environment
+    transport.receive(CHANNELS.store, message => { this.#receive(message) })
+    transport.receive(CHANNELS.bulk, message => { this.#receive(message) })
+    this.#tick()
+  }
+
+  get replicas (): ReadonlyMap<number, Replica> { return this.#replicas }
+
+  replica (partition: number): Replica | undefined { return this.#replicas.get(partition) }
+
+  /** The configuration changed. `concerned` are the partitions that give, or gave, this store a seat. */
+  changeView (addresses: ReadonlyMap<StoreId, Address>, concerned: Iterable<number>, viewOf: (partition: number) => PartitionView): void {
+    this.#addresses = addresses
+    this.#viewOf = viewOf
+    for (const partition of concerned) if (!this.#replicas.has(partition)) this.#create(partition)
+    for (const partition of this.#replicas.keys()) this.apply(partition, { kind: 'view', view: viewOf(partition) })
+  }
+
+  /** Hands an input to the replica of a partition, which must exist. */
+  apply (partition: number, input: ReplicaInput): void {
+    const replica = this.#replicas.get(partition)
+    if (replica === undefined || this.#stopped) return
+    let effects: Effect[]
+    try {
+      effects = replica.apply(this.#components.environment.clock.now(), input)
+    } catch (error) {
+      this.#fail(`partition ${partition} broke an invariant`, error)
+      return
+    }
+    if (input.kind !== 'flush') this.#touched.add(partition)
+    for (const effect of effects) this.#perform(partition, effect)
+    this.#schedule()
+  }
+
+  #create (partition: number, durable?: StoredPartition): Replica {
+    const transfers = {
+      acquire: (): boolean => {
+        if (this.#transfers >= this.#options.transfersMax) return false
+        this.#transfers++
+        return true
+      },
+      release: (): void => { this.#transfers-- }
+    }
+    const nonce = Math.floor(this.#components.environment.random.next() * 2 ** 48)
+    const components = { self: this.#components.self, transfers, nonce }
+    const replica = new Replica(durable === undefined ? components : { ...components, durable }, this.#options)
+    this.#replicas.set(partition, replica)
+    return replica
+  }
+
+  #receive (raw: unknown): void {
+    if (this.#stopped || this.#viewOf === undefined) return
+    let partition: number
+    let from: StoreId
+    let message: GroupMessage
+    try {
+      const envelope = raw as { p: unknown, f: unknown, m: unknown }
+      partition = this.#validatePartition(envelope?.p)
+      from = validateStoreId(envelope.f)
+      message = validateGroupMessage(envelope.m)
+    } catch (error) {
+      this.#components.environment.log.warn({ reason: String(error) }, 'dropped a message')
+      return
+    }
+    if (!this.#replicas.has(partition)) {
+      this.#create(partition)
+      this.apply(partition, { kind: 'view', view: this.#viewOf(partition) })
+    }
+    this.apply(partition, { kind: 'message', from, message })
+  }
+
+  #validatePartition (value: unknown): number {
+    if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 65535) return value
+    throw new TypeError('not a partition')
+  }
+
+  #perform (partition: number, effect: Effect): void {
+    const { transport, log } = this.#components.environment
+    switch (effect.kind) {
+      case 'send': {
+        const address = this.#addresses.get(effect.to)
+        const { kind } = effect.message
+        const channel = kind === 'chunk' || kind === 'tail' ? CHANNELS.bulk : CHANNELS.store
+        if (address !== undefined) transport.send(address, channel, { p: partition, f: this.#components.self, m: effect.message })
+        return
+      }
+      case 'persist':
+        this.#writer.persist(partition, effect.writes, () => { this.apply(partition, { kind: 'persisted', token: effect.token }) })
+        return
+      case 'respond': this.#components.answer(effect.ticket, partition, this.#withAddresses(effect.answer)); return
+      case 'fetch': this.#fetches.push({ partition, ...effect }); return
+      case 'scan': this.#run(this.#scan(partition, effect)); return
+      case 'deleteCopy': this.#run(this.#delete(partition, effect.copy)); return
+      case 'ledger': this.#components.ledger.add(effect.epoch, effect.field, effect.amount); return
+      case 'fault': log.error({ partition, store: this.#components.self }, effect.message)
+    }
+  }
+
+  /** The core names stores; a client needs addresses. */
+  #withAddresses (answer: Answer): Answer {
+    if (answer.kind !== 'error' || answer.hints === undefined) return answer
+    const hints = answer.hints.flatMap(({ storeId }) => {
+      const address = this.#addresses.get(storeId)
+      return address === undefined ? [] : [{ storeId, address }]
+    })
+    return { ...answer, hints }
+  }
+
+  #schedule (): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    queueMicrotask(() => { this.#flush() })
+  }
+
+  /** The end of a turn. */
+  #flush (): void {
+    if (this.#stopped) return
+    const touched = this.#touched
+    this.#touched = new Set()
+    for (const partition of touched) this.apply(partition, { kind: 'flush' })
+    this.#scheduled = false
+    if (this.#fetches.length > 0) this.#run(this.#fetch(this.#fetches.splice(0)))
+    for (const [epoch, page] of this.#components.ledger.takeChanged()) this.#writer.put(ledgerKey(epoch), page)
+    this.#writer.flush()
+  }
+
+  async #fetch (fetches: readonly Fetch[]): Promise<void> {
+    const keys = fetches.flatMap(({ partition, copy, keys }) => keys.map(key => dataKey(partition, copy, key)))
+    const found = await this.#components.database.getMany(keys as Uint8Array[], BINARY) as (Uint8Array | undefined)[]
+    let next = 0
+    for (const { partition, token, keys } of fetches) {
+      const values = keys.map(() => {
+        const record = found[next++]
+        return record === undefined ? null : decodeValue(record)
+      })
+      this.apply(partition, { kind: 'fetched', token, values })
+    }
+  }
+
+  async #scan (partition: number, { token, copy, after, bytesMax }: Effect & { kind: 'scan' }): Promise<void> {
+    const { gte, lt } = copyRange('data', partition, copy)
+    const range = after === null ? { gte, lt } : { gt: dataKey(partition, copy, after), lt }
+    const iterator = this.#components.database.iterator<Uint8Array, Uint8Array>({ ...range, ...BINARY })
+    const items: Item[] = []
+    let bytes = 0
+    let done = true
+    try {
+      for await (const [key, record] of iterator) {
+        items.push({ key: userKeyOf(key), ...decodeValue(record) })
+        bytes += key.length + record.length
+        if (bytes >= bytesMax) { done = false; break }
+      }
+    } finally {
+      await iterator.close()
+    }
+    this.apply(partition, { kind: 'scanned', token, items, done })
+  }
+
+  async #delete (partition: number, copy: number): Promise<void> {
+    await this.#components.database.clear({ ...copyRange('data', partition, copy), keyEncoding: 'view' })
+    await this.#components.database.clear({ ...copyRange('log', partition, copy), keyEncoding: 'view' })
+  }
+
+  /** Runs work on the disk beside the loop; an error there ends the store like a failed write. */
+  #run (work: Promise<void>): void {
+    const settled = work.catch((error: unknown) => { this.#fail('the disk failed', error) })
+    this.#background.add(settled)
+    void settled.finally(() => { this.#background.delete(settled) })
+  }
+
+  #tick (): void {
+    this.#cancelTick = this.#components.environment.clock.setTimer(this.#options.tickMs, () => {
+      this.#tick()
+      for (const partition of this.#replicas.keys()) this.apply(partition, { kind: 'tick' })
+    })
+  }
+
+  #fail (what: string, cause: unknown): void {
+    if (this.#stopped) return
+    void this.stop()
+    this.#components.failed(cause instanceof Error ? new Error(`${what}: ${cause.message}`, { cause }) : new Error(what, { cause }))
+  }
+
+  /** Stops serving at once; resolves when nothing uses the disk any more. */
+  async stop (): Promise<void> {
+    this.#stopped = true
+    this.#cancelTick()
+    await this.#writer.stop()
+    await Promise.all(this.#background)
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * A node on this machine: the system's clock, WebSockets, LevelDB.
+ *
+ * Owns what it makes: the transport and the database end with the node.
+ */
+import { createJsonLog, createSystemClock, createSystemRandom } from '../membership/environment/system.ts'
+import { type Database, type Log, type StorageFactory } from '../membership/environment/environment.ts'
+import { createWebSocketTransport } from '../membership/transport/websocket.ts'
+import { Level } from 'level'
+import { mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { type NodeComponents, StoreNode } from './node.ts'
+import { type NodeOptions, resolveNodeOptions } from './options.ts'
+
+/** LevelDB, in the directory. */
+export const levelStorage: StorageFactory = directory => {
+  mkdirSync(dirname(directory), { recursive: true })
+  return new Level<Uint8Array, Uint8Array>(directory, { keyEncoding: 'view', valueEncoding: 'view' }) as unknown as Database
+}
+
+export interface NodeParts extends Pick<NodeComponents, 'fold'> {
+  /** Any abstract-level database over bytes. @default LevelDB */
+  readonly storage?: StorageFactory
+  /** @default JSON lines, warnings and errors only, to standard error */
+  readonly log?: Log
+}
+
+export interface KillableNode extends StoreNode {
+  /** For tests of crashes within one process: every socket is destroyed and nothing more is said or written. */
+  kill (): Promise<void>
+}
+
+/**
+ * Makes a node; nothing happens before its `start()`.
+ * @throws {StoreError} STORE_INVALID_OPTIONS
+ */
+export function createNode (options: NodeOptions, parts: NodeParts = {}): KillableNode {
+  const { listen, advertise } = resolveNodeOptions(options)
+  const port = listen.lastIndexOf(':')
+  const clock = createSystemClock()
+  const random = createSystemRandom()
+  const log = parts.log ?? createJsonLog({ level: 'warn' })
+  const transport = createWebSocketTransport({
+    listen: { host: listen.slice(0, port).replace(/^\[|\]$/g, ''), port: Number(listen.slice(port + 1)) },
+    ...(advertise === undefined ? {} : { advertise }),
+    clock,
+    random,
+    log
+  })
+  const environment = { clock, random, log, transport, storage: parts.storage ?? levelStorage }
+  const node = new StoreNode(parts.fold === undefined ? { environment } : { environment, fold: parts.fold }, options)
+  return Object.assign(node, {
+    kill: async (): Promise<void> => {
+      transport.kill()
+      await node.close()
+    }
+  })
+}
+
+/** Makes a node and starts it. @throws what `StoreNode.start` throws */
+export async function startNode (options: NodeOptions, parts?: NodeParts): Promise<KillableNode> {
+  const node = createNode(options, parts)
+  await node.start()
+  return node
+}

@@ -1,0 +1,167 @@
+/**
+ * How a store's data directory is laid out in its database, version 1.
+ *
+ *     m                                  identity of the store
+ *     g <epoch:6>                        ledger of one epoch
+ *     s <partition:2>                    state record of one partition
+ *     l <partition:2> <copy:4> <seq:6>   log entry
+ *     d <partition:2> <copy:4> <key>     data: <seq:6> <value>
+ *
+ * Numbers are big-endian, so that the order of keys is the order of numbers. Membership keeps its records in a sublevel.
+ * Everything that is read back is checked like a message from a stranger.
+ *
+ * Pure.
+ */
+import { Packr } from 'msgpackr'
+import { type DurableState } from '../group/effects.ts'
+import { type Entry } from '../group/history.ts'
+import { validateBallot, validateEntry, validateGroup } from '../group/messages.ts'
+import { StoreError } from '../errors.ts'
+
+export const LAYOUT_VERSION = 1
+
+const TAG = Object.freeze({ identity: 0x6d, ledger: 0x67, state: 0x73, log: 0x6c, data: 0x64 })
+const packr = new Packr({ useRecords: false })
+
+/** What a data directory says about itself. */
+export interface Identity {
+  readonly version: number
+  readonly storeId: string
+  readonly clusterName: string
+  /** Undefined until the store was first a member of a cluster. */
+  readonly clusterId: string | undefined
+  /** How many times this store was started (rule R3). */
+  readonly incarnation: number
+  /** The members' addresses when last seen: seeds for the next start. */
+  readonly addresses: readonly string[]
+}
+
+export const identityKey: Uint8Array = Buffer.from([TAG.identity])
+
+export function ledgerKey (epoch: number): Uint8Array {
+  const key = Buffer.alloc(7)
+  key[0] = TAG.ledger
+  key.writeUIntBE(epoch, 1, 6)
+  return key
+}
+
+export function stateKey (partition: number): Uint8Array {
+  const key = Buffer.alloc(3)
+  key[0] = TAG.state
+  key.writeUInt16BE(partition, 1)
+  return key
+}
+
+function copyPrefix (tag: number, partition: number, copy: number, extra: number): Buffer {
+  const key = Buffer.allocUnsafe(7 + extra)
+  key[0] = tag
+  key.writeUInt16BE(partition, 1)
+  key.writeUInt32BE(copy, 3)
+  return key
+}
+
+export function logKey (partition: number, copy: number, seq: number): Uint8Array {
+  const key = copyPrefix(TAG.log, partition, copy, 6)
+  key.writeUIntBE(seq, 7, 6)
+  return key
+}
+
+export function dataKey (partition: number, copy: number, key: Uint8Array): Uint8Array {
+  const full = copyPrefix(TAG.data, partition, copy, key.length)
+  full.set(key, 7)
+  return full
+}
+
+/** The range of all keys of a kind, or of one copy. */
+export interface KeyRange { readonly gte: Uint8Array, readonly lt: Uint8Array }
+
+const kindRange = (tag: number): KeyRange => ({ gte: Buffer.from([tag]), lt: Buffer.from([tag + 1]) })
+
+export const ranges = Object.freeze({
+  states: kindRange(TAG.state), ledgers: kindRange(TAG.ledger), logs: kindRange(TAG.log), data: kindRange(TAG.data)
+})
+
+export function copyRange (kind: 'log' | 'data', partition: number, copy: number): KeyRange {
+  const gte = copyPrefix(TAG[kind], partition, copy, 0)
+  const lt = Buffer.from(gte)
+  // Copy numbers stay far below 2^32, so the next prefix never overflows into the partition.
+  lt.writeUInt32BE(copy + 1, 3)
+  return { gte, lt }
+}
+
+/** The partition and copy that a log or data key belongs to. */
+export function copyOf (key: Uint8Array): { partition: number, copy: number } {
+  const bytes = Buffer.from(key.buffer, key.byteOffset, key.byteLength)
+  return { partition: bytes.readUInt16BE(1), copy: bytes.readUInt32BE(3) }
+}
+
+export const userKeyOf = (key: Uint8Array): Uint8Array => key.subarray(7)
+export const partitionOfState = (key: Uint8Array): number => (key[1]! << 8) | key[2]!
+export const epochOfLedger = (key: Uint8Array): number => Buffer.from(key).readUIntBE(1, 6)
+
+export function encodeValue (seq: number, value: Uint8Array): Uint8Array {
+  const record = Buffer.allocUnsafe(6 + value.length)
+  record.writeUIntBE(seq, 0, 6)
+  record.set(value, 6)
+  return record
+}
+
+export function decodeValue (record: Uint8Array): { value: Uint8Array, seq: number } {
+  if (record.length < 6) throw damaged('a value without its number')
+  return { value: record.subarray(6), seq: Buffer.from(record.buffer, record.byteOffset, 6).readUIntBE(0, 6) }
+}
+
+export const encodeRecord = (value: unknown): Uint8Array => packr.pack(value)
+
+export const damaged = (what: string, cause?: unknown): StoreError =>
+  new StoreError('STORE_DIRECTORY_INVALID', `this data directory is damaged: ${what}`, { cause })
+
+function decode<T> (bytes: Uint8Array, what: string, check: (value: Record<string, unknown>) => T): T {
+  try {
+    return check(packr.unpack(bytes) as Record<string, unknown>)
+  } catch (cause) {
+    throw damaged(what, cause)
+  }
+}
+
+const natural = (value: unknown): number => {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) throw new TypeError(`not a natural number: ${String(value)}`)
+  return value
+}
+
+/** @throws {StoreError} STORE_DIRECTORY_INVALID */
+export function decodeIdentity (bytes: Uint8Array): Identity {
+  return decode(bytes, 'its identity', value => {
+    if (value.version !== LAYOUT_VERSION) throw new TypeError(`layout version ${String(value.version)}, not ${LAYOUT_VERSION}`)
+    if (typeof value.storeId !== 'string' || typeof value.clusterName !== 'string' || !Array.isArray(value.addresses)) throw new TypeError('fields')
+    const clusterId = typeof value.clusterId === 'string' ? value.clusterId : undefined
+    const { storeId, clusterName, addresses } = value
+    return { version: LAYOUT_VERSION, storeId, clusterName, clusterId, incarnation: natural(value.incarnation), addresses: addresses.map(String) }
+  })
+}
+
+/** @throws {StoreError} STORE_DIRECTORY_INVALID */
+export function decodeState (bytes: Uint8Array, partition: number): DurableState {
+  return decode(bytes, `the state of partition ${partition}`, value => {
+    const seat = value.seat as { epoch: unknown, completed: unknown } | null | undefined
+    return {
+      group: value.group == null ? undefined : validateGroup(value.group),
+      promised: validateBallot(value.promised),
+      copy: value.copy == null ? undefined : natural(value.copy),
+      nextCopy: natural(value.nextCopy),
+      floor: natural(value.floor),
+      applied: natural(value.applied),
+      seat: seat == null ? undefined : { epoch: natural(seat.epoch), completed: seat.completed === true }
+    }
+  })
+}
+
+/** @throws {StoreError} STORE_DIRECTORY_INVALID */
+export function decodeEntry (bytes: Uint8Array): Entry {
+  return decode(bytes, 'a log entry', value => validateEntry(value))
+}
+
+/** @throws {StoreError} STORE_DIRECTORY_INVALID */
+export function decodeNumbers (bytes: Uint8Array): Record<string, number> {
+  return decode(bytes, 'a ledger', value => Object.fromEntries(Object.entries(value).map(([name, number]) => [name, natural(number)])))
+}

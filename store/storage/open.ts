@@ -1,0 +1,111 @@
+/**
+ * Opens a data directory: who this store is, and what it promised and holds.
+ *
+ * Owns nothing afterwards. Rule S8: the log of every copy must be contiguous up to its data's position; a gap is damage, and is
+ * said, since LevelDB skips corrupt log records silently. Rule R3: every start counts the incarnation up, durably, first.
+ */
+import { type Database, type Random } from '../../membership/environment/environment.ts'
+import { StoreError } from '../errors.ts'
+import { type DurableState } from '../group/effects.ts'
+import { type Entry } from '../group/history.ts'
+import {
+  copyOf, copyRange, damaged, decodeEntry, decodeIdentity, decodeState, encodeRecord, type Identity, identityKey, LAYOUT_VERSION,
+  partitionOfState, ranges
+} from './layout.ts'
+
+export const BINARY = Object.freeze({ keyEncoding: 'view', valueEncoding: 'view' } as const)
+
+export interface StoredPartition {
+  readonly state: DurableState
+  readonly entries: readonly Entry[]
+}
+
+export interface OpenedStore {
+  readonly identity: Identity
+  readonly partitions: ReadonlyMap<number, StoredPartition>
+}
+
+/**
+ * @throws {StoreError} STORE_DIRECTORY_LOCKED when another process has it open; STORE_DIRECTORY_INVALID when it belongs to
+ * another cluster, or is damaged, or cannot be opened
+ */
+export async function openStore (database: Database, directory: string, clusterName: string, random: Random): Promise<OpenedStore> {
+  await openDatabase(database, directory)
+  const identity = await startIdentity(database, directory, clusterName, random)
+  const partitions = await loadPartitions(database)
+  await deleteLeftovers(database, partitions)
+  return { identity, partitions }
+}
+
+async function openDatabase (database: Database, directory: string): Promise<void> {
+  try {
+    await database.open()
+  } catch (error) {
+    const cause = (error as { cause?: { code?: string } }).cause
+    if (cause?.code === 'LEVEL_LOCKED') {
+      throw new StoreError('STORE_DIRECTORY_LOCKED', `another process has ${directory} open`, { cause: error })
+    }
+    const reason = cause instanceof Error ? cause.message : String(error)
+    throw new StoreError('STORE_DIRECTORY_INVALID', `cannot open ${directory}: ${reason}`, { cause: error })
+  }
+}
+
+export async function writeIdentity (database: Database, identity: Identity): Promise<void> {
+  await database.put(identityKey, encodeRecord(identity), { ...BINARY, sync: true } as object)
+}
+
+async function startIdentity (database: Database, directory: string, clusterName: string, random: Random): Promise<Identity> {
+  const stored = await database.get(identityKey, BINARY) as Uint8Array | undefined
+  const before: Identity = stored === undefined
+    ? { version: LAYOUT_VERSION, storeId: random.id(), clusterName, clusterId: undefined, incarnation: 0, addresses: [] }
+    : decodeIdentity(stored)
+  if (before.clusterName !== clusterName) {
+    throw new StoreError('STORE_DIRECTORY_INVALID', `${directory} belongs to cluster '${before.clusterName}', not to '${clusterName}'`)
+  }
+  const identity: Identity = { ...before, incarnation: before.incarnation + 1 }
+  await writeIdentity(database, identity)
+  return identity
+}
+
+async function loadPartitions (database: Database): Promise<Map<number, StoredPartition>> {
+  const states = new Map<number, DurableState>()
+  for await (const [key, value] of database.iterator<Uint8Array, Uint8Array>({ ...ranges.states, ...BINARY })) {
+    const partition = partitionOfState(key)
+    states.set(partition, decodeState(value, partition))
+  }
+  const entries = new Map<number, Entry[]>()
+  for await (const [key, value] of database.iterator<Uint8Array, Uint8Array>({ ...ranges.logs, ...BINARY })) {
+    const { partition, copy } = copyOf(key)
+    if (states.get(partition)?.copy !== copy) continue
+    const list = entries.get(partition)
+    if (list === undefined) entries.set(partition, [decodeEntry(value)])
+    else list.push(decodeEntry(value))
+  }
+  const partitions = new Map<number, StoredPartition>()
+  for (const [partition, state] of states) {
+    const log = entries.get(partition) ?? []
+    log.forEach((entry, index) => {
+      if (entry.seq !== state.floor + 1 + index) throw damaged(`the log of partition ${partition} has ${entry.seq} where ${state.floor + 1 + index} belongs`)
+    })
+    const last = state.floor + log.length
+    if (last < state.applied) throw damaged(`the log of partition ${partition} ends at ${last}, its data at ${state.applied}`)
+    partitions.set(partition, { state, entries: log })
+  }
+  return partitions
+}
+
+/** Copies that no state record names: half-received snapshots, and deletions that a crash cut short. */
+async function deleteLeftovers (database: Database, partitions: ReadonlyMap<number, StoredPartition>): Promise<void> {
+  for (const kind of ['log', 'data'] as const) {
+    const all = kind === 'log' ? ranges.logs : ranges.data
+    let from = all.gte
+    for (;;) {
+      const [key] = await database.keys<Uint8Array>({ gte: from, lt: all.lt, limit: 1, keyEncoding: 'view' }).all()
+      if (key === undefined) break
+      const { partition, copy } = copyOf(key)
+      const range = copyRange(kind, partition, copy)
+      if (partitions.get(partition)?.state.copy !== copy) await database.clear({ ...range, keyEncoding: 'view' })
+      from = range.lt
+    }
+  }
+}
