@@ -11,7 +11,7 @@
 import { type Cut, type Member, type MemberId } from './configuration.ts'
 import { type Mailbox, type Peer } from './effects.ts'
 import { hash32 } from './hash.ts'
-import { PROTOCOL_VERSION, type JoinAsk, type ProbeReply, type Snapshot } from './messages.ts'
+import { PROTOCOL_VERSION, type JoinAsk, type Position, type ProbeReply, type Snapshot } from './messages.ts'
 import { type MembershipTuning } from './options.ts'
 import { type View } from './view.ts'
 
@@ -63,9 +63,12 @@ export class Admission {
     for (const joiner of known) if (view.member(joiner.id) === undefined) this.consider(now, joiner, peers.get(joiner.id))
   }
 
-  /** Answers either phase of a join by everything except holding it: see `refusal` for the first check. */
-  answer (now: number, peer: Peer, ask: JoinAsk): void {
-    const { joiner } = { joiner: ask.member }
+  /**
+   * Answers either phase of a join that `refusal` has nothing against.
+   * @param believed the configuration whose observer the joiner takes this member for; undefined in the first phase.
+   */
+  answer (now: number, peer: Peer, ask: JoinAsk, believed?: Position): void {
+    const joiner = ask.member
     if (this.#view.member(joiner.id) !== undefined) {
       this.#out.reply(peer, this.#host.snapshot())
       return
@@ -74,8 +77,11 @@ export class Admission {
       this.#out.reply(peer, { kind: 'join-refused', retry: true, reason: `${PENDING_JOINS_MAX} processes are joining already` })
       return
     }
-    const observers = this.#view.overlay.observersOfJoiner(joiner.id).map(id => this.#view.member(id)!.address)
-    this.#out.reply(peer, { kind: 'join-observers', position: this.#view.position, observers })
+    // A request to the right observers is answered by the decision. All others need to know whom to ask.
+    if (believed?.configurationId !== this.#view.position.configurationId) {
+      const observers = this.#view.overlay.observersOfJoiner(joiner.id).map(id => this.#view.member(id)!.address)
+      this.#out.reply(peer, { kind: 'join-observers', position: this.#view.position, observers })
+    }
     if (!ask.founding) this.consider(now, joiner, peer)
   }
 

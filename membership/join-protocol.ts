@@ -38,6 +38,8 @@ export class JoinProtocol {
   #nextMs: number
   /** Where the furthest answer so far came from. Invariant: its epoch never falls. */
   #position: Position = NOWHERE
+  /** The configuration whose observers were asked since the last attempt: they are asked once, however many seeds name them. */
+  #requested: string | undefined
   #reason = 'no seed answered'
 
   constructor (self: Member, clusterId: ClusterId | undefined, options: ResolvedOptions, out: Mailbox, startedMs: number, timeoutMs: number) {
@@ -70,6 +72,7 @@ export class JoinProtocol {
     }
     if (now < this.#nextMs) return undefined
     for (const address of this.#targets()) this.#out.send(address, this.#ask)
+    this.#requested = undefined
     const { joinRetryMs, joinRetryMaxMs } = this.#options
     this.#pause(now, Math.min(joinRetryMs * 2 ** Math.min(this.#attempt, 20), joinRetryMaxMs))
     this.#attempt++
@@ -84,7 +87,8 @@ export class JoinProtocol {
   answered (now: number, peer: Peer, answer: Exclude<JoinAnswer, { kind: 'snapshot' }>): MembershipError | undefined {
     switch (answer.kind) {
       case 'join-observers':
-        if (answer.position.epoch < this.#position.epoch) break
+        if (answer.position.epoch < this.#position.epoch || answer.position.configurationId === this.#requested) break
+        this.#requested = answer.position.configurationId
         this.#position = answer.position
         this.#follow(peer)
         for (const address of answer.observers) this.#out.send(address, { kind: 'join-request', ask: this.#ask, position: answer.position })

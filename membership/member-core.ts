@@ -230,7 +230,7 @@ export class MemberCore<State> {
         this.#asked(peer, message)
         break
       case 'join-request':
-        this.#asked(peer, message.ask)
+        this.#asked(peer, message.ask, message.position)
         break
       case 'snapshot':
         this.#jump(message)
@@ -292,12 +292,12 @@ export class MemberCore<State> {
     for (const id of this.#broadcaster.relay(message)) this.#out.send(this.#view.member(id)!.address, message)
   }
 
-  #asked (peer: Peer, ask: JoinAsk): void {
+  #asked (peer: Peer, ask: JoinAsk, believed?: Position): void {
     const reason = this.#admission.refusal(ask)
     if (reason !== undefined) {
       this.#out.reply(peer, { kind: 'join-refused', reason, retry: false })
     } else if (this.#gate === undefined) {
-      this.#admission.answer(this.#now, peer, ask)
+      this.#admission.answer(this.#now, peer, ask, believed)
     } else {
       const held = ask.founding || this.#gate.hold(this.#now, ask.member)
       const { clusterId } = this.#view.position

@@ -1,0 +1,183 @@
+/**
+ * Clusters of memberships in the simulator, with the invariants of membership checked after every view change.
+ *
+ * Owns: the processes it starts, and a record of every configuration that any of them ever saw.
+ */
+import { Membership, type MembershipComponents } from '../../membership/membership.ts'
+import { type MembershipOptions } from '../../membership/options.ts'
+import { type Configuration, type MemberId } from '../../membership/configuration.ts'
+import { type ViewChange } from '../../membership/view-change.ts'
+import { classicQuorum, fastQuorum } from '../../membership/quorum.ts'
+import { Simulation, type SimulationOptions } from './simulation.ts'
+
+/** Far more than any scenario here needs within one wait: beyond it something talks in circles. */
+const EVENTS_MAX = 400_000
+
+export const addressOf = (index: number): string => `10.0.${Math.floor(index / 250)}.${index % 250 + 1}:7000`
+
+/** One process of the cluster under test. */
+export interface Process {
+  readonly address: string
+  readonly membership: Membership<number>
+  readonly changes: ViewChange<number>[]
+  /** How often it was told that it was removed. */
+  removals: number
+  halted: Error | undefined
+  started: Promise<void>
+}
+
+/** A fold whose state is a hash over every configuration: two processes with different histories cannot have the same. */
+const fold: NonNullable<MembershipComponents<number>['fold']> = {
+  initial: configuration => mix(17, configuration.id),
+  next: (state, configuration) => mix(state, configuration.id),
+  encode: state => Uint8Array.of(state & 255, (state >>> 8) & 255, (state >>> 16) & 255, state >>> 24),
+  decode: bytes => {
+    if (bytes.length !== 4) throw new Error('not a state')
+    return (bytes[0]! | bytes[1]! << 8 | bytes[2]! << 16 | bytes[3]! << 24) >>> 0
+  }
+}
+
+function mix (state: number, text: string): number {
+  let mixed = state >>> 0
+  for (let i = 0; i < text.length; i++) mixed = Math.imul(mixed ^ text.charCodeAt(i), 0x01000193) >>> 0
+  return mixed
+}
+
+export class MembershipCluster {
+  readonly simulation: Simulation
+  readonly processes = new Map<string, Process>()
+  /** Every configuration seen by anyone, crashed processes included, by epoch (invariant 1). */
+  readonly history = new Map<number, { configuration: Configuration, state: number }>()
+  readonly #incarnations = new Map<string, number>()
+  readonly #usedIds = new Set<MemberId>()
+
+  constructor (options: SimulationOptions) {
+    this.simulation = new Simulation(options)
+  }
+
+  /** Starts a process at an address, or starts it again. */
+  start (address: string, options: Partial<MembershipOptions> = {}): Process {
+    const host = this.simulation.host(address)
+    const environment = host.running ? host.environment : host.restart()
+    const incarnation = (this.#incarnations.get(address) ?? 0) + 1
+    this.#incarnations.set(address, incarnation)
+    const membership = new Membership<number>({
+      environment,
+      fold,
+      nextIncarnation: async () => {
+        const next = this.#incarnations.get(address)! + 1
+        this.#incarnations.set(address, next)
+        return next
+      }
+    }, { clusterName: 'test', seeds: [addressOf(0), addressOf(1)], storeId: `store ${address}` as never, incarnation, ...options })
+    const process: Process = { address, membership, changes: [], removals: 0, halted: undefined, started: Promise.resolve() }
+    membership.on('view-change', change => { this.#observe(process, change) })
+    membership.on('removed', () => { process.removals++ })
+    membership.on('halted', error => { process.halted = error })
+    process.started = environment.transport.start().then(() => membership.start())
+    process.started.catch(() => {})
+    this.processes.set(address, process)
+    return process
+  }
+
+  /** A founder that expects `count` processes, and the others, started in the order of a shuffle. */
+  startAll (count: number, options: Partial<MembershipOptions> = {}): Process[] {
+    const order = Array.from({ length: count }, (_, index) => index)
+    for (let i = order.length - 1; i > 0; i--) {
+      const j = this.simulation.random.below(i + 1)
+      ;[order[i], order[j]] = [order[j]!, order[i]!]
+    }
+    const started = order.map(index => index === 0
+      ? this.start(addressOf(0), { ...options, found: true, expect: count })
+      : this.start(addressOf(index), options))
+    return started.sort((a, b) => a.address < b.address ? -1 : 1)
+  }
+
+  async form (count: number, options: Partial<MembershipOptions> = {}): Promise<Process[]> {
+    const processes = this.startAll(count, options)
+    await this.simulation.settle(Promise.all(processes.map(process => process.started)), 60_000)
+    return processes
+  }
+
+  crash (address: string, silent = false): void {
+    this.simulation.host(address).crash({ silent })
+    this.processes.delete(address)
+  }
+
+  get live (): Process[] {
+    return [...this.processes.values()]
+  }
+
+  /** Whether every live process is in one and the same configuration, which holds exactly them. */
+  converged (size = this.processes.size): boolean {
+    const views = this.live.map(({ membership }) => membership.status === 'member' ? membership.configuration : undefined)
+    const first = views[0]
+    return first !== undefined && first.members.length === size && views.every(view => view?.id === first.id)
+  }
+
+  /** Runs until `converged`. @throws when that takes longer than `limitMs` of virtual time. */
+  async converge (size = this.processes.size, limitMs = 60_000): Promise<number> {
+    const begunMs = this.simulation.nowMs
+    const end = await this.simulation.run({ untilMs: begunMs + limitMs, until: () => this.converged(size), everyMs: 5, maxEvents: EVENTS_MAX })
+    if (end !== 'condition') {
+      const states = this.live.map(({ address, membership: m }) => {
+        const place = m.status === 'idle' || this.processes.get(address)!.changes.length === 0 ? 'nowhere' : `epoch ${m.configuration.epoch} of ${m.configuration.members.length}`
+        return `${address} ${m.status} ${place}`
+      })
+      throw new Error(`no convergence to ${size} within ${limitMs} ms:\n${states.join('\n')}\n${this.simulation.failureReport()}`)
+    }
+    return this.simulation.nowMs - begunMs
+  }
+
+  /** The highest epoch that anyone saw. */
+  get epoch (): number {
+    return Math.max(0, ...this.history.keys())
+  }
+
+  #observe (process: Process, change: ViewChange<number>): void {
+    const { configuration, previous, cut, gap, state, removed, joined, reason } = change
+    const fail = (what: string): never => {
+      throw Object.assign(new Error(`${what}: ${process.address} at epoch ${configuration.epoch}\n${this.simulation.failureReport()}`), { fatal: true })
+    }
+    const check = (condition: boolean, what: string): void => {
+      if (!condition) {
+        this.violations.push(what)
+        fail(what)
+      }
+    }
+    process.changes.push(change)
+    const known = this.history.get(configuration.epoch)
+    if (known === undefined) {
+      this.history.set(configuration.epoch, { configuration, state })
+    } else {
+      check(known.configuration.id === configuration.id, 'invariant 1: two configurations in one epoch')
+      check(JSON.stringify(known.configuration.members) === JSON.stringify(configuration.members), 'invariant 1: two member lists in one epoch')
+      check(known.state === state, 'invariant 27: two states in one epoch')
+    }
+    if (previous !== undefined) check(configuration.epoch === previous.epoch + 1 || gap, 'invariant 2: an epoch was skipped')
+    if (previous !== undefined) check(configuration.epoch > previous.epoch, 'invariant 2: an epoch came twice')
+    if (cut !== undefined && previous !== undefined) {
+      const members = new Set(previous.members.map(member => member.id))
+      check(reason.voters.every(voter => members.has(voter)), 'invariant 3: a voter is no member')
+      const quorum = reason.fast === true ? fastQuorum(members.size) : classicQuorum(members.size)
+      check(reason.voters.length >= quorum, 'invariant 3: too few votes')
+      check(removed.length === cut.removals.length && removed.every(member => members.has(member.id)), 'invariant 7: removed no member')
+      if (known === undefined) {
+        check(joined.every(member => !this.#usedIds.has(member.id)), 'invariant 7: a used id joined')
+      }
+    }
+    for (const member of configuration.members) this.#usedIds.add(member.id)
+    check(configuration.members.length > 0, 'invariant 7: an empty configuration')
+    check(new Set(configuration.members.map(member => member.address)).size === configuration.members.length, 'invariant 7: an address twice')
+    check(new Set(configuration.members.map(member => member.storeId)).size === configuration.members.length, 'invariant 7: a store id twice')
+  }
+
+  /** What was violated. Listeners' errors are caught by the membership, so tests look here. */
+  readonly violations: string[] = []
+
+  /** Ends all processes, so that nothing keeps running after a test. @throws when any invariant was violated. */
+  finish (): void {
+    for (const { address, halted } of this.live) if (halted !== undefined) throw new Error(`${address} halted: ${halted.message}`, { cause: halted })
+    if (this.violations.length > 0) throw new Error(`${this.violations.join('; ')}\n${this.simulation.failureReport()}`)
+  }
+}
