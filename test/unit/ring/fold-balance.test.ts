@@ -1,9 +1,9 @@
 /**
  * The fold's promise: every store within one of its share, replicas and leaders alike; zones apart; the fewest moves (rules R1, R2).
  *
- * Mutations caught: targets without extras for holders (moves above the bound), `depth` of 1 ignored in `admits`, `shed` without a
- * zone check, `repair` switched off (invariant or wrong counts), `chooseLeaders` without `even`, a seat epoch renewed in place,
- * `chooseTargets` ignoring what stores would give back (a returning store's seats come from strangers).
+ * Mutations caught: all who hold an extra seat ranked alike in `chooseTargets`, with or without regard to what they would give back;
+ * `fill` without `takeBack`, without `repair` or without `exchange`; `admits` without its check of zones; `chooseLeaders` without
+ * `even`; a seat's epoch renewed in place.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -153,6 +153,19 @@ test('a store that leaves and returns gets its own seats back, and its partition
   }
 })
 
+test('stores that return together, while another crashes, each take back what they held', () => {
+  const all = racks(10, 10)
+  const before = follow(formed(all.slice(0, 1)), all).state
+  const { state } = follow(before, all.slice(10), all.filter((_, index) => index !== 42))
+  let [held, regained] = [0, 0]
+  for (const { storeId } of all.slice(0, 10)) {
+    const former = before.partitionsOf(storeId)
+    held += state.partitionsOf(storeId).length
+    regained += state.partitionsOf(storeId).filter(partition => former.includes(partition)).length
+  }
+  expect(regained / held).toBeGreaterThan(0.9)
+})
+
 describe('weights', () => {
   test('weight 0 holds nothing, and a drained store hands over all it has', () => {
     const all = [...flat(9), entry('empty', '', 0)]
@@ -162,6 +175,14 @@ describe('weights', () => {
     const { state, moves, lowerBound } = follow(before, drained)
     expect(state.partitionsOf(storeId('s0'))).toEqual([])
     expect(moves).toBe(lowerBound)
+  })
+
+  test('heavy and light stores share partitions, rather than each kind among its own', () => {
+    const members = Array.from({ length: 100 }, (_, index) => entry(`s${index}`, '', index % 5 === 0 ? 20 : 1))
+    const placement = formed(members)
+    const onlyLight = partitionIndexes(placement).filter(partition => placement.seats(partition).every(store => placement.weightOf(store) === 1))
+    // Light stores have a sixth of the seats: 5 of 1024 rows would be all light by chance.
+    expect(onlyLight.length).toBeLessThan(40)
   })
 
   test('shares follow the weights up to one seat in each partition', () => {

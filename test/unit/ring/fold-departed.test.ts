@@ -1,8 +1,8 @@
 /**
  * Rule R2 and R3: groups never shrink on a crash, departed stores are replaced rather than dropped, and find their seats again.
  *
- * Mutations caught: kept seats dropped when too few stores are left, `gained` ignored in `keptSeats`, departed stores put first,
- * former holders never forgotten, the incarnation of the latest member taken in place of the highest.
+ * Mutations caught: kept seats dropped when too few stores are left, `gained` ignored in `keptSeats`, the last to leave replaced
+ * first, former holders never forgotten, the incarnation of the latest member taken in place of the highest.
  */
 import { describe, expect, test } from 'vitest'
 import { foldPlacement, type FoldState, FORMER_EPOCHS_MAX, type PartitionIndex, plan, type RosterEntry } from '../../../ring/index.ts'

@@ -40,7 +40,7 @@ describe('partitionOf', () => {
   })
 })
 
-// Mutations caught: `close <= open`, `indexOf('}')` from the start, lastIndexOf, the tag with its braces.
+// Mutations caught: an empty tag that counts, the first `}` of the whole key taken in place of the first after the `{`.
 describe('routingKey', () => {
   test.each([
     ['plain', 'plain'],

@@ -1,12 +1,10 @@
 /**
  * The sharder: each partition acquired and released once per configuration, and with one replica exactly one holder at any epoch.
  *
- * Mutations caught: acquisitions before releases, a configuration applied twice, a removed process that keeps its partitions, a
- * throwing callback that keeps others from being called.
+ * Mutations caught: a configuration applied twice, a removed process that keeps seats nobody could take over.
  */
 import { expect, test } from 'vitest'
-import { foldPlacement, type PartitionIndex, RingError, type RosterEntry, Sharder, type SharderOptions } from '../../../ring/index.ts'
-import { type FoldState } from '../../../ring/index.ts'
+import { foldPlacement, type FoldState, type PartitionIndex, RingError, type RosterEntry, Sharder, type SharderOptions } from '../../../ring/index.ts'
 import { flat, racks, roster, storeId } from './rosters.ts'
 
 /** A sharder that writes down its callbacks and checks that they alternate. */
@@ -78,6 +76,16 @@ test('with more replicas several processes hold a partition', () => {
   const all = flat(5).map(member => watched(member.storeId, { partitions: 16, replicas: 3 }))
   for (const { sharder } of all) sharder.apply(roster(1, flat(5)))
   expect(all.reduce((sum, { held }) => sum + held.size, 0)).toBe(48)
+})
+
+test('a process that was removed releases everything, also seats that nobody could take over', () => {
+  const { sharder, held, calls } = watched('s0', { partitions: 4, replicas: 3 })
+  sharder.apply(roster(1, flat(3)))
+  expect(held.size).toBe(4)
+  sharder.apply(roster(2, flat(3).slice(1)))
+  expect(sharder.placement!.partitionsOf(storeId('s0')).length).toBe(4)
+  expect(held.size).toBe(0)
+  expect(calls.slice(4)).toEqual(['-0>', '-1>', '-2>', '-3>'])
 })
 
 test('a callback that throws keeps no other from being called, and the configuration counts as applied', () => {

@@ -1,8 +1,8 @@
 /**
  * Both strategies shipped keep what the interface of placements promises; and what is particular to the token ring.
  *
- * Mutations caught: a seat epoch left out of the encoding, `decodeTable` without the check for canonical form (an overlong integer),
- * tokens not in proportion to weight, the ring walked without zones, the shared table changed in place.
+ * Mutations caught: seat epochs left out of the encoding, `decodeTable` without the check for canonical form, tokens not in
+ * proportion to weight, the ring walked without regard to zones.
  */
 import { describe, expect, test } from 'vitest'
 import { foldPlacement, type PartitionIndex, placementFold, tokenRing } from '../../../ring/index.ts'
