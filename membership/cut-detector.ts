@@ -54,6 +54,8 @@ const LAPSE_TIMEOUTS = 10
 /** More joiners than this at once are ignored until others have been admitted. */
 export const JOINERS_MAX = 16_384
 
+const NOBODY: ReadonlySet<MemberId> = new Set()
+
 const bySubject = (a: Tally, b: Tally): number => a.subject < b.subject ? -1 : a.subject > b.subject ? 1 : 0
 
 export class CutDetector {
@@ -73,6 +75,8 @@ export class CutDetector {
   /** Until when unstable joins hold the cut of this configuration back; set once, when there is a cut to hold back. */
   #delayUntilMs: number | undefined
   #delayOver = false
+  /** The latest time any call has told. */
+  #noticedMs = -Infinity
   readonly #recordKeys = new WeakMap<Member, string>()
   #addressHolders: Map<Address, MemberId> | undefined
   #storeHolders: Map<string, MemberId> | undefined
@@ -143,18 +147,18 @@ export class CutDetector {
   expire (now: number): CutExpiry {
     this.#notice(now)
     const expiry: CutExpiry = { promoted: [], voided: [], lapsed: [] }
+    for (const tally of [...this.#removals.values()].sort(bySubject)) {
+      if (!tally.isUnstable(this.#suspects) || this.#endsAt(tally, NOBODY) > now) continue
+      tally.promoted = true
+      expiry.promoted.push(tally.subject)
+    }
+    // Promotions come first: they may complete a cut that a joiner waits for, or accuse the last member.
     let removed = new Set(this.#stableRemovals())
     for (const tally of [...this.#removals.values()].sort(bySubject)) {
       if (this.#endsAt(tally, removed) > now) continue
-      if (tally.isUnstable(this.#suspects)) {
-        tally.promoted = true
-        expiry.promoted.push(tally.subject)
-      } else {
-        expiry.lapsed.push({ subject: tally.subject, observers: [...tally.reporters].sort() })
-      }
+      expiry.lapsed.push({ subject: tally.subject, observers: [...tally.reporters].sort() })
     }
     for (const { subject } of expiry.lapsed) this.#forget(this.#removals.get(subject)!)
-    // Promotions come first: a joiner may have waited for just that removal.
     removed = new Set(this.#stableRemovals())
     for (const tally of [...this.#joins.values()].sort(bySubject)) {
       if (this.#endsAt(tally, removed) > now) continue
@@ -166,7 +170,8 @@ export class CutDetector {
 
   /** When `proposal`, `overdue` or `expire` next has something to do although no report comes; undefined for never. */
   deadline (): number | undefined {
-    let earliest = this.#delayUntilMs === undefined || this.#delayOver ? Infinity : this.#delayUntilMs
+    // Once its end was noticed, the delay has nothing more to do, even where an unstable removal kept the cut back after all.
+    let earliest = this.#delayUntilMs !== undefined && this.#delayUntilMs > this.#noticedMs ? this.#delayUntilMs : Infinity
     const removed = new Set(this.#stableRemovals())
     for (const tally of this.#tallies()) {
       if (tally.isUnstable(this.#suspects)) earliest = Math.min(earliest, this.#reinforceAt(tally))
@@ -244,6 +249,7 @@ export class CutDetector {
 
   /** Dates what happened since the last call. */
   #notice (now: number): void {
+    this.#noticedMs = now
     for (const tally of this.#grown) {
       tally.firstAtMs ??= now
       if (tally.suspected) tally.unstableSinceMs ??= now
@@ -261,12 +267,19 @@ export class CutDetector {
   #endsAt (tally: Tally, removed: ReadonlySet<MemberId>): number {
     const { firstAtMs, unstableSinceMs } = tally
     if (firstAtMs === undefined) return Infinity
-    const settleAt = (unstableSinceMs ?? Infinity) + SETTLE_TIMEOUTS * this.#options.unstableTimeoutMs
+    const settleMs = SETTLE_TIMEOUTS * this.#options.unstableTimeoutMs
+    const settleAt = (unstableSinceMs ?? Infinity) + settleMs
     if (!tally.suspected) return firstAtMs + LAPSE_TIMEOUTS * this.#options.unstableTimeoutMs
     if (tally.isUnstable(this.#suspects)) return settleAt
     if (tally.joiner !== undefined) return this.#isHeld(tally.joiner, removed) ? settleAt : Infinity
-    // A stable removal ends only where all members are to be removed, and hence nobody is.
-    return removed.has(tally.subject) ? Infinity : settleAt
+    // A stable removal ends only where all members are accused: then all accusations end together, or the last one would win.
+    return removed.has(tally.subject) ? Infinity : this.#lastSuspicionMs() + settleMs
+  }
+
+  #lastSuspicionMs (): number {
+    let last = -Infinity
+    for (const { unstableSinceMs } of this.#removals.values()) last = Math.max(last, unstableSinceMs ?? -Infinity)
+    return last
   }
 
   #removesAll (): boolean {
