@@ -105,6 +105,11 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
     return response.kind === 'status' ? response.status : undefined
   }
 
+  /** What must hold at any time; for tests and simulation. @throws {Error} naming what does not. */
+  checkInvariants (): void {
+    this.#runner?.checkInvariants()
+  }
+
   // abstract-level's public interface, with the options and the errors that are this client's own
 
   /**

@@ -92,6 +92,11 @@ export class Runner {
     })
   }
 
+  /** @throws {Error} as `Session.checkInvariants` */
+  checkInvariants (): void {
+    this.#session.checkInvariants()
+  }
+
   /** Ends every call with STORE_CLOSED. The transport is the caller's to close. */
   close (): void {
     this.#apply({ kind: 'close' })
