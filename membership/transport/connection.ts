@@ -72,6 +72,8 @@ export class Connection {
     socket.on('error', error => {
       this.#code = (error as NodeJS.ErrnoException).code
       this.#reason ??= error.message
+      // A frame that is no frame, or too large: without this, the other side could take its time to close.
+      if (this.#code?.startsWith('WS_ERR_') === true) this.fail(error.message)
     })
     socket.on('close', () => this.#ended())
     socket.on('ping', () => { this.silentSweeps = 0 })

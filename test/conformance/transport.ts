@@ -177,6 +177,15 @@ export function transportConformance (name: string, kit: TransportKit): void {
       expect(b.links).toEqual([{ kind: 'opened', address: a.address }])
     })
 
+    test('what a listener sends when it hears of a link comes after what waited for it', async () => {
+      const [a, b] = [await peer(), await peer()]
+      const received = inbox(b.transport)
+      a.transport.onLink(event => { if (event.kind === 'opened') a.transport.send(b.address, store, 'last') })
+      for (let index = 0; index < 3; index++) a.transport.send(b.address, store, index)
+      await kit.until(() => received.length === 4)
+      expect(received).toEqual([0, 1, 2, 'last'])
+    })
+
     test('says refused where nobody listens, and does not throw', async () => {
       const a = await peer()
       const nobody = await kit.freeAddress()

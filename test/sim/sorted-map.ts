@@ -116,6 +116,22 @@ export class SortedMap {
     }
   }
 
+  /** @throws {Error} when an element stands above one of higher priority, or keys are out of order. */
+  invariants (): void {
+    const check = (node: TreapNode | undefined): void => {
+      if (node === undefined) return
+      for (const child of [node.left, node.right]) if (child !== undefined && !above(node, child)) throw new Error('the heap order is broken')
+      check(node.left)
+      check(node.right)
+    }
+    check(this.#root)
+    let last: Uint8Array | undefined
+    for (const [key] of this.entries(undefined, false)) {
+      if (last !== undefined && compareBytes(last, key) >= 0) throw new Error('the keys are out of order')
+      last = key
+    }
+  }
+
   get size (): number {
     let size = 0
     for (const _ of this.entries(undefined, false)) size++

@@ -2,12 +2,14 @@
  * The transports of membership, each against the conformance suite; and what is the WebSocket transport's own: strangers on the
  * port, limits, priorities.
  */
-import { createServer } from 'node:net'
-import { type AddressInfo } from 'node:net'
-import { vi } from 'vitest'
-import { type Address, type Transport } from '../../membership/environment/environment.ts'
+import { createServer as createHttpServer, get } from 'node:http'
+import { type AddressInfo, connect, createServer, type Server } from 'node:net'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { WebSocket } from 'ws'
+import { CHANNELS, type Address, type LinkEvent, type Log, type Transport } from '../../membership/environment/environment.ts'
+import { encodeMessage } from '../../membership/transport/message-codec.ts'
 import { createMemoryHub, type MemoryTransport } from '../../membership/transport/memory.ts'
-import { createWebSocketTransport, type WebSocketTransport } from '../../membership/transport/websocket.ts'
+import { createWebSocketTransport, type WebSocketTransport, type WebSocketTransportOptions } from '../../membership/transport/websocket.ts'
 import { transportConformance } from '../conformance/transport.ts'
 import { Simulation } from '../sim/simulation.ts'
 
@@ -63,4 +65,181 @@ transportConformance('simulated transport', {
     await simulation.run({ until: condition })
     if (!condition()) throw new Error('the condition does not hold')
   }
+})
+
+describe('WebSocket transport, strangers and limits', () => {
+  const open: { close (): unknown }[] = []
+  afterEach(async () => { await Promise.all(open.splice(0).map(resource => resource.close())) })
+
+  /** A started transport with what it heard and logged. */
+  async function node (options: WebSocketTransportOptions = {}) {
+    const warnings: string[] = []
+    const note = (fields: Readonly<Record<string, unknown>>, message: string): void => { warnings.push(`${message} ${String(fields.reason ?? '')}`) }
+    const log: Log = { debug () {}, info () {}, warn: note, error: note }
+    const transport = createWebSocketTransport({ listen: { host: '127.0.0.1', port: 0 }, log, ...options })
+    open.push(transport)
+    const links: LinkEvent[] = []
+    const received: unknown[] = []
+    transport.onLink(event => { links.push(event) })
+    transport.receive(CHANNELS.store, message => { received.push(message) })
+    await transport.start()
+    return { transport, address: transport.address!, links, received, warnings }
+  }
+
+  /** A WebSocket that is no transport; resolves with the code it was closed with. */
+  function stranger (address: Address, act: (socket: WebSocket) => void): Promise<number> {
+    const socket = new WebSocket(`ws://${address}/transport`)
+    socket.on('error', () => {})
+    socket.on('open', () => act(socket))
+    return new Promise(resolve => { socket.on('close', resolve) })
+  }
+
+  const helloOf = (fields: object): Uint8Array => encodeMessage({ coterie: 1, address: null, run: 'r', ...fields })
+  const deep = Buffer.concat([Buffer.alloc(1000, 0x91), Buffer.from([0xc0])])
+
+  test.each([
+    ['random bytes', (socket: WebSocket) => socket.send(Buffer.from('c1c1c1', 'hex'))],
+    ['text', (socket: WebSocket) => socket.send('hello')],
+    ['another protocol version', (socket: WebSocket) => socket.send(helloOf({ coterie: 2 }))],
+    ['no address', (socket: WebSocket) => socket.send(helloOf({ address: 'no port' }))],
+    ['a frame larger than allowed', (socket: WebSocket) => socket.send(Buffer.alloc(2000))],
+    ['a message before the hello was answered', (socket: WebSocket) => { socket.send(helloOf({})); socket.send(Buffer.from([9, 1])) }],
+    ['an unknown channel', (socket: WebSocket) => { socket.send(helloOf({})); socket.send(Buffer.from([4, 1])) }],
+    ['a generated record', (socket: WebSocket) => { socket.send(helloOf({})); socket.send(Buffer.from([2, 0xd4, 0x72, 0x40, 0x91, 0xa1, 0x61, 1])) }],
+    ['a regular expression', (socket: WebSocket) => { socket.send(helloOf({})); socket.send(Buffer.from('02c70078' + '92a178a0', 'hex')) }],
+    ['an array longer than its frame', (socket: WebSocket) => { socket.send(helloOf({})); socket.send(Buffer.from([2, 0xdd, 0x01, 0xff, 0xff, 0xff])) }],
+    ['a text cut off', (socket: WebSocket) => { socket.send(helloOf({})); socket.send(Buffer.from([2, 0xa5, 0x61])) }],
+    ['nesting without end', (socket: WebSocket) => { socket.send(helloOf({})); socket.send(Buffer.concat([Buffer.from([2]), deep])) }],
+    ['nothing at all', () => {}]
+  ])('%s: the connection is closed, logged once, and nobody else notices', async (_name, act) => {
+    const server = await node({ frameBytesMax: 1500, helloTimeoutMs: 100 })
+    const friend = await node()
+    friend.transport.send(server.address, CHANNELS.store, 'before')
+    await until(() => server.received.length === 1)
+    // 1009 is WebSocket's own word for a frame that is too large.
+    expect([1006, 1009]).toContain(await stranger(server.address, act))
+    await until(() => server.warnings.length > 0)
+    friend.transport.send(server.address, CHANNELS.store, 'after')
+    await until(() => server.received.length === 2)
+    expect(server.received).toEqual(['before', 'after'])
+    expect(server.warnings).toHaveLength(1)
+    expect(friend.links).toHaveLength(1)
+  })
+
+  test('bytes that are not HTTP close the connection', async () => {
+    const server = await node()
+    const socket = connect(Number(server.address.split(':')[1]), '127.0.0.1')
+    socket.on('error', () => {})
+    socket.write(Buffer.from('16030100ff', 'hex'))
+    await new Promise(resolve => { socket.on('close', resolve) })
+    expect(server.links).toEqual([])
+  })
+
+  test('HTTP is answered on the same port', async () => {
+    const server = await node({ onHttpRequest: (request, response) => { response.end(`you asked for ${request.url}`) } })
+    const body = await new Promise<string>(resolve => {
+      get(`http://${server.address}/status`, response => { response.setEncoding('utf8').on('data', resolve) })
+    })
+    expect(body).toBe('you asked for /status')
+  })
+
+  test('something else that listens, and something that never answers, are unreachable', async () => {
+    const other = createHttpServer((_request, response) => { response.writeHead(500).end() })
+    const silent: Server = createServer(() => {})
+    const addresses: Address[] = []
+    for (const server of [other, silent]) {
+      await new Promise<void>(resolve => { server.listen(0, '127.0.0.1', resolve) })
+      addresses.push(`127.0.0.1:${(server.address() as AddressInfo).port}`)
+    }
+    const { transport, links } = await node({ connectTimeoutMs: 100 })
+    for (const address of addresses) transport.connect(address)
+    await until(() => links.length === 2)
+    expect(links.map(event => event.kind)).toEqual(['unreachable', 'unreachable'])
+    other.closeAllConnections()
+    other.close()
+    silent.close()
+  })
+
+  test('a process known under two names keeps one connection', async () => {
+    const [a, b] = [await node(), await node()]
+    const alias = b.address.replace('127.0.0.1', 'localhost')
+    for (let index = 0; index < 10; index++) {
+      a.transport.send(b.address, CHANNELS.store, index)
+      a.transport.send(alias, CHANNELS.store, index)
+    }
+    await until(() => b.received.length === 20 && a.links.length === 2)
+    expect(b.links).toEqual([{ kind: 'opened', address: a.address }])
+    b.transport.kill()
+    await until(() => a.links.length === 4)
+    expect(a.links.slice(2).map(event => `${event.kind} ${event.address}`).sort()).toEqual([`closed ${b.address}`, `closed ${alias}`].sort())
+  })
+
+  test('membership overtakes bulk data, and what is queued is counted', async () => {
+    const [a, b] = [await node(), await node()]
+    a.transport.connect(b.address)
+    await until(() => a.links.length === 1)
+    const order: string[] = []
+    b.transport.receive(CHANNELS.bulk, () => { order.push('bulk') })
+    b.transport.receive(CHANNELS.membership, () => { order.push('membership') })
+    const block = new Uint8Array(100_000)
+    for (let index = 0; index < 200; index++) a.transport.send(b.address, CHANNELS.bulk, block)
+    expect(a.transport.queuedBytes(b.address)).toBeGreaterThan(200 * 100_000)
+    a.transport.send(b.address, CHANNELS.membership, 'urgent')
+    await until(() => order.length === 201)
+    expect(order.indexOf('membership')).toBe(0)
+    expect(a.transport.queuedBytes(b.address)).toBe(0)
+  })
+
+  test('beyond the limit of the queue messages are lost, and what fits arrives', async () => {
+    const [a, b] = [await node({ queueBytesMax: 10_000 }), await node()]
+    for (let index = 0; index < 100; index++) a.transport.send(b.address, CHANNELS.store, new Uint8Array(1000))
+    await until(() => b.received.length === 9)
+    expect(a.warnings.length).toBeGreaterThan(0)
+    expect(() => a.transport.send(b.address, CHANNELS.store, new Uint8Array(40 * 2 ** 20))).toThrow(RangeError)
+  })
+
+  test('a receiver that throws is logged and hurts nobody', async () => {
+    const [a, b] = [await node(), await node()]
+    b.transport.receive(CHANNELS.client, () => { throw new Error('bad receiver') })
+    a.transport.send(b.address, CHANNELS.client, 1)
+    a.transport.send(b.address, CHANNELS.store, 2)
+    await until(() => b.received.length === 1)
+    expect(b.warnings).toEqual(['a receiver threw '])
+  })
+
+  test('a connection that went silent is closed', async () => {
+    const server = await node({ silenceTimeoutMs: 90 })
+    const socket = new WebSocket(`ws://${server.address}/transport`, { autoPong: false })
+    socket.on('open', () => socket.send(helloOf({})))
+    await until(() => server.links.length === 2)
+    expect(server.links.map(event => event.kind)).toEqual(['opened', 'closed'])
+  })
+
+  test('two live transports keep a silent connection', async () => {
+    const [a, b] = [await node({ silenceTimeoutMs: 60 }), await node({ silenceTimeoutMs: 60 })]
+    a.transport.connect(b.address)
+    await new Promise(resolve => setTimeout(resolve, 300))
+    expect(a.links.map(event => event.kind)).toEqual(['opened'])
+    expect(b.links.map(event => event.kind)).toEqual(['opened'])
+  })
+
+  test('more connections than allowed are refused', async () => {
+    const server = await node({ connectionsMax: 1 })
+    const [first, second] = [await node(), await node()]
+    first.transport.connect(server.address)
+    await until(() => first.links.length === 1)
+    second.transport.connect(server.address)
+    await until(() => second.links.length === 1)
+    expect(second.links[0]!.kind).toBe('unreachable')
+  })
+
+  test('an address that is none, or not of this machine, is an error at the start', async () => {
+    expect(() => createWebSocketTransport({ advertise: 'nonsense' })).toThrow(expect.objectContaining({ code: 'TRANSPORT_ADDRESS_INVALID' }))
+    expect(() => createWebSocketTransport({ listen: { host: '0.0.0.0', port: 0 } })).toThrow(/advertise/)
+    await expect(createWebSocketTransport({ listen: { host: '192.0.2.1', port: 0 } }).start()).rejects.toMatchObject({ code: 'TRANSPORT_ADDRESS_INVALID' })
+    const { transport, links } = await node()
+    transport.send('nonsense', CHANNELS.store, 1)
+    await until(() => links.length === 1)
+    expect(links).toEqual([{ kind: 'unreachable', address: 'nonsense' }])
+  })
 })

@@ -1,5 +1,15 @@
+/**
+ * The simulator itself: what it promises to whoever tests on it.
+ *
+ * Mutations caught here or in database.test.ts: messages overtaking each other, a blocked link that passes, a receiver given the
+ * sender's own bytes, a crashed process whose timers fire, a clock without its rate, promises that get no turn between
+ * events, a crash that tears synced batches away, in-flight writes that never survive, writes that share no sync, an
+ * iterator off by one at a bound, a treap out of heap order.
+ */
 import { describe, expect, test } from 'vitest'
+import fc from 'fast-check'
 import { CHANNELS, type LinkEvent } from '../../../membership/environment/environment.ts'
+import { SortedMap } from '../../sim/sorted-map.ts'
 import { Simulation, type SimulationOptions } from '../../sim/simulation.ts'
 
 const { membership, store } = CHANNELS
@@ -223,6 +233,45 @@ describe('hosts', () => {
     await simulation.run()
     expect(fired).toBe(false)
   })
+})
+
+describe('asynchronous code', () => {
+  test('promises that an event made ready run before the next event, however long the chain', async () => {
+    const simulation = new Simulation({ seed: 1 })
+    const { clock } = simulation.environment('a:1')
+    const order: string[] = []
+    const shell = async (): Promise<void> => {
+      await new Promise<void>(resolve => { clock.setTimer(1, resolve) })
+      for (let step = 0; step < 20; step++) await Promise.resolve()
+      order.push(`shell at ${simulation.nowMs}`)
+    }
+    const running = shell()
+    clock.setTimer(1, () => { order.push('timer') })
+    await simulation.settle(running)
+    await simulation.run()
+    expect(order).toEqual(['shell at 1', 'timer'])
+  })
+})
+
+test('the sorted map is a map that is sorted, and old versions of it do not change', () => {
+  const change = fc.record({ key: fc.uint8Array({ maxLength: 2 }), value: fc.option(fc.uint8Array({ maxLength: 2 })) })
+  fc.assert(fc.property(fc.array(change, { maxLength: 60 }), fc.uint8Array({ maxLength: 2 }), fc.boolean(), (changes, start, descending) => {
+    let map = SortedMap.empty
+    const twin = new Map<string, string>()
+    for (const { key, value } of changes) {
+      const before = [...map.entries(undefined, false)]
+      const old = map
+      map = value === null ? map.delete(key) : map.put(key, value)
+      if (value === null) twin.delete(Buffer.from(key).toString('hex'))
+      else twin.set(Buffer.from(key).toString('hex'), Buffer.from(value).toString('hex'))
+      expect([...old.entries(undefined, false)]).toEqual(before)
+    }
+    map.invariants()
+    const from = Buffer.from(start).toString('hex')
+    const expected = [...twin].filter(([key]) => descending ? key <= from : key >= from).sort(([a], [b]) => (a < b ? -1 : 1) * (descending ? -1 : 1))
+    const found = [...map.entries(start, descending)].map(entry => entry.map(bytes => Buffer.from(bytes).toString('hex')))
+    expect(found).toEqual(expected)
+  }))
 })
 
 describe('failures', () => {
