@@ -12,6 +12,8 @@ import { isActive, mergeStores, type StoreRecord, zoneIndexes } from './stores.t
 import { EMPTY, FORMER_EPOCHS_MAX, FORMER_HOLDERS_MAX, type FormerHolders, type TableData } from './table-data.ts'
 import { PlacementTable } from './table.ts'
 
+const NONE: readonly number[] = []
+
 /** A step from one placement to the next: what was, in the slots of what will be, and the draft to fill. */
 export interface Step {
   readonly previous: TableData
@@ -57,75 +59,99 @@ export function beginStep (previous: TableData, roster: Roster): Step {
 
 /** Former holders in new slots. */
 function carryFormer ({ former, partitions }: TableData, moved: Int32Array): FormerHolders {
-  const offsets = new Uint32Array(partitions + 1)
-  const slots: number[] = []
-  const lostEpochs: number[] = []
+  const carried = new FormerBuilder(partitions)
   for (let partition = 0; partition < partitions; partition++) {
     for (let entry = former.offsets[partition]!; entry < former.offsets[partition + 1]!; entry++) {
       const slot = moved[former.slots[entry]!]!
-      if (slot === EMPTY) continue
-      slots.push(slot)
-      lostEpochs.push(former.lostEpochs[entry]!)
+      if (slot !== EMPTY) carried.add(slot, former.lostEpochs[entry]!)
     }
-    offsets[partition + 1] = slots.length
+    carried.endPartition(partition)
   }
-  return { offsets, slots: Int32Array.from(slots), lostEpochs: Uint32Array.from(lostEpochs) }
+  return carried.finish()
 }
 
-/**
- * The table of a step whose draft is filled. `order` gives the order of a partition's seats in the draft, the preferred leader
- * first; kept seats of drained and departed stores come after them.
- */
-export function finishStep (step: Step, order: (partition: number) => Iterable<number>): PlacementTable {
-  const { previous, epoch, records, before, beforeEpochs, draft } = step
+/** Writes the seats that a draft has in `partition` into `row`, the preferred leader first. */
+export type Order = (partition: number, row: Int32Array) => void
+
+/** The table of a step whose draft is filled. Kept seats of drained and departed stores come after those of the draft. */
+export function finishStep (step: Step, order: Order): PlacementTable {
+  const { previous, epoch, records, before, beforeEpochs, former: known, draft } = step
   const { strategy, version, partitions, replicas } = previous
   const seats = new Int32Array(partitions * replicas).fill(EMPTY)
   const seatEpochs = new Uint32Array(partitions * replicas)
-  const offsets = new Uint32Array(partitions + 1)
-  const slots: number[] = []
-  const lostEpochs: number[] = []
+  const active = records.map(isActive)
+  const former = new FormerBuilder(partitions)
+  const row = new Int32Array(replicas)
   for (let partition = 0; partition < partitions; partition++) {
     const start = partition * replicas
-    let end = start
+    const held = draft.held[partition]!
+    order(partition, row)
     let gained = 0
-    const sit = (slot: number): void => {
-      const seat = draft.seatBefore(partition, slot)
+    for (let index = 0; index < held; index++) {
+      const seat = draft.seatBefore(partition, row[index]!)
       if (seat === EMPTY) gained++
+      seats[start + index] = row[index]!
+      seatEpochs[start + index] = seat === EMPTY ? epoch : beforeEpochs[seat]!
+    }
+    let end = start + held
+    for (const slot of keptSeats(step, active, partition, gained)) {
       seats[end] = slot
-      seatEpochs[end++] = seat === EMPTY ? epoch : beforeEpochs[seat]!
+      seatEpochs[end++] = beforeEpochs[draft.seatBefore(partition, slot)]!
     }
-    for (const slot of order(partition)) sit(slot)
-    for (const slot of keptSeats(step, partition, gained)) sit(slot)
-
-    const row = seats.subarray(start, end)
-    const first = slots.length
-    const remember = (slot: number, lostEpoch: number): void => {
-      if (slots.length - first >= FORMER_HOLDERS_MAX || row.includes(slot)) return
-      slots.push(slot)
-      lostEpochs.push(lostEpoch)
+    const isSeated = (slot: number): boolean => {
+      for (let index = start; index < end; index++) if (seats[index] === slot) return true
+      return false
     }
-    for (const slot of before.subarray(start, start + replicas)) if (slot !== EMPTY) remember(slot, epoch)
-    for (let entry = step.former.offsets[partition]!; entry < step.former.offsets[partition + 1]!; entry++) {
-      const lostEpoch = step.former.lostEpochs[entry]!
-      if (epoch - lostEpoch < FORMER_EPOCHS_MAX) remember(step.former.slots[entry]!, lostEpoch)
+    for (let index = start; index < start + replicas; index++) {
+      if (before[index] !== EMPTY && !isSeated(before[index]!)) former.add(before[index]!, epoch)
     }
-    offsets[partition + 1] = slots.length
+    for (let entry = known.offsets[partition]!; entry < known.offsets[partition + 1]!; entry++) {
+      const lostEpoch = known.lostEpochs[entry]!
+      if (epoch - lostEpoch < FORMER_EPOCHS_MAX && !isSeated(known.slots[entry]!)) former.add(known.slots[entry]!, lostEpoch)
+    }
+    former.endPartition(partition)
   }
-  const former = { offsets, slots: Int32Array.from(slots), lostEpochs: Uint32Array.from(lostEpochs) }
-  return new PlacementTable({ strategy, version, epoch, partitions, replicas, records, seats, seatEpochs, former })
+  return new PlacementTable({ strategy, version, epoch, partitions, replicas, records, seats, seatEpochs, former: former.finish() })
+}
+
+/** Collects former holders, partition by partition, the latest first; of each partition no more than are remembered. */
+class FormerBuilder {
+  readonly #offsets: Uint32Array
+  readonly #slots: number[] = []
+  readonly #lostEpochs: number[] = []
+  #start = 0
+
+  constructor (partitions: number) {
+    this.#offsets = new Uint32Array(partitions + 1)
+  }
+
+  add (slot: number, lostEpoch: number): void {
+    if (this.#slots.length - this.#start >= FORMER_HOLDERS_MAX) return
+    this.#slots.push(slot)
+    this.#lostEpochs.push(lostEpoch)
+  }
+
+  endPartition (partition: number): void {
+    this.#start = this.#offsets[partition + 1] = this.#slots.length
+  }
+
+  finish (): FormerHolders {
+    return { offsets: this.#offsets, slots: Int32Array.from(this.#slots), lostEpochs: Uint32Array.from(this.#lostEpochs) }
+  }
 }
 
 /**
  * The stores without weight, or gone, that keep their seat in a partition: all but as many as new stores have come in place of
  * them. Who left first is replaced first, and a store that is present later than any that is gone.
  */
-function keptSeats ({ before, records, draft }: Step, partition: number, gained: number): number[] {
-  const kept: number[] = []
-  for (const slot of before.subarray(partition * draft.replicas, (partition + 1) * draft.replicas)) {
-    if (slot !== EMPTY && !isActive(records[slot]!)) kept.push(slot)
+function keptSeats ({ before, records, draft }: Step, active: readonly boolean[], partition: number, gained: number): readonly number[] {
+  let kept = NONE
+  for (let seat = partition * draft.replicas; seat < (partition + 1) * draft.replicas; seat++) {
+    const slot = before[seat]!
+    if (slot !== EMPTY && !active[slot]!) kept = [...kept, slot]
   }
   if (kept.length === 0) return kept
   const since = (slot: number): number => records[slot]!.departedEpoch === 0 ? Infinity : records[slot]!.departedEpoch
-  const latestFirst = kept.sort((a, b) => since(a) === since(b) ? a - b : since(b) - since(a))
+  const latestFirst = kept.toSorted((a, b) => since(a) === since(b) ? a - b : since(b) - since(a))
   return latestFirst.slice(0, Math.max(0, latestFirst.length - gained))
 }

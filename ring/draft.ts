@@ -94,11 +94,17 @@ export class Draft {
     return seat === EMPTY ? 0 : this.#beforeEpochs[seat]!
   }
 
-  /** The row of the placement before. */
+  /** The first seat of a row before, or EMPTY. */
+  firstBefore (partition: number): number {
+    return this.#before[partition * this.replicas]!
+  }
+
+  /** The row of the placement before. A view: not for loops over all partitions, where making views is what costs. */
   rowBefore (partition: number): Int32Array {
     return this.#before.subarray(partition * this.replicas, (partition + 1) * this.replicas)
   }
 
+  /** The seats of a row. A view, as above. */
   row (partition: number): Int32Array {
     return this.cells.subarray(partition * this.replicas, partition * this.replicas + this.held[partition]!)
   }

@@ -87,13 +87,13 @@ export function seatsToReturn (draft: Draft, former: FormerHolders): Int32Array 
 /** Frees seats where a zone has more of them than it may, which happens after a zone or a store's zone has changed. */
 export function partZones (draft: Draft, targets: Int32Array): void {
   for (let partition = 0; partition < draft.partitions; partition++) {
+    const start = partition * draft.replicas
     for (let index = 0; index < draft.held[partition]!;) {
-      const zone = draft.zones[draft.row(partition)[index]!]!
+      const zone = draft.zones[draft.cells[start + index]!]!
       if (draft.zoneSeats(partition, zone) <= draft.shares.depth) {
         index++
         continue
       }
-      const start = partition * draft.replicas
       const excess = (cell: number): number => draft.counts[draft.cells[cell]!]! - targets[draft.cells[cell]!]!
       let worst = EMPTY
       for (let cell = start; cell < start + draft.held[partition]!; cell++) {
@@ -164,10 +164,10 @@ function shed (draft: Draft, targets: Int32Array, deficits: Deficits): void {
 /** Lets pairs of new seats swap their stores where the rules allow it. No count and no number of moves changes. */
 function exchange (draft: Draft, former: FormerHolders): void {
   const fresh: number[] = []
-  for (let partition = 0; partition < draft.partitions; partition++) {
-    for (const [index, slot] of draft.row(partition).entries()) {
-      if (draft.seatBefore(partition, slot) === EMPTY && !isFormer(former, partition, slot)) fresh.push(partition * draft.replicas + index)
-    }
+  for (let cell = 0; cell < draft.cells.length; cell++) {
+    const slot = draft.cells[cell]!
+    const partition = draft.partitionOfCell(cell)
+    if (slot !== EMPTY && draft.seatBefore(partition, slot) === EMPTY && !isFormer(former, partition, slot)) fresh.push(cell)
   }
   for (const [index, cell] of fresh.entries()) {
     const other = fresh[mix(index, fresh.length) % fresh.length]!

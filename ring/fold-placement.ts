@@ -35,22 +35,32 @@ export const foldPlacement: PlacementStrategy<FoldState> = Object.freeze({
 
 function advance (step: Step): FoldState {
   const { draft, records, before, former, epoch } = step
-  for (let partition = 0; partition < draft.partitions; partition++) {
-    for (const slot of draft.rowBefore(partition)) if (slot !== EMPTY && isActive(records[slot]!)) draft.add(partition, slot)
+  const active = records.map(isActive)
+  for (let seat = 0; seat < before.length; seat++) {
+    const slot = before[seat]!
+    if (slot !== EMPTY && active[slot]!) draft.add(draft.partitionOfCell(seat), slot)
   }
   const targets = chooseTargets(draft.shares, draft.counts, seatsToReturn(draft, former), draft.zones, draft.seeds, epoch)
   partZones(draft, targets)
   fill(draft, targets, former)
   const leaders = chooseLeaders(draft)
   // Stores that were there keep their order, as their copies are complete; newcomers follow, and hashes vary who is second.
-  return finishStep(step, partition => {
-    const row = draft.row(partition)
-    const leader = leaders[partition]!
-    const rank = (slot: number): number => {
-      if (slot === leader) return -1
+  const ranks = new Float64Array(draft.replicas)
+  return finishStep(step, (partition, row) => {
+    const start = partition * draft.replicas
+    for (let index = 0; index < draft.held[partition]!; index++) {
+      const slot = draft.cells[start + index]!
       const seat = draft.seatBefore(partition, slot)
-      return seat === EMPTY ? before.length + mix(draft.seeds[slot]!, partition) : seat
+      const rank = slot === leaders[partition] ? -1 : seat === EMPTY ? before.length + mix(draft.seeds[slot]!, partition) : seat
+      // Rows are short: insertion beats any sort that has to be called.
+      let place = index
+      while (place > 0 && (ranks[place - 1]! > rank || (ranks[place - 1] === rank && row[place - 1]! > slot))) {
+        ranks[place] = ranks[place - 1]!
+        row[place] = row[place - 1]!
+        place--
+      }
+      ranks[place] = rank
+      row[place] = slot
     }
-    return row.slice().sort((a, b) => rank(a) - rank(b) || a - b)
   })
 }

@@ -33,7 +33,7 @@ export function chooseLeaders (draft: Draft): Int32Array {
   const orphans: number[] = []
   for (let partition = 0; partition < draft.partitions; partition++) {
     if (draft.held[partition] === 0) continue
-    const incumbent = draft.rowBefore(partition)[0]!
+    const incumbent = draft.firstBefore(partition)
     if (incumbent === EMPTY || !draft.holds(partition, incumbent)) {
       orphans.push(partition)
       continue

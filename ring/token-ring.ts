@@ -67,5 +67,5 @@ function advance (step: Step): TokenRingState {
       if (draft.admits(partition, slot)) draft.add(partition, slot)
     }
   }
-  return finishStep(step, partition => draft.row(partition))
+  return finishStep(step, (partition, row) => { row.set(draft.row(partition)) })
 }
