@@ -14,6 +14,8 @@ import { type MembershipTuning } from './options.ts'
 
 /** Joiners that a founder holds at a time. */
 export const HELD_MAX = 65_536
+/** How often a joiner that does not answer is probed before the vote goes on without it. */
+const PROBES_PER_ROUND = 4
 
 interface Held {
   readonly joiner: Member
@@ -43,6 +45,7 @@ export class FormationGate {
   #missing = 0
   /** When the probes before the vote run out, while they are under way. */
   #probesEndMs: number | undefined
+  #nextProbeMs = Infinity
 
   constructor (expected: number | undefined, deadlineMs: number, tuning: MembershipTuning, host: GateHost) {
     this.#expected = expected
@@ -90,13 +93,14 @@ export class FormationGate {
   advance (now: number): void {
     if (this.#probesEndMs !== undefined) {
       if (now >= this.#probesEndMs) this.#conclude(now)
+      else if (now >= this.#nextProbeMs) this.#probe(now)
       return
     }
-    if (now >= this.#opensAtMs(now)) this.#probeAll(now)
+    if (now >= this.#opensAtMs(now)) this.#beginRound(now)
   }
 
   get nextAtMs (): number {
-    return this.#probesEndMs ?? this.#opensAtMs(-Infinity)
+    return this.#probesEndMs === undefined ? this.#opensAtMs(-Infinity) : Math.min(this.#probesEndMs, this.#nextProbeMs)
   }
 
   #opensAtMs (now: number): number {
@@ -105,14 +109,22 @@ export class FormationGate {
     return this.#held.size >= this.#expected ? now : this.#deadlineMs
   }
 
-  #probeAll (now: number): void {
+  #beginRound (now: number): void {
     this.#round++
     this.#missing = this.#held.size
     this.#probesEndMs = now + this.#tuning.probeTimeoutMs
     for (const held of this.#held.values()) {
       held.answered = false
       held.round = this.#round
-      this.#host.probe(held.joiner, this.#round)
+    }
+    this.#probe(now)
+  }
+
+  /** Probes are repeated within a round: one lost message is no reason to let a joiner go. */
+  #probe (now: number): void {
+    this.#nextProbeMs = now + this.#tuning.probeTimeoutMs / PROBES_PER_ROUND
+    for (const held of this.#held.values()) {
+      if (held.round === this.#round && !held.answered) this.#host.probe(held.joiner, this.#round)
     }
   }
 

@@ -22,6 +22,9 @@ import { NOWHERE, type JoinAnswer, type MembershipMessage } from './messages.ts'
 import { type ResolvedOptions } from './options.ts'
 import { decodeSnapshot } from './snapshot.ts'
 
+/** Clocks that are computed from others may be off by this much when a timer fires. */
+const TIMER_ROUNDING_MS = 0.001
+
 export interface CoreComponents<State> {
   readonly self: Member
   readonly options: ResolvedOptions
@@ -61,9 +64,12 @@ export class MembershipCore<State> {
     this.#health = new LocalHealth(parts.options.probeTimeoutMs)
   }
 
-  apply (now: number, input: CoreInput): MembershipEffect<State>[] {
+  apply (clockMs: number, input: CoreInput): MembershipEffect<State>[] {
     if (this.#over) return []
+    let now = clockMs
     if (input.kind === 'tick') {
+      // A timer that fires a rounding error too early must find its work due, or it would be set again and again.
+      if (this.#wakeAtMs - now < TIMER_ROUNDING_MS) now = Math.max(now, this.#wakeAtMs)
       if (this.#wakeAtMs !== Infinity) this.#health.observe(Math.max(0, now - this.#wakeAtMs))
       this.#wakeAtMs = Infinity
     }
