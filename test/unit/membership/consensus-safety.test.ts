@@ -4,7 +4,9 @@
  * Safety is judged from the disks: whether or not anybody learned of it, no two values are ever chosen (invariants 3 to 6).
  * Liveness: once messages flow among a majority, everybody decides within a bound (invariant 10).
  *
- * Mutations that these tests were seen to catch: see the end of this file.
+ * Mutations caught: a fast quorum one smaller; a classic quorum of promises one smaller; members that voted counted as if they
+ * had promised; a vote after a promise; the value of the highest classic ballot ignored; messages sent before what they tell of
+ * is durable.
  */
 import { describe, expect, it } from 'vitest'
 import { normalizeCut, type Cut } from '../../../membership/configuration.ts'

@@ -1,7 +1,8 @@
 /**
  * Consensus, rule by rule (Rapid, ATC '18, section 4.3; rules M1 to M4).
  *
- * Mutations caught: see the end of this file.
+ * Mutations caught: the lowest classic ballot taken for the highest; a coordinator's promise stored after its prepare; messages
+ * sent before what they tell of is durable; the dead still hoped for; two votes of one member accepted.
  */
 import { describe, expect, it } from 'vitest'
 import { FAST_BALLOT } from '../../../membership/ballot.ts'

@@ -1,7 +1,9 @@
 /**
  * Multi-process cut detection (Rapid, ATC '18, section 4.2; rules M3, M5, M6, M7, M9; invariants 7, 8 and 9).
  *
- * Mutations caught: see the end of this file.
+ * Mutations caught: H lowered by one; L without its floor of two; implicit reports left out, or given to subjects below L;
+ * unstable removals not waited for; the delay of joins counted anew; held addresses ignored; rivals admitted together;
+ * everybody removed; a deadline in the past; no promotion.
  */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -125,6 +127,15 @@ describe('section 4.2: stable cuts', () => {
     expect(fixture.detector.explain()[0]).toMatchObject({ subject: dead[0], status: 'remove', implicit: dead.slice(1), high: 9, low: 3 })
   })
 
+  it('implicit reports alone accuse nobody: below L a subject has none', () => {
+    const fixture = new Fixture(11)
+    const dead = [0, 1, 2, 3, 4, 5, 6, 7].map(i => fixture.id(i))
+    for (const subject of dead) fixture.remove(subject, Infinity, dead)
+    fixture.detector.reportRemoval(fixture.id(8), fixture.id(9))
+    expect(fixture.detector.tally(fixture.id(9))).toBe(1)
+    expect(removalsOf(fixture.detector.proposal(0))).toEqual(dead)
+  })
+
   it('implicit reports count for joiners too', () => {
     const fixture = new Fixture(10)
     const dead = [fixture.id(0), fixture.id(1), fixture.id(2)]
@@ -191,6 +202,8 @@ describe('M6: joins and removals do not block each other', () => {
     expect(fixture.detector.deadline()).toBe(1000 + WINDOW_MS)
     fixture.join(makeMember('slower'), 5)
     expect(fixture.detector.proposal(1000 + WINDOW_MS - 1)).toBeUndefined()
+    expect(removalsOf(fixture.detector.proposal(1000 + WINDOW_MS))).toEqual([fixture.id(0)])
+    fixture.join(makeMember('late'), 5)
     expect(removalsOf(fixture.detector.proposal(1000 + WINDOW_MS))).toEqual([fixture.id(0)])
     expect(fixture.detector.delayedAddresses()).toEqual(['slow:7000', 'slower:7000'])
   })

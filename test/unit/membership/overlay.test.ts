@@ -1,8 +1,8 @@
 /**
  * The monitoring overlay (Rapid, ATC '18, section 4.1; rule M5).
  *
- * Mutations caught: walking on when the predecessor is new; observing the predecessor instead of the successor; taking the place
- * after a joiner; one observer too few.
+ * Mutations caught: a predecessor that observes already taken again; the successor taken for the predecessor; the places of a
+ * joiner shifted by one.
  */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
