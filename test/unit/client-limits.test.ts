@@ -1,6 +1,9 @@
 /**
  * The client against nodes that the test plays: deadlines and what it says about failed writes, many keys at once, limits, hostile
  * answers, and the rest of abstract-level's interface.
+ *
+ * Mutations that these tests caught: attempts without an answer taken as without effect; answers that are not definite taken so;
+ * attempts without a base taken as having an effect; waiting operations not admitted when one ends.
  */
 import { describe, expect, test } from 'vitest'
 import { SeededRandom } from '../../membership/environment/seeded-random.ts'
