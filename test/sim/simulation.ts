@@ -30,6 +30,8 @@ export interface SimulationOptions {
    * cores driven directly. @default false
    */
   readonly synchronous?: boolean
+  /** The command that runs this simulation again, for the report of a failure. @default vitest, with the seed in COTERIE_SEED */
+  readonly replay?: string
   /** How many of the last trace lines to keep for reading. Infinity keeps all. @default 200 */
   readonly traceLines?: number
 }
@@ -61,6 +63,7 @@ export class Simulation {
   readonly clock: Clock
   readonly network: SimulatedNetwork
   readonly #trace: Trace
+  readonly #replay: string
   readonly #events = new EventQueue()
   readonly #hosts = new Map<string, SimulatedHost>()
   readonly #invariants: { readonly check: () => void, readonly everyMs: number, dueMs: number }[] = []
@@ -77,6 +80,7 @@ export class Simulation {
     this.random = root.fork('test')
     this.#diskRandom = root.fork('disks')
     this.#hostRandom = root.fork('hosts')
+    this.#replay = options.replay ?? `COTERIE_SEED=${options.seed} npx vitest run <this test's file> -t '<this test's name>'`
     this.#trace = new Trace(options.traceLines ?? 200)
     this.#synchronous = options.synchronous ?? false
     this.#diskOptions = { ...DISK_DEFAULTS, ...options.disk }
@@ -235,7 +239,7 @@ export class Simulation {
     const lines = this.log.slice(-40).map(line => `  ${line}`)
     return [
       `Simulation with seed ${this.seed} at ${this.#nowMs.toFixed(3)} ms, after ${this.#count} events. Replay it:`,
-      `  COTERIE_SEED=${this.seed} npx vitest run <this test's file> -t '<this test's name>'`,
+      `  ${this.#replay}`,
       'What happened last:',
       ...lines
     ].join('\n')

@@ -1,13 +1,18 @@
 /**
  * The transports of membership, each against the conformance suite; and what is the WebSocket transport's own: strangers on the
  * port, limits, priorities.
+ *
+ * Mutations caught here: two sides that dial each other both answer; the outbox of an attempt that is given up is dropped; an
+ * alias opens a second connection; channels in the wrong order; bulk data without a mark; a frame that is not checked; decoded
+ * bytes that alias the frame; a stranger without a hello who is never closed; pongs that do not count as signs of life;
+ * messages before the hello is answered; a memory transport that dies unnoticed.
  */
 import { createServer as createHttpServer, get } from 'node:http'
 import { type AddressInfo, connect, createServer, type Server } from 'node:net'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { WebSocket } from 'ws'
 import { CHANNELS, type Address, type LinkEvent, type Log, type Transport } from '../../membership/environment/environment.ts'
-import { encodeMessage } from '../../membership/transport/message-codec.ts'
+import { decodeFrame, encodeFrame, encodeMessage } from '../../membership/transport/message-codec.ts'
 import { createMemoryHub, type MemoryTransport } from '../../membership/transport/memory.ts'
 import { createWebSocketTransport, type WebSocketTransport, type WebSocketTransportOptions } from '../../membership/transport/websocket.ts'
 import { transportConformance } from '../conformance/transport.ts'
@@ -65,6 +70,16 @@ transportConformance('simulated transport', {
     await simulation.run({ until: condition })
     if (!condition()) throw new Error('the condition does not hold')
   }
+})
+
+test('decoded bytes do not keep, or change with, the frame they came in', () => {
+  const message = encodeMessage(new Uint8Array([1, 2, 3]))
+  const frame = encodeFrame([{ channel: CHANNELS.store, bytes: message }], message.length + 1)
+  const [channel, bytes] = decodeFrame(frame) as [number, Uint8Array]
+  expect(channel).toBe(CHANNELS.store)
+  frame.fill(0)
+  expect([...bytes]).toEqual([1, 2, 3])
+  expect(bytes.buffer).not.toBe(frame.buffer)
 })
 
 describe('WebSocket transport, strangers and limits', () => {
@@ -179,14 +194,19 @@ describe('WebSocket transport, strangers and limits', () => {
     a.transport.connect(b.address)
     await until(() => a.links.length === 1)
     const order: string[] = []
-    b.transport.receive(CHANNELS.bulk, () => { order.push('bulk') })
+    b.transport.receive(CHANNELS.bulk, () => {
+      order.push('bulk')
+      // By now the socket has taken its share of the bulk data, and the rest still waits where it can be overtaken.
+      if (order.length === 2) a.transport.send(b.address, CHANNELS.membership, 'of a later turn')
+    })
     b.transport.receive(CHANNELS.membership, () => { order.push('membership') })
     const block = new Uint8Array(100_000)
-    for (let index = 0; index < 200; index++) a.transport.send(b.address, CHANNELS.bulk, block)
-    expect(a.transport.queuedBytes(b.address)).toBeGreaterThan(200 * 100_000)
-    a.transport.send(b.address, CHANNELS.membership, 'urgent')
-    await until(() => order.length === 201)
+    for (let index = 0; index < 300; index++) a.transport.send(b.address, CHANNELS.bulk, block)
+    expect(a.transport.queuedBytes(b.address)).toBeGreaterThan(300 * 100_000)
+    a.transport.send(b.address, CHANNELS.membership, 'of the same turn')
+    await until(() => order.length === 302)
     expect(order.indexOf('membership')).toBe(0)
+    expect(order.lastIndexOf('membership')).toBeLessThan(250)
     expect(a.transport.queuedBytes(b.address)).toBe(0)
   })
 
@@ -207,12 +227,34 @@ describe('WebSocket transport, strangers and limits', () => {
     expect(b.warnings).toEqual(['a receiver threw '])
   })
 
-  test('a connection that went silent is closed', async () => {
-    const server = await node({ silenceTimeoutMs: 90 })
-    const socket = new WebSocket(`ws://${server.address}/transport`, { autoPong: false })
-    socket.on('open', () => socket.send(helloOf({})))
-    await until(() => server.links.length === 2)
-    expect(server.links.map(event => event.kind)).toEqual(['opened', 'closed'])
+  test('a connection that went silent is closed, one that only answers pings is not', async () => {
+    const server = await node({ silenceTimeoutMs: 150 })
+    const [silent, alive] = [false, true].map(autoPong => {
+      const socket = new WebSocket(`ws://${server.address}/transport`, { autoPong })
+      socket.on('open', () => socket.send(helloOf({})))
+      return socket
+    })
+    await new Promise(resolve => { silent!.on('close', resolve) })
+    await new Promise(resolve => setTimeout(resolve, 200))
+    expect(server.links.map(event => event.kind)).toEqual(['opened', 'opened', 'closed'])
+    expect(alive!.readyState).toBe(WebSocket.OPEN)
+  })
+
+  test('messages on a connection whose hello is not answered yet are against the rules', async () => {
+    // It says it is the very address that the server dials in vain, so that its answer is deferred.
+    const mute = createServer(() => {})
+    await new Promise<void>(resolve => { mute.listen(0, '127.0.0.1', resolve) })
+    const dialled = `localhost:${(mute.address() as AddressInfo).port}`
+    const server = await node()
+    server.transport.connect(dialled)
+    await stranger(server.address, socket => {
+      socket.send(helloOf({ address: dialled }))
+      socket.send(Buffer.from([CHANNELS.store, 1]))
+    })
+    expect(server.warnings).toEqual(['closed a connection a message before the hello was answered'])
+    expect(server.received).toEqual([])
+    server.transport.kill()
+    mute.close()
   })
 
   test('two live transports keep a silent connection', async () => {
