@@ -1,0 +1,61 @@
+/**
+ * How the commands reach a cluster: as any client does, or, to ask a node that is no member yet for its status, node by node.
+ *
+ * Owns: the client, for the time of one command.
+ */
+import { createSystemClock, createSystemRandom, silentLog } from '../../membership/environment/system.ts'
+import { createWebSocketTransport } from '../../membership/transport/websocket.ts'
+import { type Client, connect } from '../client/client.ts'
+import { callDeadlineMs, fillSessionOptions } from '../client/options.ts'
+import { Runner } from '../client/runner.ts'
+import { StoreError } from '../errors.ts'
+import { type NodeStatus } from '../node-status.ts'
+import { type Arguments, DEFAULT_ADDRESS } from './command.ts'
+
+export interface Reach {
+  readonly nodes: readonly string[]
+  readonly deadlineMs: number
+}
+
+/** @throws {UsageError}; {StoreError} STORE_INVALID_OPTIONS */
+export function reach (given: Arguments): Reach {
+  const nodes = given.texts('node').length === 0 ? [DEFAULT_ADDRESS] : given.texts('node')
+  for (const node of nodes) {
+    if (!/^.+:\d{1,5}$/.test(node)) throw new StoreError('STORE_INVALID_OPTIONS', `--node must be host:port, not '${node}'`)
+  }
+  return { nodes, deadlineMs: callDeadlineMs({ deadlineMs: given.integer('deadline-ms') }, 10_000) }
+}
+
+/** Runs `work` with a client of the cluster, and closes it. @throws {StoreError} STORE_NO_SEED and what `work` throws */
+export async function withClient<T> ({ nodes, deadlineMs }: Reach, work: (client: Client<string, Buffer>) => Promise<T>): Promise<T> {
+  const client = await connect<string, Buffer>(nodes, { deadlineMs, valueEncoding: 'buffer' })
+  try {
+    return await work(client)
+  } finally {
+    await client.close()
+  }
+}
+
+export type StatusAnswer = { readonly node: string, readonly status: NodeStatus } | { readonly node: string, readonly error: StoreError }
+
+/** Asks each node for its status, all at once. It needs no view of the cluster: a node that is still joining answers, too. */
+export async function askStatus (nodes: readonly string[], { deadlineMs }: Reach): Promise<StatusAnswer[]> {
+  const clock = createSystemClock()
+  const transport = createWebSocketTransport({ clock, log: silentLog })
+  await transport.start()
+  const runner = new Runner({ transport, clock, random: createSystemRandom(), log: silentLog }, fillSessionOptions({ seeds: nodes, deadlineMs }))
+  try {
+    return await Promise.all(nodes.map(async (node): Promise<StatusAnswer> => {
+      try {
+        const answer = await runner.perform({ kind: 'status', address: node }, -1, 0, undefined)
+        return { node, status: (answer as { status?: unknown }).status as NodeStatus }
+      } catch (error) {
+        if (!(error instanceof StoreError)) throw error
+        return { node, error }
+      }
+    }))
+  } finally {
+    runner.close()
+    await transport.close()
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * The commands that read and write: `get`, `put`, `del`.
+ *
+ * Owns nothing.
+ */
+import { WIRE_LIMITS } from '../client-protocol.ts'
+import { CLIENT_OPTIONS, type Command, EXIT, UsageError } from './command.ts'
+import { reach, withClient } from './connection.ts'
+
+/** Bytes as JSON can carry them: as text where they are text, else as base64, and it says so. */
+function jsonValue (bytes: Buffer): { value: string, encoding: 'utf8' | 'base64' } {
+  const text = bytes.toString('utf8')
+  return Buffer.from(text, 'utf8').equals(bytes) ? { value: text, encoding: 'utf8' } : { value: bytes.toString('base64'), encoding: 'base64' }
+}
+
+export const getCommand: Command = {
+  name: 'get',
+  usage: '<key>',
+  summary: 'read one key, linearizably',
+  positionals: [1, 1],
+  options: { ...CLIENT_OPTIONS, raw: { type: 'boolean', help: 'write the value as it is, without a newline after it' } },
+  async run (given, terminal) {
+    const key = given.positionals[0]!
+    const target = reach(given)
+    const value = await withClient(target, client => client.get(key))
+    if (given.flag('json')) {
+      terminal.out(JSON.stringify(value === undefined ? { key, found: false, value: null } : { key, found: true, ...jsonValue(value) }))
+    } else if (value === undefined) {
+      terminal.error(`no value for '${key}'`)
+    } else {
+      terminal.write(value)
+      if (!given.flag('raw')) terminal.out('')
+    }
+    return value === undefined ? EXIT.absent : EXIT.ok
+  }
+}
+
+export const putCommand: Command = {
+  name: 'put',
+  usage: '<key> [value]',
+  summary: 'set one key',
+  positionals: [1, 2],
+  options: { ...CLIENT_OPTIONS, stdin: { type: 'boolean', help: 'take the value from standard input, byte for byte' } },
+  async run (given, terminal) {
+    const [key, argument] = given.positionals as [string, string?]
+    if ((argument === undefined) !== given.flag('stdin')) throw new UsageError('give the value either as an argument or by --stdin')
+    const target = reach(given)
+    const value = argument === undefined ? Buffer.from(await terminal.input(WIRE_LIMITS.valueBytesMax)) : Buffer.from(argument)
+    await withClient(target, client => client.put(key, value))
+    if (given.flag('json')) terminal.out(JSON.stringify({ key, bytes: value.length, written: true }))
+    return EXIT.ok
+  }
+}
+
+export const delCommand: Command = {
+  name: 'del',
+  usage: '<key>',
+  summary: 'delete one key',
+  positionals: [1, 1],
+  options: CLIENT_OPTIONS,
+  async run (given, terminal) {
+    const key = given.positionals[0]!
+    const target = reach(given)
+    await withClient(target, client => client.del(key))
+    if (given.flag('json')) terminal.out(JSON.stringify({ key, deleted: true }))
+    return EXIT.ok
+  }
+}
