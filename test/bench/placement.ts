@@ -54,6 +54,7 @@ function measure<S extends Placement> (strategy: PlacementStrategy<S>, size: Siz
   const members = racks(zones, perZone)
   const founded = strategy.first({ epoch: 1, members: members.slice(0, 1) }, { partitions, replicas: REPLICAS })
   const formed = strategy.next(founded, { epoch: 2, members })
+  const boundOf = evenBounds(members, partitions)
   const row = (before: S, change: string, after: RosterEntry[]): PlacementRow => {
     const times: number[] = []
     let state = before
@@ -63,7 +64,7 @@ function measure<S extends Placement> (strategy: PlacementStrategy<S>, size: Siz
       times.push(performance.now() - start)
     }
     const { moves, leaderChanges } = plan(before, state)
-    const lowerBound = boundFrom(before.epoch === 1 ? members.slice(0, 1) : members, after, partitions)
+    const lowerBound = boundOf(before.epoch, after)
     const seats = state.stores.map(store => state.partitionsOf(store).length)
     const mean = seats.reduce((sum, count) => sum + count, 0) / seats.length
     return {
@@ -84,10 +85,14 @@ function measure<S extends Placement> (strategy: PlacementStrategy<S>, size: Siz
   return [row(founded, 'form', members), ...changes.map(({ name, apply }) => row(formed, name, apply(size)))]
 }
 
-/** The lower bound of one change of an even placement. */
-function boundFrom (members: RosterEntry[], after: RosterEntry[], partitions: number): number {
-  const before = foldPlacement.first({ epoch: 1, members }, { partitions, replicas: REPLICAS })
-  return plan(before, foldPlacement.next(before, { epoch: 2, members: after })).lowerBound
+/** The lower bounds of changes of an even placement with the same history, by the epoch they start from. */
+function evenBounds (members: RosterEntry[], partitions: number): (epoch: number, after: RosterEntry[]) => number {
+  const founded = foldPlacement.first({ epoch: 1, members: members.slice(0, 1) }, { partitions, replicas: REPLICAS })
+  const formed = foldPlacement.next(founded, { epoch: 2, members })
+  return (epoch, after) => {
+    const before = epoch === 1 ? founded : formed
+    return plan(before, foldPlacement.next(before, { epoch: epoch + 1, members: after })).lowerBound
+  }
 }
 
 const round = (value: number, digits: number): number => Number(value.toFixed(digits))
