@@ -9,6 +9,7 @@
 import { describe, expect, test } from 'vitest'
 import fc from 'fast-check'
 import { CHANNELS, type LinkEvent } from '../../../membership/environment/environment.ts'
+import { SeededRandom } from '../../../membership/environment/seeded-random.ts'
 import { SortedMap } from '../../sim/sorted-map.ts'
 import { Simulation, type SimulationOptions } from '../../sim/simulation.ts'
 
@@ -272,6 +273,18 @@ test('the sorted map is a map that is sorted, and old versions of it do not chan
     const found = [...map.entries(start, descending)].map(entry => entry.map(bytes => Buffer.from(bytes).toString('hex')))
     expect(found).toEqual(expected)
   }))
+})
+
+test('the sorted map keeps its shape through deletions from its middle', () => {
+  const random = new SeededRandom(1)
+  const keys = Array.from({ length: 300 }, (_, index) => Buffer.from(`key ${index}`))
+  let map = SortedMap.empty
+  for (const key of random.shuffle(keys)) map = map.put(key, key)
+  for (const [deleted, key] of random.shuffle(keys).entries()) {
+    map = map.delete(key)
+    map.invariants()
+    expect(map.size).toBe(keys.length - deleted - 1)
+  }
 })
 
 describe('failures', () => {
