@@ -108,7 +108,8 @@ export function encodeAgreedState (state: AgreedState): Uint8Array {
 /** @throws {StoreError} STORE_INVALID_MESSAGE when the bytes are not such a state. */
 export function decodeAgreedState (bytes: Uint8Array): AgreedState {
   try {
-    const [version, partitions, replicas, expect, first, placement] = packr.unpack(bytes) as [number, number, number, number, Uint8Array | null, Uint8Array | null]
+    type Fields = [version: number, partitions: number, replicas: number, expect: number, genesis: Uint8Array | null, placement: Uint8Array | null]
+    const [version, partitions, replicas, expect, first, placement] = packr.unpack(bytes) as Fields
     if (version !== VERSION) throw new Error(`version ${version}`)
     const settings = { partitions, replicas, expect }
     if (![partitions, replicas, expect].every(value => Number.isInteger(value) && value > 0)) throw new Error('settings')

@@ -43,7 +43,9 @@ export interface NodeStatus {
   readonly rebalances: readonly RebalanceStatus[]
 }
 
-export function partitionCounts (self: StoreId, configuration: Configuration | undefined, replicas: Iterable<Replica>): Omit<NodeStatus['partitions'], 'total'> {
+type Counts = Omit<NodeStatus['partitions'], 'total'>
+
+export function partitionCounts (self: StoreId, configuration: Configuration | undefined, replicas: Iterable<Replica>): Counts {
   let seats = 0
   let leading = 0
   let settled = 0
@@ -64,7 +66,9 @@ export function partitionCounts (self: StoreId, configuration: Configuration | u
   return { seats, leading, settled, leftovers, unavailable }
 }
 
-export function rebalanceStatus (ledger: Ledger, plans: ReadonlyMap<number, { readonly moves: number, readonly lowerBound: number }>): RebalanceStatus[] {
+type PlanSizes = ReadonlyMap<number, { readonly moves: number, readonly lowerBound: number }>
+
+export function rebalanceStatus (ledger: Ledger, plans: PlanSizes): RebalanceStatus[] {
   const epochs = new Set([...plans.keys(), ...ledger.epochs()])
   return [...epochs].sort((a, b) => a - b).map(epoch => ({ epoch, moves: 0, lowerBound: 0, ...plans.get(epoch), ...ledger.page(epoch) }))
 }

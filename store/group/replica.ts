@@ -471,8 +471,16 @@ export class Replica {
   /** Asks whoever should lead to do so, or to say that a copy may go. Repeated by the tick until it is answered. */
   #nominate (now: number): void {
     const { group, view } = this
-    if (group === undefined || view === undefined || this.leader !== undefined || !view.live.has(this.self)) return
+    if (view === undefined || this.leader !== undefined || !view.live.has(this.self)) return
     const leftover = this.holdsLeftover
+    if (group === undefined) {
+      // A learner whose seat went before it ever heard of a group: those who hold the partition now tell it the chain.
+      const holder = view.seats.find(store => store !== this.self && view.live.has(store))
+      if (!leftover || holder === undefined) return
+      this.#nominatedAt = now
+      this.out.send(holder, { kind: 'nominate', generation: 0, seen: NO_BALLOT, held: 0 })
+      return
+    }
     const settled = this.seen.store !== '' && view.live.has(this.seen.store)
     const unfinished = view.seats.length > 0 && view.epoch > group.epoch && !sameMembers(group.members, view.seats)
     if (settled && !leftover && !unfinished && this.#unansweredSince === undefined) return
@@ -493,7 +501,7 @@ export class Replica {
     this.leader?.tick(now)
     const copy = this.copy
     if (copy?.unapplied === true && this.leader === undefined && now - this.#appliedAt >= this.options.applyDelayMs) this.persist([])
-    if (this.group === undefined || this.leader !== undefined) return
+    if (this.leader !== undefined) return
     this.#lead(now)
     if (this.leader !== undefined) return
     if (now - this.#nominatedAt >= this.options.retryMs) this.#nominate(now)

@@ -1,0 +1,167 @@
+/**
+ * Clusters of stores in the simulator: starts, crashes, restarts and stops nodes, and knows when a cluster is at rest.
+ *
+ * Owns: the nodes and clients it starts, and the oracle that watches them.
+ */
+import { type Environment } from '../../membership/environment/environment.ts'
+import { Client } from '../../store/client/client.ts'
+import { type GroupMessage } from '../../store/group/messages.ts'
+import { StoreNode } from '../../store/node.ts'
+import { type NodeOptions } from '../../store/options.ts'
+import { copyRange, decodeValue, userKeyOf } from '../../store/storage/layout.ts'
+import { Simulation, type SimulationOptions } from './simulation.ts'
+import { StoreOracle } from './store-oracle.ts'
+
+export interface StoreClusterOptions extends SimulationOptions {
+  readonly partitions: number
+  readonly replicas?: number
+  /** Number of nodes that form the cluster. */
+  readonly size: number
+  readonly zones?: number
+  readonly replication?: NodeOptions['replication']
+}
+
+export const addressOf = (index: number): string => `10.1.0.${index + 1}:7000`
+
+/** Everything a store says about a partition goes through here, so that the oracle hears it. */
+function overheard (environment: Environment, oracle: StoreOracle, node: () => StoreNode): Environment {
+  const { transport } = environment
+  const send: typeof transport.send = (to, channel, message) => {
+    const { p, m } = message as { p?: number, m?: GroupMessage }
+    if (p !== undefined && m !== undefined) oracle.sent(p, node().storeId, m)
+    transport.send(to, channel, message)
+  }
+  const tapped = new Proxy(transport, {
+    get (target, name) {
+      if (name === 'send') return send
+      const value: unknown = Reflect.get(target, name, target)
+      return typeof value === 'function' ? value.bind(target) as unknown : value
+    }
+  })
+  return { ...environment, transport: tapped }
+}
+
+export class StoreCluster {
+  readonly simulation: Simulation
+  readonly oracle: StoreOracle
+  readonly options: StoreClusterOptions
+  /** The running nodes, by index. */
+  readonly nodes = new Map<number, StoreNode>()
+  /** Starts that are under way or over, by index; a start may fail or never end, in a cluster under faults. */
+  readonly starts = new Map<number, Promise<void>>()
+  readonly #failures: Error[] = []
+  #clients = 0
+
+  constructor (options: StoreClusterOptions) {
+    this.options = options
+    this.simulation = new Simulation(options)
+    this.oracle = new StoreOracle(() => this.nodes.values())
+    this.simulation.addInvariant(() => {
+      if (this.#failures.length > 0) throw this.#failures[0]!
+      this.oracle.check()
+    })
+  }
+
+  /** Starts a node on its host, or starts it again on the same disk. */
+  start (index: number, options: Partial<NodeOptions> = {}): StoreNode {
+    const host = this.simulation.host(addressOf(index))
+    const environment = host.running ? host.environment : host.restart()
+    const seeds = [...this.nodes.keys()].map(addressOf)
+    const { zones = 1000, replication } = this.options
+    const node: StoreNode = new StoreNode({ environment: overheard(environment, this.oracle, () => node) }, {
+      directory: 'data',
+      listen: addressOf(index),
+      seeds,
+      zone: `zone ${index % zones}`,
+      membership: { joinTimeoutMs: 600_000 },
+      ...(replication === undefined ? {} : { replication }),
+      ...options
+    })
+    this.nodes.set(index, node)
+    node.on('failed', error => { if (this.nodes.get(index) === node) this.#failures.push(error) })
+    const started = node.start()
+    started.catch((error: unknown) => { this.simulation.trace(addressOf(index), `start failed: ${String(error)}`) })
+    this.starts.set(index, started)
+    return node
+  }
+
+  /** Founds the cluster and waits until everybody is in. */
+  async form (): Promise<void> {
+    const { size, partitions, replicas = 3 } = this.options
+    this.start(0, { found: true, expect: size, partitions, replicas, seeds: [] })
+    for (let index = 1; index < size; index++) this.start(index, { seeds: [addressOf(0)] })
+    await this.simulation.settle(Promise.all(this.starts.values()))
+  }
+
+  crash (index: number, silent = false): void {
+    this.nodes.delete(index)
+    this.simulation.host(addressOf(index)).crash({ silent })
+  }
+
+  /** A client on a host of its own. */
+  client (deadlineMs = 10_000): Client {
+    const { transport, clock, random, log } = this.simulation.client(`client ${++this.#clients}`)
+    const seeds = Array.from({ length: this.options.size }, (_, index) => addressOf(index))
+    return new Client({ transport, clock, random, log }, { seeds, deadlineMs })
+  }
+
+  /** What is still in the way of rest, or undefined when all nodes agree and everything is where the placement wants it. */
+  unrest (): string | undefined {
+    const nodes = [...this.nodes.values()]
+    const statuses = nodes.map(node => node.status())
+    const first = statuses[0]!
+    for (const status of statuses) {
+      if (status.membership !== 'member') return `${status.address} is ${status.membership}`
+      if (status.configurationId !== first.configurationId) return `${status.address} is in epoch ${status.epoch}, ${first.address} in ${first.epoch}`
+      if (status.partitions.leftovers > 0) return `${status.address} keeps ${status.partitions.leftovers} leftovers`
+    }
+    if (first.members !== nodes.length) return `${first.members} members, ${nodes.length} processes`
+    const settled = statuses.reduce((sum, status) => sum + status.partitions.settled, 0)
+    return settled === this.options.partitions ? undefined : `${settled} of ${this.options.partitions} partitions are settled`
+  }
+
+  /** Runs until the cluster is at rest. @throws when it is not, after `limitMs` of virtual time. */
+  async rest (limitMs = 120_000): Promise<void> {
+    const { simulation } = this
+    const end = await simulation.run({ untilMs: simulation.nowMs + limitMs, until: () => this.unrest() === undefined, everyMs: 100 })
+    if (end !== 'condition') throw new Error(`not at rest after ${limitMs} ms: ${this.unrest()}\n${this.describe()}\n${simulation.failureReport()}`)
+  }
+
+  /** Compares the data of every replica with the replay of the history. */
+  async compareData (): Promise<void> {
+    // Committed entries reach the data a little later than the answer.
+    await this.simulation.runFor(1000)
+    for (const node of this.nodes.values()) {
+      const host = this.simulation.host(node.address)
+      for (const [partition, replica] of node.replicas) {
+        const { copy } = replica
+        if (copy === undefined) continue
+        if (copy.applied !== copy.commit) throw new Error(`partition ${partition} at ${node.address}: data at ${copy.applied}, commit at ${copy.commit}`)
+        const expected = this.oracle.replay(partition, copy.commit)
+        const found = new Map<string, string>()
+        const range = copyRange('data', partition, copy.number)
+        for (const [key, record] of host.disk('data').content.entries(undefined, false)) {
+          if (Buffer.compare(key, range.gte) < 0 || Buffer.compare(key, range.lt) >= 0) continue
+          found.set(Buffer.from(userKeyOf(key)).toString('hex'), Buffer.from(decodeValue(record).value).toString('hex'))
+        }
+        const sorted = (map: Map<string, string>): string => JSON.stringify([...map].sort())
+        if (sorted(found) !== sorted(expected)) throw new Error(`invariant 19: partition ${partition} at ${node.address} has other data than its history`)
+      }
+    }
+  }
+
+  /** Every partition at every store, for a person who looks for the reason of a failure. */
+  describe (): string {
+    const lines: string[] = []
+    for (const node of this.nodes.values()) {
+      const { epoch, membership, storeId } = node.status()
+      lines.push(`${node.address} ${storeId.slice(0, 4)} epoch ${epoch} ${membership}`)
+      for (const [partition, { group, copy, leader, view, seen, learner }] of node.replicas) {
+        const names = (stores: readonly string[] = []): string => stores.map(store => store.slice(0, 4)).join(',')
+        lines.push(`  p${partition} g${group?.generation} [${names(group?.members)}] base ${group?.base} wants [${names(view?.seats)}] seen ${seen.store.slice(0, 4)} ` +
+          `copy ${copy?.number} ${copy?.floor}..${copy?.applied}/${copy?.commit}/${copy?.last} ${leader === undefined ? '' : `leads (${leader.phase})`} ${learner.active ? 'learns' : ''}`)
+      }
+    }
+    return lines.join('\n')
+  }
+}

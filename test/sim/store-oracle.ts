@@ -1,0 +1,157 @@
+/**
+ * The omniscient observer of a simulated store: sees every replica of every process after each event, remembers what was ever
+ * committed or promised by anybody, and throws as soon as two memories disagree.
+ *
+ * Invariants, by their numbers in store/README.md: 16 (one group per generation), 17 and 18 (what is committed at a number stays
+ * so for ever, at every store, across ballots and generations), 20 (a promise that was sent never falls, restarts included), 21 (a
+ * ballot is started at most once), 26 (each operation once), 29 (no transfer completes twice), 32 (no group shrinks while enough
+ * stores live). Linearizability and the comparison of the data (19, 30) follow at the end of a run.
+ *
+ * Owns: its memories.
+ */
+import { type StoreId } from '../../membership/configuration.ts'
+import { type Ballot, compareBallots, type Entry, type Group, operationName } from '../../store/group/history.ts'
+import { type GroupMessage } from '../../store/group/messages.ts'
+import { type Replica } from '../../store/group/replica.ts'
+import { type StoreNode } from '../../store/node.ts'
+
+const ballotText = ({ epoch, attempt, store }: Ballot): string => `${epoch}.${attempt}.${store}`
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
+
+/** An entry without its ballot, which changes when a later leader proposes it again, and without values, which compaction drops. */
+function contentOf ({ body }: Entry): string {
+  switch (body.kind) {
+    case 'noop': return 'noop'
+    case 'stop': return `stop ${JSON.stringify(body.next)}`
+    case 'write': return `write ${operationName(body.id)}`
+  }
+}
+
+class PartitionMemory {
+  /** By sequence number. Holds the entry with its values as soon as one replica showed it. */
+  readonly committed: { readonly content: string, entry: Entry }[] = []
+  readonly groups = new Map<number, string>()
+  /** The highest promise sent, by store and generation. */
+  readonly promised = new Map<string, Ballot>()
+  /** Who started a ballot, by generation and ballot. */
+  readonly ballots = new Map<string, object>()
+  /** Where each operation was committed. */
+  readonly operations = new Map<string, number>()
+  /** How far the commits of a copy have been compared. */
+  readonly compared = new WeakMap<object, number>()
+}
+
+export class StoreOracle {
+  readonly #partitions = new Map<number, PartitionMemory>()
+  readonly #nodes: () => Iterable<StoreNode>
+
+  constructor (nodes: () => Iterable<StoreNode>) {
+    this.#nodes = nodes
+  }
+
+  #memory (partition: number): PartitionMemory {
+    let memory = this.#partitions.get(partition)
+    if (memory === undefined) this.#partitions.set(partition, memory = new PartitionMemory())
+    return memory
+  }
+
+  /** Looks at every replica of every running node. */
+  check (): void {
+    for (const node of this.#nodes()) {
+      for (const [partition, replica] of node.replicas) {
+        try {
+          replica.invariants()
+          this.#checkReplica(this.#memory(partition), replica)
+        } catch (cause) {
+          throw new Error(`partition ${partition} at ${node.address} (${replica.self.slice(0, 6)}): ${(cause as Error).message}`, { cause })
+        }
+      }
+    }
+  }
+
+  #checkReplica (memory: PartitionMemory, replica: Replica): void {
+    const { group, copy, leader } = replica
+    if (group === undefined) return
+    this.#checkGroup(memory, group)
+    const sent = memory.promised.get(`${replica.self}/${group.generation}`)
+    if (sent !== undefined && compareBallots(replica.promised, sent) < 0) {
+      throw new Error(`invariant 20: promised ${ballotText(sent)} in generation ${group.generation}, and now only ${ballotText(replica.promised)}`)
+    }
+    if (leader !== undefined) {
+      const name = `${group.generation}/${ballotText(leader.ballot)}`
+      const other = memory.ballots.get(name)
+      if (other !== undefined && other !== leader) throw new Error(`invariant 21: ballot ${name} was started twice`)
+      memory.ballots.set(name, leader)
+    }
+    if (copy === undefined) return
+    const from = Math.max(memory.compared.get(copy) ?? 0, copy.floor)
+    for (let seq = from + 1; seq <= copy.commit; seq++) this.#compare(memory, copy.entry(seq)!, seq)
+    memory.compared.set(copy, Math.max(from, copy.commit))
+  }
+
+  #checkGroup (memory: PartitionMemory, group: Group): void {
+    const text = JSON.stringify(group)
+    const known = memory.groups.get(group.generation)
+    if (known !== undefined && known !== text) throw new Error(`invariant 16: generation ${group.generation} is both ${known} and ${text}`)
+    if (known !== undefined) return
+    memory.groups.set(group.generation, text)
+    const before = memory.groups.get(group.generation - 1)
+    if (before !== undefined && (JSON.parse(before) as Group).members.length > group.members.length) {
+      throw new Error(`invariant 32: generation ${group.generation} has fewer members than the one before`)
+    }
+  }
+
+  #compare (memory: PartitionMemory, entry: Entry, seq: number): void {
+    const content = contentOf(entry)
+    const known = memory.committed[seq]
+    if (known !== undefined) {
+      if (known.content !== content) throw new Error(`invariant 18: number ${seq} was committed as ${known.content}, and now as ${content}`)
+      if (known.entry.body.kind === 'write' && known.entry.body.operations === null) known.entry = entry
+      return
+    }
+    if (entry.body.kind === 'write') {
+      const name = operationName(entry.body.id)
+      const first = memory.operations.get(name)
+      if (first !== undefined) throw new Error(`invariant 26: operation ${name} was committed at ${first} and at ${seq}`)
+      memory.operations.set(name, seq)
+    }
+    memory.committed[seq] = { content, entry }
+  }
+
+  /** A store sent a message: what it promises by that may not fall any more. */
+  sent (partition: number, store: StoreId, message: GroupMessage): void {
+    if (message.kind !== 'sealed' && message.kind !== 'appended') return
+    const { promised } = this.#memory(partition)
+    const name = `${store}/${message.generation}`
+    const before = promised.get(name)
+    if (before === undefined || compareBallots(message.ballot, before) > 0) promised.set(name, message.ballot)
+  }
+
+  /** What the data of a partition must be after the entry `to`: the replay of everything committed. Values by key, in hexadecimal. */
+  replay (partition: number, to: number): Map<string, string> {
+    const data = new Map<string, string>()
+    this.#memory(partition).committed.forEach(({ entry }, seq) => {
+      if (entry.body.kind !== 'write' || seq > to) return
+      if (entry.body.operations === null) throw new Error(`the oracle never saw the values of ${seq}`)
+      for (const operation of entry.body.operations) {
+        if (operation.kind === 'put') data.set(hex(operation.key), hex(operation.value))
+        else data.delete(hex(operation.key))
+      }
+    })
+    return data
+  }
+
+  /** Generations of all partitions together: how much was handed over. */
+  get generations (): number {
+    let count = 0
+    for (const memory of this.#partitions.values()) count += memory.groups.size
+    return count
+  }
+
+  /** Entries committed in all partitions together. */
+  get entries (): number {
+    let count = 0
+    for (const memory of this.#partitions.values()) count += memory.operations.size
+    return count
+  }
+}

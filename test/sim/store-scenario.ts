@@ -1,0 +1,246 @@
+/**
+ * One random life of a store, from one seed: a cluster forms, clients work, and meanwhile nodes join, leave, crash, restart and
+ * pause, links fail, messages are lost, doubled and overtaken. Then everything heals, and everything must be as it should be.
+ *
+ * During the run the oracle checks its invariants after every event. Afterwards: the cluster comes to rest, the history is
+ * linearizable per key, every acknowledged write is readable, every copy equals the replay of the history, and the ledger
+ * shows no transfer twice.
+ */
+import { checkHistory, type HistoryOperation } from '../linearizability/checker.ts'
+import { addressOf, StoreCluster } from './store-cluster.ts'
+import { runWorkload } from './workload.ts'
+
+export interface ScenarioResult {
+  readonly seed: number
+  readonly traceDigest: string
+  readonly virtualMs: number
+  readonly events: number
+  readonly faults: Readonly<Record<string, number>>
+  readonly operations: number
+  readonly failedDefinite: number
+  readonly failedIndefinite: number
+  readonly generations: number
+  readonly viewChanges: number
+  readonly moves: { readonly planned: number, readonly done: number, readonly superseded: number, readonly restarted: number }
+}
+
+/** Faults per second of virtual time, about. */
+const FAULT_PAUSE_MS = [200, 2500] as const
+
+class Scenario {
+  readonly cluster: StoreCluster
+  readonly seed: number
+  readonly #faults: Record<string, number> = {}
+  readonly #paused = new Set<number>()
+  /** Nodes that are down and will come back. */
+  readonly #down = new Set<number>()
+  /** Nodes that are on their way in or out. */
+  readonly #busy = new Set<number>()
+  #next: number
+
+  constructor (seed: number) {
+    this.seed = seed
+    // Small limits, so that compaction, windows and pieces of snapshots all happen with little data.
+    this.cluster = new StoreCluster({
+      seed,
+      size: 3 + seed % 5,
+      partitions: 1 << seed % 4,
+      zones: seed % 3 === 0 ? 3 : 1000,
+      disk: { rotationProbability: 0.05 },
+      replication: {
+        logEntriesMax: 24, logBytesMax: 600, batchEntriesMax: 8, chunkBytes: 64, transfersMax: 2, ...seed % 2 === 0 ? {} : { patienceMs: 500 }
+      }
+    })
+    this.#next = this.cluster.options.size
+  }
+
+  #count (fault: string): void {
+    this.#faults[fault] = (this.#faults[fault] ?? 0) + 1
+    this.cluster.simulation.trace('test', fault)
+  }
+
+  async run (durationMs: number): Promise<ScenarioResult> {
+    const { cluster } = this
+    const { simulation } = cluster
+    const { random } = simulation
+    await cluster.form()
+    const clients = [cluster.client(), cluster.client(3000)]
+    await simulation.settle(Promise.all(clients.map(client => client.open())))
+    let stopped = false
+    const work = runWorkload({ clock: simulation.clock, random: random.fork('workload') }, {
+      clients, workers: 6, keys: 10, operationsPerWorker: 100_000, thinkMs: 120, stopped: () => stopped
+    })
+    simulation.network.faults.setEverywhere(random.chance(0.5)
+      ? { lossProbability: random.next() * 0.05, duplicateProbability: random.next() * 0.05, reorderProbability: random.next() * 0.05 }
+      : {})
+    const end = simulation.nowMs + durationMs
+    while (simulation.nowMs < end) {
+      await simulation.runFor(random.between(...FAULT_PAUSE_MS))
+      await this.#disturb()
+    }
+    this.#heal()
+    // Clients go on while the cluster comes to rest, so that the rebalances of the end happen under load too.
+    await simulation.runFor(5000)
+    stopped = true
+    const result = await simulation.settle(work)
+    await cluster.rest()
+    const reads = await this.#readAll(clients[0]!)
+    const check = checkHistory([...result.history, ...reads])
+    if (!check.ok) {
+      const operations = JSON.stringify(check.operations, null, 1)
+      throw new Error(`seed ${this.seed}: key ${check.key} is not linearizable: ${check.reason}\n${operations}\n${simulation.failureReport()}`)
+    }
+    await cluster.compareData()
+    return this.#result(result)
+  }
+
+  #result (result: Awaited<ReturnType<typeof runWorkload>>): ScenarioResult {
+    const { cluster } = this
+    const moves = { planned: 0, done: 0, superseded: 0, restarted: 0 }
+    let epoch = 0
+    for (const node of cluster.nodes.values()) {
+      const status = node.status()
+      epoch = status.epoch
+      for (const page of status.rebalances) {
+        if (page.duplicates > 0) throw new Error(`invariant 29: ${page.duplicates} transfers of epoch ${page.epoch} were carried out twice at ${status.address}`)
+        if (page.planned !== page.done + page.superseded) {
+          throw new Error(`invariant 29: epoch ${page.epoch} at ${status.address}: ${page.planned} planned, ${page.done} done, ${page.superseded} superseded`)
+        }
+        moves.planned += page.planned
+        moves.done += page.done
+        moves.superseded += page.superseded
+        moves.restarted += page.restarted
+      }
+    }
+    return {
+      seed: this.seed,
+      traceDigest: cluster.simulation.traceDigest,
+      virtualMs: cluster.simulation.nowMs,
+      events: cluster.simulation.eventCount,
+      faults: this.#faults,
+      operations: result.succeeded,
+      failedDefinite: result.failedDefinite,
+      failedIndefinite: result.failedIndefinite,
+      generations: cluster.oracle.generations,
+      viewChanges: epoch,
+      moves
+    }
+  }
+
+  async #readAll (client: ReturnType<StoreCluster['client']>): Promise<HistoryOperation[]> {
+    const { simulation } = this.cluster
+    const reads: HistoryOperation[] = []
+    for (let key = 0; key < 10; key++) {
+      const name = `w${key}`
+      const start = simulation.nowMs
+      const output = await simulation.settle(client.get(name))
+      reads.push({ process: -1, key: name, kind: 'get', output, start, end: simulation.nowMs + 1e-6 })
+    }
+    return reads
+  }
+
+  get #up (): number[] {
+    return [...this.cluster.nodes.keys()].filter(index => !this.#paused.has(index) && !this.#busy.has(index))
+  }
+
+  async #disturb (): Promise<void> {
+    const { cluster } = this
+    const { simulation } = cluster
+    const { random, network } = simulation
+    const members = cluster.nodes.size + this.#down.size
+    // A majority of the members stays: without one nothing is decided, and that is another test.
+    const spare = Math.ceil(members / 2) - 1 - this.#down.size - this.#paused.size - this.#busy.size
+    const quiet = this.#down.size + this.#paused.size + this.#busy.size === 0
+    const choice = random.below(9)
+    const victim = this.#up.length > 0 ? random.pick(this.#up) : undefined
+    if (choice <= 1 && victim !== undefined && spare > 0) {
+      const silent = random.chance(0.3)
+      this.#count(silent ? 'power loss' : 'crash')
+      this.#down.add(victim)
+      cluster.crash(victim, silent)
+    } else if (choice <= 3 && this.#down.size > 0) {
+      this.#restart(random.pick([...this.#down]))
+    } else if (choice === 4 && cluster.nodes.size < 9) {
+      const joiners = 1 + random.below(2)
+      for (let i = 0; i < joiners; i++) this.#join()
+    } else if (choice === 5 && victim !== undefined && quiet && cluster.nodes.size > 4 && cluster.unrest() === undefined) {
+      this.#leave(victim)
+    } else if (choice === 6 && victim !== undefined && spare > 0) {
+      this.#count('pause')
+      this.#paused.add(victim)
+      simulation.host(addressOf(victim)).pause()
+      this.#later(random.between(100, 4000), () => { this.#resume(victim) })
+    } else if (choice === 7 && victim !== undefined && spare > 0) {
+      const others = [...cluster.nodes.keys()].filter(index => index !== victim).map(addressOf)
+      const oneWay = random.chance(0.5)
+      this.#count(oneWay ? 'one-way partition' : 'partition')
+      if (oneWay) network.faults.block([addressOf(victim)], others)
+      else network.faults.partition([addressOf(victim)], others)
+      this.#later(random.between(100, 4000), () => {
+        for (const other of others) {
+          network.faults.setLink(addressOf(victim), other, {})
+          network.faults.setLink(other, addressOf(victim), {})
+        }
+      })
+    } else if (choice === 8 && victim !== undefined) {
+      this.#count('reset')
+      simulation.host(addressOf(victim)).breakLinks()
+    }
+  }
+
+  #later (delayMs: number, run: () => void): void {
+    this.cluster.simulation.schedule(delayMs, undefined, run)
+  }
+
+  #resume (index: number): void {
+    if (!this.#paused.delete(index)) return
+    this.cluster.simulation.host(addressOf(index)).resume()
+  }
+
+  #restart (index: number): void {
+    this.#count('restart')
+    this.#down.delete(index)
+    this.cluster.start(index)
+    this.#whileStarting(index)
+  }
+
+  #join (): void {
+    this.#count('join')
+    const index = this.#next++
+    this.cluster.start(index)
+    this.#whileStarting(index)
+  }
+
+  #whileStarting (index: number): void {
+    this.#busy.add(index)
+    const done = (): void => { this.#busy.delete(index) }
+    this.cluster.starts.get(index)!.then(done, done)
+  }
+
+  #leave (index: number): void {
+    this.#count('leave')
+    const { cluster } = this
+    this.#busy.add(index)
+    const node = cluster.nodes.get(index)!
+    const done = (): void => {
+      this.#busy.delete(index)
+      cluster.nodes.delete(index)
+      cluster.simulation.host(addressOf(index)).crash()
+    }
+    node.leave({ deadlineMs: 60_000 }).then(done, (error: unknown) => {
+      cluster.simulation.trace(addressOf(index), `leave failed: ${String(error)}`)
+      done()
+    })
+  }
+
+  #heal (): void {
+    this.cluster.simulation.network.faults.heal()
+    for (const index of [...this.#paused]) this.#resume(index)
+    for (const index of [...this.#down]) this.#restart(index)
+  }
+}
+
+/** Runs one seed. @throws when anything is not as it must be. */
+export async function runStoreScenario (seed: number, durationMs = 20_000): Promise<ScenarioResult> {
+  return await new Scenario(seed).run(durationMs)
+}
