@@ -83,11 +83,12 @@ export class CatchUp {
       this.#fetch(now)
     }
     if (now < this.#nextQuietMs) return
-    if (now - this.#probedAtMs >= this.#tuning.quietTimeoutMs) {
+    const quietFromMs = this.#probedAtMs + this.#tuning.quietTimeoutMs
+    if (now >= quietFromMs) {
       this.#ask(this.#nextOther(), false)
       this.#nextQuietMs = now + this.#tuning.quietTimeoutMs / 2
     } else {
-      this.#nextQuietMs = this.#probedAtMs + this.#tuning.quietTimeoutMs
+      this.#nextQuietMs = quietFromMs
     }
   }
 

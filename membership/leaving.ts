@@ -15,6 +15,8 @@ import { type View } from './view.ts'
 
 /** Repetitions slow down to this multiple of the first pause. */
 const PAUSE_FACTOR_MAX = 8
+/** How long the last member by id listens before it asks to leave. */
+const LISTENING_WINDOWS = 2
 /** Goodbyes carry a sequence number that no detector waits for. */
 const GOODBYE_SEQUENCE = 0
 
@@ -24,7 +26,10 @@ export class Leaving {
   #view!: View
   /** Set once a decision removed this member: the configuration that must know. */
   #after: View | undefined
-  #acknowledged = new Set<MemberId>()
+  /** The latest epoch in which each other member showed itself. */
+  readonly #seen = new Map<MemberId, number>()
+  /** Others that want to leave the current configuration too. */
+  #companions = new Set<MemberId>()
   #pauseMs = 0
   #nextMs = Infinity
 
@@ -36,9 +41,16 @@ export class Leaving {
   /** Asks the observers of this configuration. */
   ask (now: number, view: View): void {
     this.#view = view
+    this.#companions = new Set()
     this.#pauseMs = this.#tuning.batchWindowMs
-    this.#nextMs = now
+    // The last by id listens first whether all the others leave as well.
+    this.#nextMs = this.#isLast() ? now + this.#tuning.batchWindowMs * LISTENING_WINDOWS : now
     this.advance(now)
+  }
+
+  /** Another member wants to leave this configuration. */
+  companion (id: MemberId): void {
+    this.#companions.add(id)
   }
 
   /** The decision to remove this member is taken: it leads to `after`. */
@@ -51,14 +63,15 @@ export class Leaving {
 
   /** True once a majority of the next configuration has acknowledged the decision. */
   get done (): boolean {
-    return this.#after !== undefined && this.#acknowledged.size >= this.#after.majority
+    const after = this.#after
+    if (after === undefined) return false
+    const knowing = after.configuration.members.filter(member => this.#knows(member.id, after))
+    return knowing.length >= after.majority
   }
 
-  /** A member of the next configuration showed where it is. */
-  acknowledged (id: MemberId, position: Position): void {
-    const after = this.#after
-    if (after?.member(id) === undefined || position.clusterId !== after.position.clusterId) return
-    if (position.epoch >= after.epoch) this.#acknowledged.add(id)
+  /** A member of this cluster showed where it is. */
+  saw (id: MemberId, position: Position): void {
+    this.#seen.set(id, position.epoch)
   }
 
   advance (now: number): void {
@@ -73,7 +86,17 @@ export class Leaving {
     return this.#nextMs
   }
 
+  #knows (id: MemberId, after: View): boolean {
+    return (this.#seen.get(id) ?? 0) >= after.epoch
+  }
+
+  #isLast (): boolean {
+    return this.#view.configuration.members.at(-1)!.id === this.#view.self.id
+  }
+
+  /** A cut empties no configuration: where all want to leave, the last by id waits until it is alone. */
   #askObservers (): void {
+    if (this.#isLast() && this.#companions.size === this.#view.size - 1) return
     const { sender, position, overlay, self } = this.#view
     for (const id of overlay.observersOf(self.id)) this.#out.send(this.#view.member(id)!.address, { kind: 'leave', sender, position })
   }
@@ -82,7 +105,7 @@ export class Leaving {
   #sayGoodbye (after: View): void {
     const { sender } = this.#view
     for (const { id, address } of after.configuration.members) {
-      if (this.#acknowledged.has(id)) continue
+      if (this.#knows(id, after)) continue
       this.#out.send(address, { kind: 'probe', sender, position: after.position, to: id, sequence: GOODBYE_SEQUENCE })
     }
   }

@@ -11,9 +11,9 @@ import { Admission } from './admission.ts'
 import { Alerting } from './alerting.ts'
 import { type BroadcasterFactory, type Broadcaster, type BroadcastMessage } from './broadcaster.ts'
 import { CatchUp } from './catch-up.ts'
+import { Chain } from './chain.ts'
 import { nextConfiguration, type Configuration, type Member } from './configuration.ts'
 import { Consensus, type ConsensusInput, type Decision } from './consensus.ts'
-import { DecisionLog, verifyRecord } from './decision-log.ts'
 import { type DetectorFactory } from './detector/detector.ts'
 import { type MembershipStatus, type Outbox, type Peer } from './effects.ts'
 import { type LinkEvent } from './environment/environment.ts'
@@ -22,17 +22,14 @@ import { type Fold } from './fold.ts'
 import { FormationGate } from './formation-gate.ts'
 import { Leaving } from './leaving.ts'
 import {
-  type Alerts, type ConsensusEnvelope, type DecisionRecord, type Decisions, type FetchDecisions, type JoinAsk, type MembershipMessage, type Position,
+  type Alerts, type ConsensusEnvelope, type Decisions, type JoinAsk, type MembershipMessage, type Position,
   type Probe, type ProbeReply, type Sender, type Snapshot
 } from './messages.ts'
 import { Monitor } from './monitor.ts'
 import { type ResolvedOptions } from './options.ts'
-import { decodeSnapshot, encodeSnapshot } from './snapshot.ts'
+import { decodeSnapshot } from './snapshot.ts'
 import { difference, type Explanation, type ViewChange } from './view-change.ts'
 import { View } from './view.ts'
-
-/** Decisions in the answer to one fetch. */
-const DECISIONS_PER_ANSWER = 32
 
 export interface MemberComponents<State> {
   readonly self: Member
@@ -59,9 +56,8 @@ export class MemberCore<State> {
   readonly #alerting: Alerting
   readonly #admission: Admission
   readonly #catchUp: CatchUp
-  readonly #log = new DecisionLog()
+  readonly #chain: Chain<State>
   #view!: View
-  #state!: State
   #consensus!: Consensus
   #consensusAtMs = Infinity
   #broadcaster!: Broadcaster
@@ -69,10 +65,8 @@ export class MemberCore<State> {
   #gate: FormationGate | undefined
   /** Set once `leave` was called. */
   #leaving: Leaving | undefined
-  #snapshot: Snapshot | undefined
-  /** At most one configuration becomes durable at a time; decisions behind it wait in `#missed`. */
+  /** At most one configuration becomes durable at a time; missed decisions behind it wait in the chain. */
   #arrival: Arrival<State> | undefined
-  #missed: DecisionRecord[] = []
   /** Tokens of acceptor records: which instance waits for them, under which of its own. */
   readonly #records = new Map<number, { consensus: Consensus, token: number }>()
   #enteredAtMs = 0
@@ -89,6 +83,7 @@ export class MemberCore<State> {
     const { options, out } = parts
     this.#monitor = new Monitor(parts.detector, options, out)
     this.#catchUp = new CatchUp(options, out)
+    this.#chain = new Chain(parts.fold, out)
     this.#alerting = new Alerting(options, out, {
       propose: cut => {
         this.#out.push({ kind: 'proposal', cut })
@@ -99,7 +94,7 @@ export class MemberCore<State> {
     })
     this.#admission = new Admission(options, out, {
       reachable: joiner => { this.#alerting.reportJoin(this.#now, joiner) },
-      snapshot: () => this.#snapshotOfNow()
+      snapshot: () => this.#chain.snapshot()
     })
   }
 
@@ -124,7 +119,7 @@ export class MemberCore<State> {
       return
     }
     if (this.#over === 'no') this.#dispatch(peer, message)
-    else if (message.kind === 'fetch-decisions') this.#answerFetch(peer, message)
+    else if (message.kind === 'fetch-decisions') this.#chain.answer(peer, message)
   }
 
   link (now: number, event: LinkEvent): void {
@@ -193,13 +188,13 @@ export class MemberCore<State> {
   #place (sender: Sender, position: Position): boolean {
     const mine = this.#view.position
     if (position.clusterId !== mine.clusterId) return false
-    const known = position.epoch === mine.epoch ? mine.configurationId : this.#log.idOf(position.epoch)
+    const known = this.#chain.idOf(position.epoch)
     if (known !== undefined && known !== position.configurationId) {
       const text = `Member ${sender.id} has configuration ${position.configurationId} in epoch ${position.epoch}, this process has ${known}.`
       this.#halt(new MembershipError('MEMBERSHIP_CONFLICT', text, { definite: false }))
       return false
     }
-    this.#leaving?.acknowledged(sender.id, position)
+    this.#leaving?.saw(sender.id, position)
     if (this.#over !== 'no') return true
     this.#monitor.heard(this.#now, sender.id)
     if (position.epoch > mine.epoch) this.#catchUp.behind(this.#now, sender, position.epoch)
@@ -221,7 +216,7 @@ export class MemberCore<State> {
         this.#fromConfiguration(peer, message)
         break
       case 'fetch-decisions':
-        this.#answerFetch(peer, message)
+        this.#chain.answer(peer, message)
         break
       case 'decisions':
         this.#fetched(message)
@@ -255,7 +250,7 @@ export class MemberCore<State> {
     if (member !== undefined) {
       this.#monitor.replied(this.#now, reply)
       // A member that does not know it is one: whoever should have sent it the configuration did not (rule M8).
-      if (reply.member.id === reply.to && reply.position.epoch === 0) this.#out.send(member.address, this.#snapshotOfNow())
+      if (reply.member.id === reply.to && reply.position.epoch === 0) this.#out.send(member.address, this.#chain.snapshot())
     } else if (this.#gate !== undefined) {
       this.#gate.replied(this.#now, reply)
     } else {
@@ -269,7 +264,7 @@ export class MemberCore<State> {
     if (position.epoch < this.#view.epoch) {
       // Votes still under way when a decision falls are ordinary. Who says more later is behind and gets the decision as the reply.
       const stale = position.epoch + 1 < this.#view.epoch || this.#now - this.#enteredAtMs > this.#parts.options.batchWindowMs * 2
-      if (stale) this.#sendDecisions(peer, position)
+      if (stale) this.#out.reply(peer, this.#chain.decisions(position))
       return
     }
     if (position.epoch > this.#view.epoch || this.#view.member(sender.id) === undefined) return
@@ -283,6 +278,7 @@ export class MemberCore<State> {
         this.#agree({ kind: 'message', from: sender.id, message: message.message })
         break
       case 'leave':
+        this.#leaving?.companion(sender.id)
         if (this.#view.overlay.observersOf(sender.id).includes(this.#view.self.id)) this.#alerting.reportRemoval(this.#now, sender.id)
         break
     }
@@ -319,37 +315,16 @@ export class MemberCore<State> {
     })
   }
 
-  #answerFetch (peer: Peer, fetch: FetchDecisions): void {
-    const helpless = fetch.gap && fetch.position.epoch < this.#view.epoch && this.#log.since(fetch.position, 1).length === 0
-    if (helpless) this.#out.reply(peer, this.#snapshotOfNow())
-    else this.#sendDecisions(peer, fetch.position)
-  }
-
-  #sendDecisions (peer: Peer, after: Position): void {
-    const { sender, position } = this.#view
-    this.#out.reply(peer, { kind: 'decisions', sender, position, decisions: this.#log.since(after, DECISIONS_PER_ANSWER) })
-  }
-
   #fetched ({ decisions }: Decisions): void {
     if (decisions.length === 0) this.#catchUp.fruitless(this.#now)
-    else if (this.#missed.length === 0) this.#missed = [...decisions]
+    this.#chain.fetched(decisions)
     this.#applyMissed()
   }
 
-  /** Applies the next missed decision, if it follows this configuration and its quorum checks. */
   #applyMissed (): void {
     if (this.#arrival !== undefined) return
-    const start = this.#missed.findIndex(record => record.previousId === this.#view.configuration.id)
-    this.#missed = start < 0 ? [] : this.#missed.slice(start)
-    const record = this.#missed.shift()
-    if (record === undefined) return
-    try {
-      this.#decided(verifyRecord(this.#view.configuration, record), 'fetched')
-    } catch (error) {
-      if (!(error instanceof MembershipError)) throw error
-      this.#missed = []
-      this.#out.warn('refused a decision that does not check', { epoch: record.epoch, reason: error.message })
-    }
+    const decision = this.#chain.nextMissed()
+    if (decision !== undefined) this.#decided(decision, 'fetched')
   }
 
   /** A whole configuration, for a member that is further behind than the logs of its peers reach. */
@@ -398,7 +373,8 @@ export class MemberCore<State> {
 
   #decided (decision: Decision, learned: 'decided' | 'fetched'): void {
     const configuration = nextConfiguration(this.#view.configuration, decision.cut)
-    const state = this.#parts.fold === undefined ? this.#state : this.#parts.fold.next(this.#state, configuration)
+    const { fold } = this.#parts
+    const state = fold === undefined ? this.#chain.state : fold.next(this.#chain.state, configuration)
     this.#arrive(configuration, state, decision, learned)
   }
 
@@ -413,11 +389,9 @@ export class MemberCore<State> {
     const before = this.#view as View | undefined
     const view = new View(configuration, self, options.ringCount)
     const reason = this.#explain(configuration, decision, learned)
-    if (before !== undefined && decision !== undefined) this.#log.append(before.configuration, configuration, decision)
+    this.#chain.enter(view, state, decision)
     this.#arrival = undefined
     this.#view = view
-    this.#state = state
-    this.#snapshot = undefined
     this.#enteredAtMs = this.#now
     if (before !== undefined && decision !== undefined && this.#over === 'no') this.#admission.welcome(before, view, decision.cut)
     this.#out.push({ kind: 'view-change', change: this.#change(before?.configuration, decision, state, reason) })
@@ -438,7 +412,7 @@ export class MemberCore<State> {
     this.#admission.enter(this.#now, view)
     if (before === undefined) this.#status('member')
     if (this.#leaving !== undefined) {
-      if (view.size === 1) this.#finish()
+      if (view.size === 1) this.#finishLast(before)
       else this.#leaving.ask(this.#now, view)
     }
     this.#applyMissed()
@@ -479,6 +453,16 @@ export class MemberCore<State> {
     this.#leaving.goodbye(this.#now, after)
   }
 
+  /** Those that left with this last member wait for its word that it knows; nobody else could give it. */
+  #finishLast (before: View | undefined): void {
+    const { sender } = this.#view
+    for (const { id, address } of before?.configuration.members ?? []) {
+      if (id === sender.id) continue
+      this.#out.send(address, this.#chain.decisions(before!.position))
+    }
+    this.#finish()
+  }
+
   #finish (): void {
     if (this.#over === 'yes') return
     this.#over = 'yes'
@@ -505,10 +489,5 @@ export class MemberCore<State> {
 
   #status (status: MembershipStatus): void {
     this.#out.push({ kind: 'status', status })
-  }
-
-  #snapshotOfNow (): Snapshot {
-    this.#snapshot ??= encodeSnapshot(this.#view.configuration, this.#state, this.#parts.fold)
-    return this.#snapshot
   }
 }

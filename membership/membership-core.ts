@@ -24,6 +24,8 @@ import { decodeSnapshot } from './snapshot.ts'
 
 /** Clocks that are computed from others may be off by this much when a timer fires. */
 const TIMER_ROUNDING_MS = 0.001
+/** The shortest sleep: whatever is due, at most so much of the processor is spent on waking up. */
+const WAKE_PAUSE_MS = 0.1
 
 export interface CoreComponents<State> {
   readonly self: Member
@@ -77,7 +79,7 @@ export class MembershipCore<State> {
     this.#advance(now)
     const effects = this.#out.drain()
     for (const { kind } of effects) if (kind === 'removed' || kind === 'left' || kind === 'refused' || kind === 'halt') this.#over = true
-    if (!this.#over) this.#wake(effects)
+    if (!this.#over) this.#wake(now, effects)
     return effects
   }
 
@@ -122,9 +124,10 @@ export class MembershipCore<State> {
     this.#member?.advance(now, this.#health.stretch)
   }
 
-  #wake (effects: MembershipEffect<State>[]): void {
-    const next = Math.min(this.#founding?.nextAtMs ?? Infinity, this.#joining?.nextAtMs ?? Infinity, this.#member?.nextAtMs ?? Infinity)
-    if (next === this.#wakeAtMs) return
+  #wake (now: number, effects: MembershipEffect<State>[]): void {
+    const due = Math.min(this.#founding?.nextAtMs ?? Infinity, this.#joining?.nextAtMs ?? Infinity, this.#member?.nextAtMs ?? Infinity)
+    const next = Math.max(due, now + WAKE_PAUSE_MS)
+    if (due === this.#wakeAtMs || next === this.#wakeAtMs) return
     this.#wakeAtMs = next
     if (next !== Infinity) effects.push({ kind: 'wake', atMs: next })
   }

@@ -84,7 +84,8 @@ export class WindowedPing implements Detector {
   #following (now: number): number {
     if (this.#evidence.gathering) return now + this.#tuning.refusalProbeMs
     const interval = this.#tuning.probeIntervalMs
-    return this.#nextProbeMs + interval * (Math.floor((now - this.#nextProbeMs) / interval) + 1)
+    const next = this.#nextProbeMs + interval * (Math.floor((now - this.#nextProbeMs) / interval) + 1)
+    return next > now ? next : next + interval
   }
 
   /** A lost connection takes the probes on it along. While refusals are gathered they are judged by their span, not counted. */

@@ -11,7 +11,7 @@ import { classicQuorum, fastQuorum } from '../../membership/quorum.ts'
 import { Simulation, type SimulationOptions } from './simulation.ts'
 
 /** Far more than any scenario here needs within one wait: beyond it something talks in circles. */
-const EVENTS_MAX = 400_000
+const EVENTS_MAX = 150_000
 
 export const addressOf = (index: number): string => `10.0.${Math.floor(index / 250)}.${index % 250 + 1}:7000`
 
@@ -55,8 +55,8 @@ export class MembershipCluster {
     this.simulation = new Simulation(options)
   }
 
-  /** Starts a process at an address, or starts it again. */
-  start (address: string, options: Partial<MembershipOptions> = {}): Process {
+  /** Starts a process at an address, or starts it again; on its disk, if it is to be durable. */
+  start (address: string, options: Partial<MembershipOptions> = {}, durable = false): Process {
     const host = this.simulation.host(address)
     const environment = host.running ? host.environment : host.restart()
     const incarnation = (this.#incarnations.get(address) ?? 0) + 1
@@ -64,6 +64,7 @@ export class MembershipCluster {
     const membership = new Membership<number>({
       environment,
       fold,
+      ...durable ? { storage: environment.storage('membership') } : {},
       nextIncarnation: async () => {
         const next = this.#incarnations.get(address)! + 1
         this.#incarnations.set(address, next)
