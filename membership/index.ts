@@ -14,6 +14,9 @@ export {
   CHANNELS, type Address, type CancelTimer, type Channel, type Clock, type Database, type Environment, type LinkEvent, type Log, type Random,
   type Remote, type StorageFactory, type Transport
 } from './environment/environment.ts'
+export { createJsonLog, createSystemClock, createSystemRandom, silentLog } from './environment/system.ts'
+export { createWebSocketTransport, type WebSocketTransport, type WebSocketTransportOptions } from './transport/websocket.ts'
+export { createMemoryHub, type MemoryHub, type MemoryTransport } from './transport/memory.ts'
 export { type Detector, type DetectorFactory, type LinkEvidence } from './detector/detector.ts'
 export { HardEvidence } from './detector/hard-evidence.ts'
 export { LocalHealth } from './detector/local-health.ts'
