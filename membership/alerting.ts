@@ -49,8 +49,11 @@ export class Alerting {
   #changedAtMs = 0
   #stableSinceMs: number | undefined
   #proposed = false
-  /** What the tallies were due to do by then is done. */
-  #agedAtMs = -Infinity
+  /** Tallies are looked at when one changed, and when time makes a difference: not for every probe that passes by. */
+  #examinedVersion = 0
+  #examineAtMs = Infinity
+  /** The faulty edges that were last weighed, and the version of the tallies then. */
+  #weighed = ''
   /** Rises with every change of a tally. */
   version = 0
   firstAlertAtMs: number | undefined
@@ -74,12 +77,19 @@ export class Alerting {
     this.#repeatDelayMs = this.#tuning.alertRepeatMs
     this.#stableSinceMs = undefined
     this.#proposed = false
+    this.#examinedVersion = this.version
+    this.#examineAtMs = Infinity
+    this.#weighed = ''
     this.firstAlertAtMs = undefined
     this.proposedAtMs = undefined
   }
 
   /** Reports faulty edges, unless so many failed at once that the fault may be this member's own. */
   reportFaulty (now: number, faulty: readonly MemberId[]): void {
+    if (faulty.length === 0) return
+    const weighed = `${this.version} ${faulty.join()}`
+    if (weighed === this.#weighed) return
+    this.#weighed = weighed
     const unreported = faulty.filter(subject => !this.#mine.has(`remove ${subject}`))
     if (unreported.length === 0) return
     const suspicious = faulty.length * 2 > this.#view.subjects.length
@@ -113,16 +123,24 @@ export class Alerting {
   advance (now: number): void {
     if (now >= this.#batchAtMs) this.#sendBatch(now)
     if (now >= this.#repeatAtMs) this.#repeat(now)
+    if (this.#examinedVersion === this.version && now < this.#examineAtMs) return
     this.#age(now)
     if (!this.#proposed) this.#settle(now)
+    this.#examinedVersion = this.version
+    this.#examineAtMs = this.#nextExamination(now)
   }
 
   get nextAtMs (): number {
+    const examineAtMs = this.#examinedVersion === this.version ? this.#examineAtMs : -Infinity
+    return Math.min(this.#batchAtMs, this.#repeatAtMs, examineAtMs)
+  }
+
+  /** A deadline that has passed has nothing more to do, now that the tallies were examined. */
+  #nextExamination (now: number): number {
     const deadline = this.#detector.deadline()
-    let next = Math.min(this.#batchAtMs, this.#repeatAtMs)
-    if (deadline !== undefined && deadline > this.#agedAtMs) next = Math.min(next, deadline)
-    if (!this.#proposed && this.#stableSinceMs !== undefined) next = Math.min(next, this.#settledAtMs(this.#stableSinceMs))
-    return next
+    const ageAtMs = deadline !== undefined && deadline > now ? deadline : Infinity
+    if (this.#proposed || this.#stableSinceMs === undefined) return ageAtMs
+    return Math.min(ageAtMs, this.#settledAtMs(this.#stableSinceMs))
   }
 
   /** Those whom most of their observers report. For consensus, which coordinates without them (rule M2). */
@@ -135,10 +153,11 @@ export class Alerting {
     return suspects
   }
 
-  /** The proposal as it stands, for a member that decides alone: nothing to settle. */
-  proposeNow (now: number): void {
+  /** Proposes what is stable without waiting, for a member that decides alone. False when there is nothing to propose. */
+  proposeNow (now: number): boolean {
     const cut = this.#detector.proposal(now)
     if (cut !== undefined && !this.#proposed) this.#propose(now, cut)
+    return this.#proposed
   }
 
   explain (): TallyExplanation[] {
@@ -193,16 +212,15 @@ export class Alerting {
   }
 
   #age (now: number): void {
-    this.#agedAtMs = now
     const deadline = this.#detector.deadline()
     if (deadline === undefined || now < deadline) return
-    this.version++
     const { removals, joins } = this.#detector.overdue(now)
     for (const subject of removals) {
       if (this.#view.overlay.observersOf(subject).includes(this.#view.self.id)) this.reportRemoval(now, subject)
     }
     for (const joiner of joins) if (!this.hasReportedJoin(joiner.id)) this.#host.vouch(joiner)
-    const { voided, lapsed } = this.#detector.expire(now)
+    const { promoted, voided, lapsed } = this.#detector.expire(now)
+    if (promoted.length + voided.length + lapsed.length > 0) this.version++
     for (const joiner of voided) {
       if (this.#mine.delete(`join ${joiner.id}`)) this.#host.vouch(joiner)
     }

@@ -26,8 +26,8 @@ interface Held {
 
 export interface GateHost {
   probe (joiner: Member, sequence: number): void
-  /** Decide on the joiners, who all answered a moment ago. */
-  admit (joiners: readonly Member[]): void
+  /** Decide on the joiners, who all answered a moment ago. False when none of them can enter. */
+  admit (joiners: readonly Member[]): boolean
 }
 
 export class FormationGate {
@@ -46,6 +46,8 @@ export class FormationGate {
   /** When the probes before the vote run out, while they are under way. */
   #probesEndMs: number | undefined
   #nextProbeMs = Infinity
+  /** The vote is cast: what follows is the next configuration, and there this gate is no more. */
+  #voted = false
 
   constructor (expected: number | undefined, deadlineMs: number, tuning: MembershipTuning, host: GateHost) {
     this.#expected = expected
@@ -104,7 +106,7 @@ export class FormationGate {
   }
 
   #opensAtMs (now: number): number {
-    if (this.#held.size === 0) return Infinity
+    if (this.#voted || this.#held.size === 0) return Infinity
     if (this.#expected === undefined) return this.#firstHeldMs! + this.#tuning.batchWindowMs
     return this.#held.size >= this.#expected ? now : this.#deadlineMs
   }
@@ -138,7 +140,7 @@ export class FormationGate {
       else this.#release(id)
     }
     const complete = this.#expected === undefined || present.length >= this.#expected || now >= this.#deadlineMs
-    if (complete && present.length > 0) this.#host.admit(present)
+    if (complete && present.length > 0) this.#voted = this.#host.admit(present)
     this.#firstHeldMs = this.#held.size > 0 ? now : undefined
   }
 

@@ -310,7 +310,7 @@ export class MemberCore<State> {
       probe: (joiner, sequence) => { this.#admission.probe(joiner, sequence) },
       admit: joiners => {
         for (const joiner of joiners) this.#alerting.reportJoin(this.#now, joiner)
-        this.#alerting.proposeNow(this.#now)
+        return this.#alerting.proposeNow(this.#now)
       }
     })
   }

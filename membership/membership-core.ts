@@ -22,6 +22,8 @@ import { NOWHERE, type JoinAnswer, type MembershipMessage } from './messages.ts'
 import { type ResolvedOptions } from './options.ts'
 import { decodeSnapshot } from './snapshot.ts'
 
+/** A timer that is late by this fraction of the probe timeout doubles the timeouts. */
+const LATENESS_PER_TIMEOUT = 4
 /** Clocks that are computed from others may be off by this much when a timer fires. */
 const TIMER_ROUNDING_MS = 0.001
 /** The shortest sleep: whatever is due, at most so much of the processor is spent on waking up. */
@@ -63,7 +65,7 @@ export class MembershipCore<State> {
 
   constructor (parts: CoreComponents<State>) {
     this.#parts = parts
-    this.#health = new LocalHealth(parts.options.probeTimeoutMs)
+    this.#health = new LocalHealth(parts.options.probeTimeoutMs / LATENESS_PER_TIMEOUT)
   }
 
   apply (clockMs: number, input: CoreInput): MembershipEffect<State>[] {

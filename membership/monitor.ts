@@ -1,9 +1,9 @@
 /**
  * Monitoring: the failure detectors of one member's edges, and its judgement of its own connection to the cluster.
  *
- * Suresh et al. (USENIX ATC '18), section 4.1; rules M7 (detectors live per subject across configurations), M10 (hard evidence) and
- * DESIGN's `isolated`. A member observes only some K others; before it says that a majority is out of reach it probes all
- * the others too.
+ * Suresh et al. (USENIX ATC '18), section 4.1; rules M7 (detectors live per subject across configurations) and M10 (hard evidence).
+ * A member observes only some K others; before it says that a majority is out of reach it probes a sample of the others too,
+ * and takes the sample for the whole. Up to K + 1 members it observes everybody, and the judgement is exact.
  *
  * Pure: the time is an argument.
  */
@@ -16,8 +16,10 @@ import { type ProbeReply } from './messages.ts'
 import { type MembershipTuning } from './options.ts'
 import { type View } from './view.ts'
 
-/** Probes to others than subjects that one interval may send while isolation is being judged. */
-const SURVEY_MAX = 64
+/** Members besides the subjects that are probed per interval while isolation is being judged: a sample, not a storm. */
+const SURVEY_MAX = 5
+/** Members in the sample; older answers make way for newer ones. */
+const SURVEYED_MAX = 4 * SURVEY_MAX
 /** The sequence number of probes that no detector waits for. */
 const SURVEY_SEQUENCE = 0
 
@@ -39,6 +41,8 @@ export class Monitor {
   #doubtfulSinceMs: number | undefined
   #nextSurveyMs = 0
   #surveyCursor = 0
+  /** When each member of the sample was last probed. Invariant: empty while nothing is doubtful. */
+  readonly #surveyed = new Map<MemberId, number>()
   #isolated = false
 
   constructor (factory: DetectorFactory, tuning: MembershipTuning, out: Mailbox) {
@@ -60,6 +64,7 @@ export class Monitor {
     for (const { id } of view.configuration.members) heard.set(id, this.#heardAtMs.get(id) ?? now)
     this.#heardAtMs = heard
     this.#doubtfulSinceMs = undefined
+    this.#surveyed.clear()
   }
 
   /** Sends the probes that are due. */
@@ -131,6 +136,7 @@ export class Monitor {
     for (const { detector } of this.#edges.values()) if (detector.failing) failing++
     if (failing * 2 < Math.max(1, this.#edges.size)) {
       this.#doubtfulSinceMs = undefined
+      this.#surveyed.clear()
       this.#isolated = false
       return
     }
@@ -138,27 +144,39 @@ export class Monitor {
       this.#doubtfulSinceMs = now
       this.#nextSurveyMs = now
     }
-    const { probeIntervalMs, probeTimeoutMs, isolationTimeoutMs } = this.#tuning
-    const heardSinceMs = now - (probeIntervalMs * 2 + probeTimeoutMs) * stretch
-    let reached = 1
-    for (const [id, atMs] of this.#heardAtMs) {
-      if (id !== this.#view.self.id && atMs >= heardSinceMs && this.#edges.get(id)?.detector.failing !== true) reached++
-    }
-    if (reached >= this.#view.majority) this.#isolated = false
-    else if (now - this.#doubtfulSinceMs >= isolationTimeoutMs * stretch) this.#isolated = true
     if (now >= this.#nextSurveyMs) {
-      this.#nextSurveyMs = now + probeIntervalMs
-      this.#survey()
+      this.#nextSurveyMs = now + this.#tuning.probeIntervalMs
+      this.#survey(now)
     }
+    if (this.#reachable(now, failing, stretch) >= this.#view.majority) this.#isolated = false
+    else if (now - this.#doubtfulSinceMs >= this.#tuning.isolationTimeoutMs * stretch) this.#isolated = true
   }
 
-  /** Probes members that it does not observe, round and round. */
-  #survey (): void {
+  /** How many members, this one included, seem to be within reach. */
+  #reachable (now: number, failing: number, stretch: number): number {
+    let sampled = this.#edges.size
+    let reached = sampled - failing
+    for (const [id, askedMs] of this.#surveyed) {
+      if (this.#heardAtMs.get(id)! >= askedMs) reached++
+      else if (now - askedMs < this.#tuning.probeTimeoutMs * stretch) continue
+      sampled++
+    }
+    return sampled === 0 ? 1 : 1 + Math.round((this.#view.size - 1) * reached / sampled)
+  }
+
+  /** Probes a few members that it does not observe, round and round. */
+  #survey (now: number): void {
     const { members } = this.#view.configuration
-    for (let i = 0; i < Math.min(SURVEY_MAX, members.length); i++) {
+    let left = SURVEY_MAX
+    for (let i = 0; i < members.length && left > 0; i++) {
       this.#surveyCursor = (this.#surveyCursor + 1) % members.length
       const member = members[this.#surveyCursor]!
-      if (member.id !== this.#view.self.id && !this.#edges.has(member.id)) this.#probe(member, SURVEY_SEQUENCE)
+      if (member.id === this.#view.self.id || this.#edges.has(member.id)) continue
+      left--
+      this.#surveyed.delete(member.id)
+      this.#surveyed.set(member.id, now)
+      if (this.#surveyed.size > SURVEYED_MAX) this.#surveyed.delete(this.#surveyed.keys().next().value!)
+      this.#probe(member, SURVEY_SEQUENCE)
     }
   }
 }

@@ -50,6 +50,11 @@ export class HardEvidence {
     this.#firstRefusalMs = undefined
   }
 
+  /** Whether the subject was ever reached. */
+  get established (): boolean {
+    return this.#established
+  }
+
   /** True while refusals are being gathered: probe more often. */
   get gathering (): boolean {
     return this.#closedAtMs !== undefined

@@ -14,6 +14,9 @@ import { HardEvidence } from './hard-evidence.ts'
 /** A subject that answers nothing for long is owed no more than so many answers at a time. */
 const OUTSTANDING_MAX = 64
 
+/** A first probe has to wait for its connection, and after a view change many are opened at once: its timeout is so much longer. */
+const FIRST_CONTACT_FACTOR = 8
+
 export class WindowedPing implements Detector {
   readonly #tuning: MembershipTuning
   readonly #evidence: HardEvidence
@@ -36,8 +39,9 @@ export class WindowedPing implements Detector {
   }
 
   poll (now: number, stretch: number): number | undefined {
+    const patience = this.#evidence.established ? stretch : FIRST_CONTACT_FACTOR
     for (const [sequence, sentAtMs] of this.#sentAtMs) {
-      if (now - sentAtMs < this.#tuning.probeTimeoutMs * stretch) break
+      if (now - sentAtMs < this.#tuning.probeTimeoutMs * patience) break
       this.#sentAtMs.delete(sequence)
       this.#record(true)
     }
@@ -70,7 +74,7 @@ export class WindowedPing implements Detector {
   }
 
   get failing (): boolean {
-    return this.faulty || this.#evidence.refused || this.#outcomes.at(-1) === true
+    return this.faulty || this.#evidence.refused || (this.#outcomes.at(-1) === true && this.#outcomes.at(-2) === true)
   }
 
   get faulty (): boolean {
