@@ -71,11 +71,12 @@ function genesis (settings: StoreSettings, configuration: Configuration): State 
 const REMEMBERED = 4
 
 /**
- * The fold of the store. It remembers the last few states by configuration id, which changes nothing in the result: nodes that
- * share a process may share one fold, and compute each placement once.
+ * The fold of the store. It remembers the last few states by configuration id, and the last one decoded, which changes nothing
+ * in the result: nodes that share a process may share one fold, and compute each placement once.
  */
 export function createAgreedStateFold (): Fold<AgreedState> {
   const remembered = new Map<string, State>()
+  let decoded: { readonly bytes: Uint8Array, readonly state: AgreedState } | undefined
   const remember = (configuration: Configuration, compute: () => State): State => {
     const known = remembered.get(configuration.id)
     if (known !== undefined) return known
@@ -95,7 +96,13 @@ export function createAgreedStateFold (): Fold<AgreedState> {
       return stateOf(before, before.genesis, foldPlacement.next(before.placement, configuration))
     }),
     encode: encodeAgreedState,
-    decode: decodeAgreedState
+    decode: bytes => {
+      const known = decoded
+      if (known !== undefined && Buffer.compare(known.bytes, bytes) === 0) return known.state
+      const state = decodeAgreedState(bytes)
+      decoded = { bytes: Uint8Array.from(bytes), state }
+      return state
+    }
   }
 }
 

@@ -40,7 +40,7 @@ export const REPLICATION_DEFAULTS: PartitionHostOptions = Object.freeze({
   tickMs: 100,
   transfersMax: 16,
   retryMs: 300,
-  takeoverMs: 3000,
+  takeoverMs: 10_000,
   pauseMsMax: 250,
   patienceMs: 5000,
   applyDelayMs: 100,

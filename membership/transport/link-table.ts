@@ -11,9 +11,12 @@
  */
 import { type Address } from '../environment/environment.ts'
 import { type Connection } from './connection.ts'
+import { type Outbox } from './outbox.ts'
 
 export interface Link {
   readonly address: Address
+  /** What was sent while the attempt to connect waits for its turn. Set only without `dial` and `open`. */
+  waiting: Outbox | undefined
   /** The attempt to connect that is under way. */
   dial: Connection | undefined
   /** A connection whose hello is answered only if the dial fails. */
@@ -39,14 +42,15 @@ export class LinkTable {
   obtain (address: Address): Link {
     let link = this.#links.get(address)
     if (link === undefined) {
-      link = { address, dial: undefined, deferred: undefined, open: [] }
+      link = { address, waiting: undefined, dial: undefined, deferred: undefined, open: [] }
       this.#links.set(address, link)
     }
     return link
   }
 
   forgetIfUnused (link: Link): void {
-    if (link.dial === undefined && link.deferred === undefined && link.open.length === 0) this.#links.delete(link.address)
+    const { waiting, dial, deferred, open } = link
+    if (waiting === undefined && dial === undefined && deferred === undefined && open.length === 0) this.#links.delete(link.address)
   }
 
   clear (): void {

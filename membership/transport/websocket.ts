@@ -7,16 +7,18 @@
 import { type RequestListener } from 'node:http'
 import { WebSocket } from 'ws'
 import {
-  type Address, type CancelTimer, type Channel, type Clock, type LinkEvent, type Log, type Random, type Remote, type Transport
+  type Address, type CancelTimer, type Channel, CHANNELS, type Clock, type LinkEvent, type Log, type Random, type Remote, type Transport
 } from '../environment/environment.ts'
 import { createSystemClock, createSystemRandom, onNextTurn, silentLog } from '../environment/system.ts'
 import { TransportError } from '../errors.ts'
 import { formatAddress, isAddress, parseAddress } from './address.ts'
 import { Connection, type ConnectionEnd, type ConnectionOwner } from './connection.ts'
+import { DialQueue } from './dial-queue.ts'
 import { type Hello } from './hello.ts'
 import { type Link, LinkTable } from './link-table.ts'
 import { Listener, TRANSPORT_PATH } from './listener.ts'
 import { decodeMessage, encodeMessage } from './message-codec.ts'
+import { Outbox } from './outbox.ts'
 
 export interface WebSocketTransportOptions {
   /** Where to listen; port 0 picks a free one. Left out: a client's transport, which does not listen. */
@@ -29,9 +31,11 @@ export interface WebSocketTransportOptions {
   readonly frameBytesMax?: number
   /** Largest sum of messages waiting for one peer, in bytes; what is beyond is lost. @default 64 MiB */
   readonly queueBytesMax?: number
-  /** How long a connected stranger may take to say who it is. @default 5000 */
+  /** Attempts to connect under way at once; others wait. Membership's own messages never do. @default 8 */
+  readonly dialsMax?: number
+  /** How long a connected stranger may take to say who it is. @default 10_000 */
   readonly helloTimeoutMs?: number
-  /** How long an attempt to connect may take. @default 3000 */
+  /** How long an attempt to connect may take. Includes the lateness of this process. @default 5000 */
   readonly connectTimeoutMs?: number
   /** After a failed attempt messages to that address are lost for so long, before the next attempt. @default 100 */
   readonly redialDelayMs?: number
@@ -52,8 +56,9 @@ export interface WebSocketTransport extends Transport {
 const DEFAULTS = Object.freeze({
   frameBytesMax: 32 * 1024 * 1024,
   queueBytesMax: 64 * 1024 * 1024,
-  helloTimeoutMs: 5000,
-  connectTimeoutMs: 3000,
+  dialsMax: 8,
+  helloTimeoutMs: 10_000,
+  connectTimeoutMs: 5000,
   redialDelayMs: 100,
   silenceTimeoutMs: 30_000,
   connectionsMax: 10_000
@@ -100,6 +105,9 @@ class WebSocketNode implements WebSocketTransport, ConnectionOwner {
   #address: Address | undefined
   #listener: Listener | undefined
   #connectionIds = 0
+  readonly #dialQueue = new DialQueue()
+  /** Attempts that count against `dialsMax`. */
+  readonly #dialling = new Set<Connection>()
   #dirty: Connection[] = []
   #cancelSweep: CancelTimer = () => {}
 
@@ -173,7 +181,7 @@ class WebSocketNode implements WebSocketTransport, ConnectionOwner {
 
   queuedBytes (to: Address): number {
     const link = this.#links.get(to)
-    return (link?.open[0] ?? link?.dial)?.queuedBytes ?? 0
+    return (link?.open[0] ?? link?.dial)?.queuedBytes ?? link?.waiting?.bytes ?? 0
   }
 
   /** @throws {RangeError} for a message larger than a frame. @throws {TypeError} for what is no message. */
@@ -188,12 +196,30 @@ class WebSocketNode implements WebSocketTransport, ConnectionOwner {
       return
     }
     const link = this.#links.get(to)
-    let connection = link?.open[0] ?? link?.dial
-    if (connection === undefined) {
-      if ((this.#failedUntilMs.get(to) ?? -Infinity) > this.clock.now()) return
-      connection = this.#dial(to)
+    const connection = link?.open[0] ?? link?.dial ?? this.#reach(to, channel)
+    const taken = connection === undefined || (connection instanceof Outbox ? connection.push(channel, bytes) : connection.send(channel, bytes))
+    if (!taken) this.#log.warn({ to, queuedBytes: this.queuedBytes(to) }, 'lost a message: too much is queued for this peer')
+  }
+
+  /** Where a message to an address goes that is not connected: into a new attempt, or into what waits for one. */
+  #reach (to: Address, channel: Channel): Connection | Outbox | undefined {
+    if ((this.#failedUntilMs.get(to) ?? -Infinity) > this.clock.now()) return undefined
+    const urgent = channel === CHANNELS.membership
+    const waiting = this.#links.get(to)?.waiting
+    if (waiting !== undefined && !urgent) return waiting
+    if (urgent || this.#dialling.size < this.#settings.dialsMax) return this.#dial(to)
+    this.#dialQueue.push(to, this.#address)
+    return this.#links.obtain(to).waiting = new Outbox(this.queueBytesMax)
+  }
+
+  /** Begins the attempts that waited for their turn. */
+  #dialNext (): void {
+    while (this.#state !== 'closed' && this.#dialling.size < this.#settings.dialsMax) {
+      const to = this.#dialQueue.shift()
+      if (to === undefined) return
+      // Whoever dialled this process meanwhile needs no attempt any more.
+      if (this.#links.get(to)?.waiting !== undefined) this.#dial(to)
     }
-    if (connection?.send(channel, bytes) === false) this.#log.warn({ to, queuedBytes: connection.queuedBytes }, 'lost a message: too much is queued for this peer')
   }
 
   #deliverToSelf (channel: Channel, bytes: Uint8Array): void {
@@ -230,7 +256,11 @@ class WebSocketNode implements WebSocketTransport, ConnectionOwner {
       generateMask: mask => { mask.fill(0) }
     })
     const connection = this.#track(socket, to)
-    this.#links.obtain(to).dial = connection
+    const link = this.#links.obtain(to)
+    link.dial = connection
+    link.waiting?.drainInto(connection.outbox)
+    link.waiting = undefined
+    this.#dialling.add(connection)
     return connection
   }
 
@@ -241,6 +271,7 @@ class WebSocketNode implements WebSocketTransport, ConnectionOwner {
   }
 
   onHello (connection: Connection, hello: Hello): void {
+    if (this.#dialling.delete(connection)) this.#dialNext()
     const dialled = connection.dialled
     if (dialled === undefined && hello.address === undefined) {
       connection.greet()
@@ -294,6 +325,11 @@ class WebSocketNode implements WebSocketTransport, ConnectionOwner {
     link.deferred = undefined
     this.#failedUntilMs.delete(link.address)
     connection.names.add(link.address)
+    if (link.waiting !== undefined) {
+      link.waiting.drainInto(connection.outbox)
+      link.waiting = undefined
+      this.scheduleFlush(connection)
+    }
     if (link.open.includes(connection)) return
     link.open.push(connection)
     if (link.open.length === 1) this.#emit({ kind: 'opened', address: link.address })
@@ -327,6 +363,7 @@ class WebSocketNode implements WebSocketTransport, ConnectionOwner {
   onEnd (connection: Connection, end: ConnectionEnd): void {
     this.#connections.delete(connection)
     if (this.#state === 'closed') return
+    if (this.#dialling.delete(connection)) this.#dialNext()
     if (connection.broke) this.#log.warn({ peer: connection.hello?.address ?? connection.dialled, reason: end.reason }, 'closed a connection')
     this.#unlink(connection)
     if (this.#clients.delete(connection)) this.#emit({ kind: 'closed', address: clientName(connection), connectionId: connection.id })
