@@ -72,6 +72,9 @@ export interface ReplicaComponents {
   readonly transfers: { acquire (): boolean, release (): void }
 }
 
+/** After a view change a silent leader is asked only when so many more retry times have passed. */
+const PATIENCE_RETRIES = 2
+
 export class Replica {
   readonly self: StoreId
   readonly options: ReplicaOptions
@@ -298,8 +301,8 @@ export class Replica {
     this.#unansweredSince = undefined
     this.#lead(now)
     this.leader?.viewChanged(now)
-    this.#nominatedAt = -Infinity
-    this.#nominate(now)
+    // Whoever has to lead has heard of it, too: nobody is asked before there was time for it.
+    this.#nominatedAt = now + PATIENCE_RETRIES * this.options.retryMs
   }
 
   /** Takes the lead when the configuration gives it to this store (rule S4). */
