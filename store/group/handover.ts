@@ -27,10 +27,20 @@ export class Handover {
     this.#leader = leader
   }
 
-  /** The epoch whose placement this group carries out, or 0 while they differ. */
-  get settledEpoch (): number {
+  /** The group is as the placement wants it. */
+  get #inPlace (): boolean {
     const { view, group } = this.#leader.replica
-    return view!.epoch >= group!.epoch && sameMembers(view!.seats, group!.members) ? view!.epoch : 0
+    return view!.epoch >= group!.epoch && sameMembers(view!.seats, group!.members)
+  }
+
+  /**
+   * The epoch whose placement this group certainly carries out, or 0. Equal members do not suffice: a store that returns is given
+   * its former seats, so the placement may equal a group that has ended, or is about to. The generation must go on: no stop sign
+   * is logged, and a majority confirmed it after the view came.
+   */
+  get settledEpoch (): number {
+    const { serving, confirmedEpoch, replica: { view } } = this.#leader
+    return serving && confirmedEpoch >= view!.epoch && this.#inPlace ? view!.epoch : 0
   }
 
   /** True for a store that holds, or is to hold, this partition by this leader's knowledge. */
@@ -52,7 +62,7 @@ export class Handover {
   }
 
   tick (now: number): void {
-    if (this.#leader.serving && this.settledEpoch > 0) this.#leader.replica.carriedOut(this.settledEpoch)
+    if (this.settledEpoch > 0) this.#leader.replica.carriedOut(this.settledEpoch)
     this.#chooseLearners()
     for (const teacher of this.#teachers.values()) teacher.tick(now)
   }
@@ -111,7 +121,7 @@ export class Handover {
     if (phase !== 'serving' && phase !== 'pausing') return
     const view = replica.view!
     if (view.epoch < replica.group!.epoch || view.seats.length === 0) return
-    const goal = this.settledEpoch > 0 ? this.#lead(now) : this.#next(now)
+    const goal = this.#inPlace ? this.#lead(now) : this.#next(now)
     if (leader.phase !== 'pausing') return
     const expired = now - this.#pausedAt >= replica.options.pauseMsMax
     if (goal !== undefined && leader.copy.commit === leader.copy.last && goal(expired)) return

@@ -21,7 +21,10 @@ import { type Replica, type ReplicaInput } from './replica.ts'
 export type Request = ReplicaInput & { kind: 'write' | 'read' }
 type Sealed = GroupMessage & { kind: 'sealed' }
 /** Something to do once a majority has confirmed the ballot. */
-type Confirmable = Request & { kind: 'read' } | { readonly kind: 'release', readonly holder: StoreId, readonly held: number }
+type Confirmable =
+  | Request & { kind: 'read' }
+  | { readonly kind: 'release', readonly holder: StoreId, readonly held: number }
+  | { readonly kind: 'view', readonly epoch: number }
 
 interface Fetch { readonly ticket: Ticket, readonly keys: readonly Uint8Array[], readonly values: (Item | null | undefined)[], readonly seq: number }
 
@@ -34,6 +37,10 @@ export class Leader {
   readonly followers: Followers
   readonly handover: Handover
   phase: Phase = 'sealing'
+  /** The newest view after whose coming a majority confirmed this ballot, and so that its generation goes on. */
+  confirmedEpoch = 0
+  /** The view in which this ballot began: whoever seals it does so after that view came. */
+  readonly #firstEpoch: number
   #sealed = new Map<StoreId, Sealed>()
   #sentAt = -Infinity
   /** The first entry of this ballot; nothing adopted counts before it is committed. */
@@ -55,6 +62,7 @@ export class Leader {
     this.replica = replica
     this.ballot = ballot
     this.startedAt = now
+    this.#firstEpoch = replica.view!.epoch
     this.followers = new Followers(this)
     this.handover = new Handover(this)
   }
@@ -208,6 +216,7 @@ export class Leader {
     while (this.#rounds.length > 0 && this.#rounds[0]!.round <= confirmed) {
       for (const item of this.#rounds.shift()!.reads) {
         if (item.kind === 'read') this.#read(item)
+        else if (item.kind === 'view') this.confirmedEpoch = Math.max(this.confirmedEpoch, item.epoch)
         else this.replica.out.send(item.holder, { kind: 'release', generation: group!.generation, held: item.held })
       }
     }
@@ -289,6 +298,8 @@ export class Leader {
     }
     if (this.phase === 'recovering' && copy.commit >= this.#firstOwn) {
       this.phase = 'serving'
+      this.confirmedEpoch = this.#firstEpoch
+      this.#confirmView()
       this.resume(now)
     }
     this.handover.progress(now)
@@ -321,7 +332,15 @@ export class Leader {
     this.flush(now)
   }
 
+  /** Has the ballot confirmed in the present view, if that came after the seals. */
+  #confirmView (): void {
+    const { epoch } = this.replica.view!
+    if (this.serving && epoch > this.confirmedEpoch) this.#unconfirmed.push({ kind: 'view', epoch })
+  }
+
   viewChanged (now: number): void {
+    this.#confirmView()
+    this.flush(now)
     this.handover.viewChanged(now)
     this.progress(now)
   }
