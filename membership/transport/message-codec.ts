@@ -3,7 +3,7 @@
  *
  * A frame is a sequence of MessagePack values: channel, message, channel, message, and so on. What arrives is checked before
  * it is decoded: extension types (which could build cycles, regular expressions or generated code), lengths that point beyond
- * the frame and deep nesting are refused.
+ * the frame, deep nesting, and more values than any message has: an empty object is one byte in a frame and a hundred in memory.
  *
  * Pure.
  */
@@ -12,6 +12,8 @@ import { CHANNELS, type Channel } from '../environment/environment.ts'
 
 /** Arrays and objects within each other, at most. */
 const DEPTH_MAX = 64
+/** Values in one frame, at most. The largest write has 100,000 operations of seven values each; no frame has two of those. */
+const VALUES_MAX = 1_000_000
 const CHANNEL_MAX = Math.max(...Object.values(CHANNELS))
 
 // Records would let the other side define structures that are compiled into functions. Copied byte arrays do not keep the
@@ -20,16 +22,19 @@ const packr = new Packr({ useRecords: false, copyBuffers: true, int64AsType: 'nu
 
 /** What is left to read in each open array or object. Shared, because nothing here is re-entered. */
 const left = new Int32Array(DEPTH_MAX + 1)
+/** Values met since it was last set to zero. Shared for the same reason. */
+const counted = { values: 0 }
 
 /**
- * Finds the end of the value that begins at `start`.
- * @returns the offset behind it, or -1 when it is not a value of the contract.
+ * Finds the end of the value that begins at `start`, and adds the values in it to `counted`.
+ * @returns the offset behind it, or -1 when it is not a value of the contract, or the values are too many.
  */
 function skim (bytes: Uint8Array, start: number): number {
   const end = bytes.length
   let position = start
   let depth = 0
   left[0] = 1
+  counted.values++
   for (;;) {
     while (left[depth] === 0) {
       if (depth === 0) return position
@@ -63,10 +68,17 @@ function skim (bytes: Uint8Array, start: number): number {
     if (position > end) return -1
     if (elements >= 0) {
       // Every element takes a byte at least.
-      if (elements > end - position || depth === DEPTH_MAX) return -1
+      counted.values += elements
+      if (elements > end - position || depth === DEPTH_MAX || counted.values > VALUES_MAX) return -1
       left[++depth] = elements
     }
   }
+}
+
+/** True when the bytes are one value of the contract, and no more. */
+function isMessage (bytes: Uint8Array): boolean {
+  counted.values = 0
+  return skim(bytes, 0) === bytes.length
 }
 
 /** A big-endian length; one that is cut off is longer than any frame. */
@@ -82,15 +94,15 @@ function readLength (bytes: Uint8Array, position: number, size: 2 | 4): number {
  */
 export function encodeMessage (message: unknown): Uint8Array {
   const bytes = packr.pack(message)
-  if (skim(bytes, 0) !== bytes.length) {
-    throw new TypeError('A message is made of plain objects, arrays, strings, finite numbers, booleans, null and Uint8Arrays, nested at most 64 deep')
+  if (!isMessage(bytes)) {
+    throw new TypeError('A message is made of plain objects, arrays, strings, finite numbers, booleans, null and Uint8Arrays, nested at most 64 deep, and has at most a million values')
   }
   return bytes
 }
 
 /** @throws {TypeError} when the bytes are not one message. */
 export function decodeMessage (bytes: Uint8Array): unknown {
-  if (skim(bytes, 0) !== bytes.length) throw new TypeError('not a message')
+  if (!isMessage(bytes)) throw new TypeError('not a message')
   return packr.unpack(bytes) as unknown
 }
 
@@ -100,10 +112,11 @@ export function decodeMessage (bytes: Uint8Array): unknown {
  */
 export function decodeFrame (frame: Uint8Array): unknown[] {
   let position = 0
+  counted.values = 0
   while (position < frame.length) {
     if (frame[position]! > CHANNEL_MAX) throw new TypeError('unknown channel')
     position = skim(frame, position + 1)
-    if (position === -1) throw new TypeError('not a frame')
+    if (position === -1 || counted.values > VALUES_MAX) throw new TypeError('not a frame')
   }
   return frame.length === 0 ? [] : packr.unpackMultiple(frame) as unknown[]
 }
