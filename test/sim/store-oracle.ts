@@ -31,10 +31,13 @@ class PartitionMemory {
   /** By sequence number. Holds the entry with its values as soon as one replica showed it. */
   readonly committed: { readonly content: string, entry: Entry }[] = []
   readonly groups = new Map<number, string>()
+  /** Groups that were compared already: a replica shows the same object event after event. */
+  readonly comparedGroups = new WeakSet<Group>()
   /** The highest promise sent, by store and generation. */
-  readonly promised = new Map<string, Ballot>()
+  readonly promised = new Map<StoreId, Map<number, Ballot>>()
   /** Who started a ballot, by generation and ballot. */
   readonly ballots = new Map<string, object>()
+  readonly leaders = new WeakSet<object>()
   /** Where each operation was committed. */
   readonly operations = new Map<string, number>()
   /** How far the commits of a copy have been compared. */
@@ -72,12 +75,13 @@ export class StoreOracle {
   #checkReplica (memory: PartitionMemory, replica: Replica): void {
     const { group, copy, leader } = replica
     if (group === undefined) return
-    this.#checkGroup(memory, group)
-    const sent = memory.promised.get(`${replica.self}/${group.generation}`)
+    if (!memory.comparedGroups.has(group)) this.#checkGroup(memory, group)
+    const sent = memory.promised.get(replica.self)?.get(group.generation)
     if (sent !== undefined && compareBallots(replica.promised, sent) < 0) {
       throw new Error(`invariant 20: promised ${ballotText(sent)} in generation ${group.generation}, and now only ${ballotText(replica.promised)}`)
     }
-    if (leader !== undefined) {
+    if (leader !== undefined && !memory.leaders.has(leader)) {
+      memory.leaders.add(leader)
       const name = `${group.generation}/${ballotText(leader.ballot)}`
       const other = memory.ballots.get(name)
       if (other !== undefined && other !== leader) throw new Error(`invariant 21: ballot ${name} was started twice`)
@@ -90,6 +94,7 @@ export class StoreOracle {
   }
 
   #checkGroup (memory: PartitionMemory, group: Group): void {
+    memory.comparedGroups.add(group)
     const text = JSON.stringify(group)
     const known = memory.groups.get(group.generation)
     if (known !== undefined && known !== text) throw new Error(`invariant 16: generation ${group.generation} is both ${known} and ${text}`)
@@ -122,9 +127,10 @@ export class StoreOracle {
   sent (partition: number, store: StoreId, message: GroupMessage): void {
     if (message.kind !== 'sealed' && message.kind !== 'appended') return
     const { promised } = this.#memory(partition)
-    const name = `${store}/${message.generation}`
-    const before = promised.get(name)
-    if (before === undefined || compareBallots(message.ballot, before) > 0) promised.set(name, message.ballot)
+    let generations = promised.get(store)
+    if (generations === undefined) promised.set(store, generations = new Map())
+    const before = generations.get(message.generation)
+    if (before === undefined || compareBallots(message.ballot, before) > 0) generations.set(message.generation, message.ballot)
   }
 
   /** What the data of a partition must be after the entry `to`: the replay of everything committed. Values by key, in hexadecimal. */
