@@ -20,6 +20,9 @@ export interface CopyOptions {
   readonly logBytesMax: number
 }
 
+/** The log may grow to so many times its limits while somebody is being taught from it. */
+const HELD_FACTOR = 16
+
 export class Copy {
   readonly number: number
   readonly #options: CopyOptions
@@ -131,8 +134,9 @@ export class Copy {
     for (const [key, pending] of this.#overlay) if (pending.seq <= seq) this.#overlay.delete(key)
   }
 
-  /** Marks everything up to `seq` as already in the data (a learner writes data itself). */
+  /** Marks everything up to `seq` as already in the data (a learner writes data itself). Nothing committed may wait for the data. */
   installed (seq: number): void {
+    if (this.unapplied) throw new Error(`invariant: entries ${this.#applying + 1} to ${this.#commit} of copy ${this.number} would never reach the data`)
     this.#commit = this.#applied = this.#applying = seq
     this.#overlay.clear()
   }
@@ -140,12 +144,20 @@ export class Copy {
   /**
    * Forgets old entries beyond the limits: first their values, then the entries. Only what is durably in the data goes.
    * The caller writes the new floor in the same batch.
+   *
+   * What is not in the data yet does not count for the number of entries: at least `logEntriesMax` of those in the data stay.
+   * So the reach of retries is the same under load, and the last entry of a copy, whose ballot elects, is never forgotten.
+   *
+   * @param needed somebody is being taught from the entries after this number: their values stay while they fit `HELD_FACTOR` limits
    */
-  compact (): StoreWrite[] {
+  compact (needed = Infinity): StoreWrite[] {
     const writes: StoreWrite[] = []
+    const { logEntriesMax, logBytesMax } = this.#options
+    const kept = (limit: number, size: number): boolean => size <= limit * HELD_FACTOR
+    const excess = this.#applied - this.#floor - logEntriesMax
     // An eighth of slack, so that compaction runs in batches instead of with every entry.
-    if (this.#entries.length > this.#options.logEntriesMax * 1.125) {
-      const count = Math.min(this.#entries.length - this.#options.logEntriesMax, this.#applied - this.#floor)
+    if (excess > logEntriesMax / 8) {
+      const count = kept(logEntriesMax, this.#applied - this.#floor) ? Math.min(excess, Math.max(0, needed - this.#floor)) : excess
       if (count > 0) {
         writes.push({ kind: 'dropEntries', copy: this.number, from: this.#floor + 1, to: this.#floor + count })
         for (const entry of this.#entries.splice(0, count)) {
@@ -159,8 +171,9 @@ export class Copy {
         this.#valueFloor = Math.max(this.#valueFloor, this.#floor)
       }
     }
-    if (this.#bytes > this.#options.logBytesMax * 1.125) {
-      for (let seq = this.#valueFloor + 1; seq <= this.#applied && this.#bytes > this.#options.logBytesMax; seq++) {
+    if (this.#bytes > logBytesMax * 1.125) {
+      const to = kept(logBytesMax, this.#bytes) ? Math.min(this.#applied, needed) : this.#applied
+      for (let seq = this.#valueFloor + 1; seq <= to && this.#bytes > logBytesMax; seq++) {
         const entry = this.entry(seq)!
         this.#valueFloor = seq
         if (entry.body.kind !== 'write') continue

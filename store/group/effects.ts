@@ -85,6 +85,9 @@ export class Outbox {
     then?.()
   }
 
+  /** True while something that was persisted is not known to be durable yet. */
+  get unsettled (): boolean { return this.#continuations.size > 0 }
+
   token (): number {
     return this.#nextToken++
   }

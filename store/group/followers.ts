@@ -7,15 +7,23 @@
  * Pure.
  */
 import { type StoreId } from '../../membership/configuration.ts'
-import { compareBallots, type Entry, majorityOf } from './history.ts'
+import { majorityOf } from './history.ts'
 import { type Leader } from './leader.ts'
 import { type GroupMessage } from './messages.ts'
 
+/** Appends under way to one follower, in batches, at most. */
+const WINDOW_BATCHES = 4
+
 interface Follower {
-  /** Durable there and equal to the leader's history, up to here. */
+  /** Durable there and equal to the leader's history, up to here; -1 before its first acknowledgement. */
   match: number
   /** The next entry to send. Invariant: `next > match`. */
   next: number
+  /**
+   * Where its history meets the leader's is not known, or a message was lost: one append at a time is under way, whose answer tells.
+   * Otherwise appends are pipelined. Without this, each of many appends behind a lost one would have all of them sent again.
+   */
+  probing: boolean
   /** The commit point last told. */
   told: number
   /** The highest epoch whose placement it knows to be carried out. */
@@ -35,20 +43,18 @@ export class Followers {
     this.#leader = leader
     const { group, self } = leader.replica
     for (const member of group!.members) {
-      if (member !== self) this.#followers.set(member, { match: -1, next: 1, told: 0, settled: 0, progressAt: -Infinity, lagging: false })
+      if (member === self) continue
+      this.#followers.set(member, { match: -1, next: 1, probing: true, told: 0, settled: 0, progressAt: -Infinity, lagging: false })
     }
   }
 
-  /** Starts to replicate from a follower's sealed position. */
-  begin (sealed: ReadonlyMap<StoreId, GroupMessage & { kind: 'sealed' }>): void {
-    const { copy, replica } = this.#leader
+  /** Starts to replicate a history adopted up to `adopted`: from the end of the shorter one, where both usually meet. */
+  begin (now: number, sealed: ReadonlyMap<StoreId, GroupMessage & { kind: 'sealed' }>, adopted: number): void {
     for (const [member, follower] of this.#followers) {
       const answer = sealed.get(member)
-      const ballot = answer?.level === true && answer.last.seq <= copy.last ? replica.ballotAt(answer.last.seq) : undefined
-      const equal = ballot !== undefined && compareBallots(answer!.last.ballot, ballot) === 0
-      // Where the end of its history is part of ours all of it is; else only what it knows to be committed is certain.
-      follower.next = (answer === undefined ? copy.last : equal ? answer.last.seq : Math.min(answer.commit, copy.last)) + 1
+      follower.next = Math.min(answer?.last.seq ?? adopted, adopted) + 1
       follower.lagging = answer !== undefined && !answer.level
+      this.#send(now, member, follower)
     }
   }
 
@@ -70,25 +76,46 @@ export class Followers {
     return held[majorityOf(group!.members.length) - 1]!
   }
 
-  /** Sends every follower what it lacks, within its window. */
-  replicate (now: number): void {
-    for (const [member, follower] of this.#followers) this.#send(now, member, follower, false)
+  /** The lowest number that a live follower has, which the log should go back to. */
+  needed (): number {
+    const { live } = this.#leader.replica.view!
+    let needed = Infinity
+    for (const [member, { match, lagging }] of this.#followers) if (!lagging && match >= 0 && live.has(member)) needed = Math.min(needed, match)
+    return needed
   }
 
-  /** Sends new entries within the window; with `always`, at least an empty append that tells the commit point. */
-  #send (now: number, member: StoreId, follower: Follower, always: boolean): void {
-    const { replica, copy } = this.#leader
-    const { batchEntriesMax, batchBytesMax } = replica.options
-    if (follower.lagging || !replica.view!.live.has(member)) return
-    let wanted = always
-    while (wanted || (follower.next <= copy.last && follower.next - Math.max(follower.match, 0) <= 4 * batchEntriesMax)) {
-      if (!this.#reaches(follower.next - 1)) { follower.lagging = true; return }
-      if (follower.match >= follower.next - 1) follower.progressAt = now
-      const entries = copy.slice(follower.next, batchEntriesMax, batchBytesMax)
-      this.#append(member, follower, entries)
-      follower.next += entries.length
-      wanted = false
+  /** Sends every follower what it lacks, within its window. */
+  replicate (now: number): void {
+    const { copy, replica } = this.#leader
+    const windowEntries = WINDOW_BATCHES * replica.options.batchEntriesMax
+    for (const [member, follower] of this.#followers) {
+      while (!follower.probing && !follower.lagging && follower.next <= copy.last && follower.next - follower.match <= windowEntries) {
+        if (!this.#send(now, member, follower)) break
+      }
     }
+  }
+
+  /** Sends the next entries, or, without any, an empty append that tells the commit point. Returns false when nothing was sent. */
+  #send (now: number, member: StoreId, follower: Follower): boolean {
+    const { replica, copy, ballot, settledEpoch } = this.#leader
+    const { batchEntriesMax, batchBytesMax } = replica.options
+    if (follower.lagging || !replica.view!.live.has(member)) return false
+    const prev = follower.next - 1
+    if (!this.#reaches(prev)) { follower.lagging = true; return false }
+    if (follower.probing || follower.match >= prev) follower.progressAt = now
+    follower.told = copy.commit
+    const entries = copy.slice(follower.next, batchEntriesMax, batchBytesMax)
+    replica.out.send(member, {
+      kind: 'append',
+      generation: replica.group!.generation,
+      ballot,
+      prev: { ballot: replica.ballotAt(prev)!, seq: prev },
+      entries,
+      commit: copy.commit,
+      settled: settledEpoch
+    })
+    if (!follower.probing) follower.next += entries.length
+    return true
   }
 
   /** True when entries after `prev` can be sent as appends: the position is known and nothing after it has lost its values. */
@@ -97,15 +124,7 @@ export class Followers {
     return prev >= copy.valueFloor && replica.ballotAt(prev) !== undefined
   }
 
-  #append (member: StoreId, follower: Follower, entries: readonly Entry[]): void {
-    const { replica, copy, ballot } = this.#leader
-    follower.told = copy.commit
-    const prev = { ballot: replica.ballotAt(follower.next - 1)!, seq: follower.next - 1 }
-    replica.out.send(member, {
-      kind: 'append', generation: replica.group!.generation, ballot, prev, entries, commit: copy.commit, settled: this.#leader.settledEpoch
-    })
-  }
-
+  /** An acknowledgement, perhaps an old one: what it says stays true, since it speaks of what is durable under this very ballot. */
   appended (now: number, from: StoreId, { seq, settled }: GroupMessage & { kind: 'appended' }): void {
     const follower = this.#followers.get(from)
     const { copy } = this.#leader
@@ -116,14 +135,18 @@ export class Followers {
       follower.match = seq
       follower.progressAt = now
     }
+    if (seq >= follower.next - 1) follower.probing = false
     follower.next = Math.max(follower.next, follower.match + 1)
   }
 
-  mismatch (now: number, from: StoreId, commit: number): void {
+  /** The follower could not use the append after `prev`. */
+  mismatch (now: number, from: StoreId, { prev, commit }: GroupMessage & { kind: 'mismatch' }): void {
     const follower = this.#followers.get(from)
-    if (follower === undefined) return
+    if (follower === undefined || prev <= follower.match) return
+    if (follower.probing && prev !== follower.next - 1) return
+    follower.probing = true
     follower.next = Math.max(follower.match, Math.min(commit, this.#leader.copy.last)) + 1
-    follower.progressAt = now
+    this.#send(now, from, follower)
   }
 
   lagging (from: StoreId): void {
@@ -138,7 +161,8 @@ export class Followers {
     follower.lagging = false
     follower.match = Math.max(follower.match, position)
     follower.next = follower.match + 1
-    this.#send(now, member, follower, true)
+    follower.probing = true
+    this.#send(now, member, follower)
   }
 
   /** Sends again what was not acknowledged in time, and the commit point where nothing else carries it. */
@@ -146,16 +170,15 @@ export class Followers {
     const { replica, copy } = this.#leader
     for (const [member, follower] of this.#followers) {
       if (follower.lagging || !replica.view!.live.has(member)) continue
-      const unacknowledged = follower.match < copy.last
       const late = now - follower.progressAt >= replica.options.retryMs
       const untold = follower.told < copy.commit || follower.settled < this.#seatEpoch(member)
-      if (unacknowledged && late) {
+      if (follower.match < copy.last && late) {
+        follower.probing = true
         if (follower.match >= 0) follower.next = follower.match + 1
-        follower.progressAt = now
-        this.#send(now, member, follower, true)
+        this.#send(now, member, follower)
       } else if (untold && (late || follower.told < copy.commit)) {
         follower.progressAt = now
-        this.#send(now, member, follower, true)
+        this.#send(now, member, follower)
       }
     }
   }

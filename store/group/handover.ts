@@ -22,6 +22,7 @@ export class Handover {
   #retryAt = -Infinity
   /** The preferred leader was asked in this pause. */
   #asked = false
+  #round = 0
 
   constructor (leader: Leader) {
     this.#leader = leader
@@ -55,6 +56,18 @@ export class Handover {
     return group!.members.every(member => this.#leader.followers.holds(member) >= group!.base)
   }
 
+  /** Numbers the questions and pieces that this leader sends to learners. */
+  nextRound (): number {
+    return ++this.#round
+  }
+
+  /** The lowest number that somebody is being taught from, which the log should go back to. */
+  needed (): number {
+    let needed = Infinity
+    for (const teacher of this.#teachers.values()) needed = Math.min(needed, teacher.needed)
+    return needed
+  }
+
   viewChanged (now: number): void {
     this.#wantedSince = now
     this.#retryAt = -Infinity
@@ -69,13 +82,13 @@ export class Handover {
 
   #chooseLearners (): void {
     const { replica, followers, phase } = this.#leader
-    if (phase === 'sealing' || phase === 'deferring' || phase === 'recovering') return
+    if (phase === 'sealing' || phase === 'deferring') return
     const view = replica.view!
     const group = replica.group!
     const needed = new Map<StoreId, number>()
     for (const member of group.members) if (member !== replica.self && followers.isLagging(member)) needed.set(member, group.epoch)
     // A leader that has not heard of the configuration that made its group follows no older placement.
-    if (view.epoch >= group.epoch && phase !== 'stopping') {
+    if (view.epoch >= group.epoch && this.#leader.serving) {
       view.seats.forEach((store, index) => {
         if (!group.members.includes(store) || needed.has(store)) needed.set(store, view.seatEpochs[index]!)
       })

@@ -51,10 +51,14 @@ export class Leader {
   #queue: Request[] = []
   #waiters = new Map<number, Ticket[]>()
   #waiting = 0
+  /** Reads that are being confirmed or fetched. */
+  #reading = 0
   #round = 0
   #unconfirmed: Confirmable[] = []
   #rounds: { readonly round: number, readonly reads: Confirmable[] }[] = []
   #confirmed = new Map<StoreId, number>()
+  /** Questions for a release that are being confirmed, by holder. */
+  readonly #releases = new Map<StoreId, number>()
   readonly #fetches = new Map<number, Fetch>()
   #changed = false
 
@@ -127,11 +131,12 @@ export class Leader {
     const stops = final?.kind === 'stop' && final.next.generation > replica.group!.generation
     // An adopted stop sign is proposed again, at its own number: nothing of this generation comes after it (invariant 22).
     if (stops) copy.truncate(copy.last)
-    this.followers.durable = this.#persisting = copy.last
-    this.followers.begin(this.#sealed)
-    this.#firstOwn = copy.last + 1
+    const adopted = copy.last
+    this.followers.durable = this.#persisting = adopted
+    this.#firstOwn = adopted + 1
     if (stops) this.phase = 'stopping'
     this.append(stops ? final : { kind: 'noop' })
+    this.followers.begin(now, this.#sealed, adopted)
     this.flush(now)
   }
 
@@ -143,20 +148,30 @@ export class Leader {
     return seq
   }
 
+  /** The lowest number that a follower or a learner has, which the log should go back to. */
+  needed (): number {
+    return Math.min(this.followers.needed(), this.handover.needed())
+  }
+
   request (request: Request): void {
     const { options, out, view } = this.replica
-    if (this.#waiting + this.#queue.length >= options.waitingMax) {
+    if (this.#waiting + this.#reading + this.#queue.length >= options.waitingMax) {
       const message = `${options.waitingMax} operations wait at this partition`
       out.respond(request.ticket, { kind: 'error', code: 'STORE_OVERLOADED', message, definite: true, epoch: view!.epoch })
       return
     }
-    const missing = this.serving ? undefined : this.replica.missingMajority()
-    if (missing !== undefined) {
-      const message = `no majority of the partition's replicas is in the cluster; it waits for ${missing.join(', ')}`
-      out.respond(request.ticket, { kind: 'error', code: 'PARTITION_UNAVAILABLE', message, definite: true, epoch: view!.epoch, waitingFor: missing })
-    } else if (request.kind === 'read' && this.serving) this.#unconfirmed.push(request)
-    else if (request.kind === 'write' && this.phase === 'serving') this.#write(request)
+    const missing = this.replica.missingMajority()
+    if (missing !== undefined) out.respond(request.ticket, this.#unavailable(missing))
+    else if (request.kind === 'read' && this.serving) {
+      this.#reading++
+      this.#unconfirmed.push(request)
+    } else if (request.kind === 'write' && this.phase === 'serving') this.#write(request)
     else this.#queue.push(request)
+  }
+
+  #unavailable (waitingFor: readonly StoreId[]): Answer {
+    const message = `no majority of the partition's replicas is in the cluster; it waits for ${waitingFor.join(', ')}`
+    return { kind: 'error', code: 'PARTITION_UNAVAILABLE', message, definite: true, epoch: this.replica.view!.epoch, waitingFor }
   }
 
   /** Appends a write unless the group remembers it (rule S9). */
@@ -217,7 +232,11 @@ export class Leader {
       for (const item of this.#rounds.shift()!.reads) {
         if (item.kind === 'read') this.#read(item)
         else if (item.kind === 'view') this.confirmedEpoch = Math.max(this.confirmedEpoch, item.epoch)
-        else this.replica.out.send(item.holder, { kind: 'release', generation: group!.generation, held: item.held })
+        else {
+          this.#releases.delete(item.holder)
+          if (!this.#mayRelease(item.holder)) continue
+          this.replica.out.send(item.holder, { kind: 'release', generation: group!.generation, held: item.held })
+        }
       }
     }
   }
@@ -251,6 +270,7 @@ export class Leader {
   }
 
   #answer ({ ticket, values, seq }: Fetch): void {
+    this.#reading--
     this.replica.out.respond(ticket, {
       kind: 'values', values: values.map(item => item?.value ?? null), versions: values.map(item => item?.seq ?? 0), seq
     })
@@ -269,7 +289,7 @@ export class Leader {
         this.#confirmRounds()
         return
       case 'appended': this.followers.appended(now, from, message); break
-      case 'mismatch': this.followers.mismatch(now, from, message.commit); break
+      case 'mismatch': this.followers.mismatch(now, from, message); break
       case 'lagging': this.followers.lagging(from); break
       case 'learned': this.handover.learned(now, from, message); break
       default: return
@@ -327,9 +347,16 @@ export class Leader {
 
   /** A store asks whether a copy may go; it may once this leader is confirmed, all members are level, and nobody teaches it. */
   askedToRelease (now: number, holder: StoreId, held: number): void {
-    if (this.phase !== 'serving' || this.handover.wants(holder) || !this.handover.allLevel()) return
+    if (!this.#mayRelease(holder)) return
+    // The holder repeats its question until it is answered; one round for it is enough.
+    if (this.#releases.get(holder) === held) return
+    this.#releases.set(holder, held)
     this.#unconfirmed.push({ kind: 'release', holder, held })
     this.flush(now)
+  }
+
+  #mayRelease (holder: StoreId): boolean {
+    return this.phase === 'serving' && !this.handover.wants(holder) && this.handover.allLevel()
   }
 
   /** Has the ballot confirmed in the present view, if that came after the seals. */
@@ -339,6 +366,8 @@ export class Leader {
   }
 
   viewChanged (now: number): void {
+    const missing = this.replica.missingMajority()
+    if (missing !== undefined) for (const { ticket } of this.#takeUntouched()) this.replica.out.respond(ticket, this.#unavailable(missing))
     this.#confirmView()
     this.flush(now)
     this.handover.viewChanged(now)
@@ -349,7 +378,7 @@ export class Leader {
     const { retryMs } = this.replica.options
     if (this.phase === 'sealing' || this.phase === 'deferring') {
       if (now - this.#sentAt < retryMs) return
-      if (this.phase === 'sealing') { this.#sendSeals(now); this.#elect(now) } else this.replica.candidateAgain(now)
+      if (this.phase === 'sealing') { this.#sendSeals(now); this.#elect(now) } else this.replica.stepDown(now, true)
       return
     }
     this.followers.tick(now)
@@ -371,9 +400,16 @@ export class Leader {
     this.#waiters.clear()
     for (const { ticket } of this.#fetches.values()) out.respond(ticket, { ...answer, definite: true })
     this.#fetches.clear()
+    return this.#takeUntouched()
+  }
+
+  /** Gives up the requests that had no effect yet: unconfirmed reads, and what waits for the phase `serving`. */
+  #takeUntouched (): Request[] {
     const reads = [...this.#rounds.flatMap(round => round.reads), ...this.#unconfirmed].filter(item => item.kind === 'read')
     this.#rounds = []
     this.#unconfirmed = []
+    this.#releases.clear()
+    this.#reading -= reads.length
     const queue = this.#queue
     this.#queue = []
     return [...reads, ...queue]

@@ -11,7 +11,7 @@ import { type StoreId } from '../../membership/configuration.ts'
 import { Copy, keyText } from './copy.ts'
 import { type StoreWrite } from './effects.ts'
 import { type Ballot, compareBallots, type Entry, NO_BALLOT } from './history.ts'
-import { type GroupMessage } from './messages.ts'
+import { type GroupMessage, sameKey } from './messages.ts'
 import { type PartitionView, type Replica } from './replica.ts'
 
 type Teaching = GroupMessage & { kind: 'learn' | 'chunk' | 'tail' }
@@ -35,6 +35,8 @@ export class Learner {
   /** The highest right to teach seen so far; lower ones are refused. */
   #generation = -1
   #ballot: Ballot = NO_BALLOT
+  /** The latest of that teacher's numbered messages that came in. */
+  #round = 0
   #transfer = 0
   /** The epoch of the placement on which the last teacher acted. */
   placementEpoch = 0
@@ -52,8 +54,8 @@ export class Learner {
     this.#drop(this.#partial)
   }
 
-  receive (from: StoreId, message: Teaching): void {
-    if (!this.#obeys(from, message)) return
+  receive (now: number, from: StoreId, message: Teaching): void {
+    if (!this.#obeys(now, from, message)) return
     switch (message.kind) {
       case 'learn': this.#learn(from, message); return
       case 'chunk': this.#chunk(from, message); return
@@ -61,23 +63,33 @@ export class Learner {
     }
   }
 
-  #obeys (from: StoreId, { generation, ballot }: Teaching): boolean {
-    const { group, promised, out } = this.#replica
-    if (group !== undefined && generation < group.generation) { out.send(from, { kind: 'chain', group }); return false }
-    const fence = group?.generation === generation && compareBallots(promised, this.#generation === generation ? this.#ballot : NO_BALLOT) > 0
-      ? promised
-      : this.#generation === generation ? this.#ballot : NO_BALLOT
-    if (generation < this.#generation || compareBallots(ballot, fence) < 0) {
-      out.send(from, { kind: 'refused', generation, promised: fence })
+  /** A learner is taught in the generation that it knows, by the highest ballot in it that it has heard of. */
+  #obeys (now: number, from: StoreId, message: Teaching): boolean {
+    const replica = this.#replica
+    const { generation, ballot } = message
+    const known = replica.group?.generation ?? -1
+    if (generation < known) { replica.out.send(from, { kind: 'chain', group: replica.group! }); return false }
+    if (generation > known) {
+      if (message.kind !== 'learn') { replica.out.send(from, { kind: 'unknown', generation: known }); return false }
+      replica.adopt(now, message.group, ballot)
+    }
+    const own = this.#generation === generation ? this.#ballot : NO_BALLOT
+    const fence = compareBallots(replica.promised, own) > 0 ? replica.promised : own
+    if (compareBallots(ballot, fence) < 0) {
+      replica.out.send(from, { kind: 'refused', generation, promised: fence })
       return false
     }
+    // A leader that is taught by somebody else leads no more: its copy may be replaced under it.
+    replica.sawBallot(now, ballot)
+    if (this.#generation !== generation || compareBallots(ballot, own) > 0) this.#round = 0
     this.#generation = generation
     this.#ballot = ballot
+    if (message.kind !== 'tail') this.#round = Math.max(this.#round, message.round)
     return true
   }
 
   #learn (from: StoreId, message: GroupMessage & { kind: 'learn' }): void {
-    const { view, out, isMember, seatEpoch, seatCompleted, group } = this.#replica
+    const { view, out, isMember, seatEpoch, seatCompleted } = this.#replica
     if (view?.epoch === message.placementEpoch && view.digest !== message.digest) {
       out.push({ kind: 'fault', message: `the placement of epoch ${view.epoch} has digest ${view.digest} here and ${message.digest} at ${from}` })
       return
@@ -87,24 +99,31 @@ export class Learner {
       out.push({ kind: 'fault', message: `transfer of epoch ${message.transfer} is complete and was asked for again by ${from}` })
       return
     }
-    // A member of a generation that this store has not heard of yet is not taught before it knows where it stands.
-    if (group !== undefined && message.generation > group.generation) out.send(from, { kind: 'unknown', generation: group.generation })
     this.#replica.keepCopy()
     this.#transfer = message.transfer
     this.placementEpoch = message.placementEpoch
     this.#report(from)
   }
 
-  /** Says where this learner stands, which must be durable. */
+  /**
+   * Says where this learner stands, once it is durable: not only the entries but also that they are committed, since a copy that
+   * later misses a generation keeps only what it knows to be committed.
+   */
   #report (to: StoreId): void {
+    const replica = this.#replica
+    const live = replica.copy
+    if (this.#partial !== undefined && live !== undefined && live.commit >= this.#partial.copy.commit) this.#drop(this.#partial)
     const partial = this.#partial
-    const live = this.#replica.copy
-    const position = partial?.copy.commit ?? live?.commit ?? -1
-    const whole = partial === undefined && live !== undefined
     const message: GroupMessage = {
-      kind: 'learned', generation: this.#generation, ballot: this.#ballot, position, whole, cursor: partial?.cursor ?? null
+      kind: 'learned',
+      generation: this.#generation,
+      ballot: this.#ballot,
+      round: this.#round,
+      position: partial?.copy.commit ?? live?.commit ?? -1,
+      whole: partial === undefined && live !== undefined,
+      cursor: partial?.cursor ?? null
     }
-    this.#replica.out.persist([], () => { this.#replica.out.send(to, message) })
+    replica.persist([], () => { replica.out.send(to, message) })
   }
 
   #chunk (from: StoreId, message: GroupMessage & { kind: 'chunk' }): void {
@@ -134,7 +153,7 @@ export class Learner {
   #begin (message: GroupMessage & { kind: 'chunk' }, writes: StoreWrite[]): boolean {
     const { start, floor, memory } = message
     const before = this.#partial
-    if (before?.start === start && before.copy.floor === floor) return before.cursor === null
+    if (before !== undefined && before.copy.commit >= start) return before.start === start && before.copy.floor === floor && before.cursor === null
     const live = this.#replica.copy
     // An echo of the first piece of a snapshot that is whole by now, or was overtaken.
     if (live !== undefined && live.commit >= start) return false
@@ -152,15 +171,26 @@ export class Learner {
     return true
   }
 
+  /**
+   * Makes a whole snapshot live, unless the live copy has all of it already.
+   *
+   * A live copy may end in entries that it acknowledged and that are not known to be committed here. The snapshot's end is
+   * committed: where the live copy has the same entry there, it has the same history up to there, and more, which was perhaps
+   * counted on; so it stays. Where it ends before, or has another entry there, nothing of what it has beyond can ever be committed.
+   */
   #finish (partial: Partial, writes: StoreWrite[]): void {
     if (!partial.scanned) return
-    const { copy: live, promised } = this.#replica
-    // A follower that fell behind may have acknowledged entries of this very leader to it: those must not be lost.
-    const counted = live !== undefined && live.last > live.commit && compareBallots(live.entry(live.last)!.ballot, promised) === 0 ? live.last : 0
-    if (partial.copy.commit < counted) return
+    const replica = this.#replica
+    const live = replica.copy
+    const end = partial.copy.commit
     this.#partial = undefined
-    this.#replica.makeLive(partial.copy, writes)
-    this.#replica.taught()
+    const common = live !== undefined && live.last >= end &&
+      (live.commit >= end || compareBallots(live.entry(end)!.ballot, partial.copy.entry(end)!.ballot) === 0)
+    if (common) {
+      live.advanceCommit(end)
+      replica.doom(partial.copy)
+    } else replica.makeLive(partial.copy, writes)
+    replica.taught()
   }
 
   #tail (from: StoreId, message: GroupMessage & { kind: 'tail' }): void {
@@ -213,6 +243,3 @@ export class Learner {
     if (bytes > 0) this.#replica.out.ledger(this.#ledgerEpoch(), this.#replica.seatCompleted ? 'repaired' : 'bytes', bytes)
   }
 }
-
-const sameKey = (a: Uint8Array | null, b: Uint8Array | null): boolean =>
-  a === b || (a !== null && b !== null && Buffer.compare(a, b) === 0)

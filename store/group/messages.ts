@@ -25,14 +25,14 @@ export type GroupMessage =
   | { readonly kind: 'seal', readonly generation: number, readonly ballot: Ballot }
   /** The promise, durable, with the member's history. `level`: it has reached the generation's base. */
   | { readonly kind: 'sealed', readonly generation: number, readonly ballot: Ballot, readonly last: Position, readonly level: boolean, readonly commit: number }
-  /** The receiver's ballot is too old: the sender has promised this one. */
+  /** The receiver's ballot is too old: the sender has promised this one, or heard of it from somebody who has. */
   | { readonly kind: 'refused', readonly generation: number, readonly promised: Ballot }
   /** Leader to follower. `prev` is the position right before the first entry; `settled` the epoch whose placement this group is, or 0. */
   | { readonly kind: 'append', readonly generation: number, readonly ballot: Ballot, readonly prev: Position, readonly entries: readonly Entry[], readonly commit: number, readonly settled: number }
   /** The follower's history equals the leader's, durably, up to `seq`. */
   | { readonly kind: 'appended', readonly generation: number, readonly ballot: Ballot, readonly seq: number, readonly settled: number }
-  /** The follower's history does not reach, or does not fit, `prev`; up to `commit` it does. */
-  | { readonly kind: 'mismatch', readonly generation: number, readonly ballot: Ballot, readonly commit: number }
+  /** The follower's history does not reach, or does not fit, the position `prev`; up to `commit` it does. */
+  | { readonly kind: 'mismatch', readonly generation: number, readonly ballot: Ballot, readonly prev: number, readonly commit: number }
   /** The follower has not reached the generation's base: it must be taught. */
   | { readonly kind: 'lagging', readonly generation: number, readonly ballot: Ballot }
   /** Leader to follower: am I still the one you promised? Confirms all reads up to `round`. */
@@ -48,16 +48,26 @@ export type GroupMessage =
   | { readonly kind: 'chain', readonly group: Group }
   /** The sender knows no generation beyond this one (-1: none at all): send it the chain. */
   | { readonly kind: 'unknown', readonly generation: number }
-  /** Teacher to learner: begin, or go on, with transfer (epoch, partition, receiver). `digest` is the placement's at `placementEpoch`. */
-  | { readonly kind: 'learn', readonly generation: number, readonly ballot: Ballot, readonly transfer: number, readonly placementEpoch: number, readonly digest: string, readonly reach: number }
-  /** Where the learner stands, durably. `position` is -1 without a snapshot begun; `cursor` the last key of the snapshot it has. */
-  | { readonly kind: 'learned', readonly generation: number, readonly ballot: Ballot, readonly position: number, readonly whole: boolean, readonly cursor: Uint8Array | null }
-  /** A piece of the snapshot, after key `after` (null: from the start; it empties the copy). `floor` and `memory`: with the first piece. */
-  | { readonly kind: 'chunk', readonly generation: number, readonly ballot: Ballot, readonly after: Uint8Array | null, readonly items: readonly Item[], readonly done: boolean, readonly start: number, readonly floor: number, readonly memory: readonly Entry[] }
+  /**
+   * Teacher to learner: begin, or go on, with transfer (epoch, partition, receiver). `group` is the committed one that the teacher
+   * leads; `digest` is the placement's at `placementEpoch`. `round` numbers what one leader asks of its learners, like in `chunk`.
+   */
+  | { readonly kind: 'learn', readonly generation: number, readonly ballot: Ballot, readonly round: number, readonly group: Group, readonly transfer: number, readonly placementEpoch: number, readonly digest: string }
+  /**
+   * Where the learner stands, durably, after what came with `round`. `position` is -1 without a snapshot begun; `cursor` the last key
+   * of the snapshot it has.
+   */
+  | { readonly kind: 'learned', readonly generation: number, readonly ballot: Ballot, readonly round: number, readonly position: number, readonly whole: boolean, readonly cursor: Uint8Array | null }
+  /** A piece of the snapshot, after key `after` (null: from the start; it empties the copy). `start`, `floor` and `memory`: with the first piece. */
+  | { readonly kind: 'chunk', readonly generation: number, readonly ballot: Ballot, readonly round: number, readonly after: Uint8Array | null, readonly items: readonly Item[], readonly done: boolean, readonly start: number, readonly floor: number, readonly memory: readonly Entry[] }
   /** Committed entries, the first right after position `from` (S6). */
   | { readonly kind: 'tail', readonly generation: number, readonly ballot: Ballot, readonly from: number, readonly entries: readonly Entry[] }
   /** All members of this generation are level and the receiver is wanted by none: the copy that it asked about as `held` may go (S5, S6). */
   | { readonly kind: 'release', readonly generation: number, readonly held: number }
+
+/** Equal keys, or none on both sides. */
+export const sameKey = (a: Uint8Array | null, b: Uint8Array | null): boolean =>
+  a === b || (a !== null && b !== null && Buffer.compare(a, b) === 0)
 
 const fail = (what: string): never => { throw new StoreError('STORE_INVALID_MESSAGE', `not a valid message between replicas: ${what}`) }
 
@@ -153,19 +163,23 @@ export function validateGroupMessage (value: unknown): GroupMessage {
     case 'append': {
       const prev = validatePosition(message.prev)
       const entries = validateEntries(message.entries, prev.seq + 1)
+      if (entries.some(({ body }) => body.kind === 'write' && body.operations === null)) return fail('a write without its values')
       return { kind, generation, ballot, prev, entries, commit: integer(message.commit, 'a commit'), settled: integer(message.settled, 'an epoch') }
     }
     case 'appended': return { kind, generation, ballot, seq: integer(message.seq, 'a sequence number'), settled: integer(message.settled, 'an epoch') }
-    case 'mismatch': return { kind, generation, ballot, commit: integer(message.commit, 'a commit') }
+    case 'mismatch': return { kind, generation, ballot, prev: integer(message.prev, 'a position'), commit: integer(message.commit, 'a commit') }
     case 'confirm': case 'confirmed': return { kind, generation, ballot, round: integer(message.round, 'a round') }
     case 'learn': {
       const digest = typeof message.digest === 'string' && message.digest.length <= 128 ? message.digest : fail('a digest')
+      const group = validateGroup(message.group)
+      if (group.generation !== generation) return fail('the group of a teacher')
       const placementEpoch = integer(message.placementEpoch, 'an epoch')
-      return { kind, generation, ballot, transfer: integer(message.transfer, 'a transfer'), placementEpoch, digest, reach: integer(message.reach, 'a reach') }
+      return { kind, generation, ballot, round: integer(message.round, 'a round'), group, transfer: integer(message.transfer, 'a transfer'), placementEpoch, digest }
     }
     case 'learned': {
       const cursor = message.cursor === null ? null : key(message.cursor)
-      return { kind, generation, ballot, position: integer(message.position, 'a position', -1), whole: boolean(message.whole, 'whole'), cursor }
+      const position = integer(message.position, 'a position', -1)
+      return { kind, generation, ballot, round: integer(message.round, 'a round'), position, whole: boolean(message.whole, 'whole'), cursor }
     }
     case 'chunk': {
       if (!Array.isArray(message.items) || message.items.length > MESSAGE_LIMITS.itemsMax) return fail('items')
@@ -173,6 +187,7 @@ export function validateGroupMessage (value: unknown): GroupMessage {
         kind,
         generation,
         ballot,
+        round: integer(message.round, 'a round'),
         after: message.after === null ? null : key(message.after),
         items: message.items.map(validateItem),
         done: boolean(message.done, 'done'),
@@ -183,7 +198,9 @@ export function validateGroupMessage (value: unknown): GroupMessage {
     }
     case 'tail': {
       const from = integer(message.from, 'a position')
-      return { kind, generation, ballot, from, entries: validateEntries(message.entries, from + 1) }
+      const entries = validateEntries(message.entries, from + 1)
+      if (entries.some(({ body }) => body.kind === 'write' && body.operations === null)) return fail('a write without its values')
+      return { kind, generation, ballot, from, entries }
     }
     default: return fail('the kind of a message')
   }

@@ -10,9 +10,11 @@
  */
 import { type StoreId } from '../../membership/configuration.ts'
 import { type Operation, type OperationId } from '../client-protocol.ts'
+import { Acceptor } from './acceptor.ts'
 import { Copy, type CopyOptions } from './copy.ts'
 import { type Answer, type DurableState, type Effect, Outbox, type StoreWrite, type Ticket } from './effects.ts'
-import { type Ballot, compareBallots, type Entry, type Group, majorityOf, NO_BALLOT, type Position, sameMembers } from './history.ts'
+import { Election } from './election.ts'
+import { type Ballot, compareBallots, type Entry, type Group, majorityOf, NO_BALLOT, type Position } from './history.ts'
 import { Leader } from './leader.ts'
 import { Learner } from './learner.ts'
 import { type GroupMessage, type Item } from './messages.ts'
@@ -72,9 +74,6 @@ export interface ReplicaComponents {
   readonly transfers: { acquire (): boolean, release (): void }
 }
 
-/** After a view change a silent leader is asked only when so many more retry times have passed. */
-const PATIENCE_RETRIES = 2
-
 export class Replica {
   readonly self: StoreId
   readonly options: ReplicaOptions
@@ -88,16 +87,13 @@ export class Replica {
   seen: Ballot = NO_BALLOT
   copy: Copy | undefined
   leader: Leader | undefined
-  learner: Learner
+  readonly learner: Learner
+  readonly election: Election
+  readonly #acceptor: Acceptor
   nextCopy = 1
   #seat: DurableState['seat']
-  #nominatedAt = -Infinity
-  /** When this store first asked the present incumbent in vain, or undefined. */
-  #unansweredSince: number | undefined
-  #asked: Ballot = NO_BALLOT
-  #appliedAt = 0
   #nonce: number
-  /** The last question whether the live copy may go, or 0 when no answer to it counts any more. */
+  /** The open question whether the live copy may go, or 0 when no answer to it counts any more. */
   #held = 0
   /** Copies to delete once the state record that no longer names them is durable. */
   #doomed: number[] = []
@@ -108,6 +104,8 @@ export class Replica {
     this.options = options
     this.transfers = transfers
     this.learner = new Learner(this)
+    this.election = new Election(this)
+    this.#acceptor = new Acceptor(this)
     if (durable === undefined) return
     const { state, entries } = durable
     this.group = state.group
@@ -166,7 +164,7 @@ export class Replica {
     const copy = this.copy
     const applying = copy !== undefined && copy.unapplied ? copy.takeApplied() : []
     const commit = copy?.commit ?? 0
-    const compacted = copy?.compact() ?? []
+    const compacted = copy?.compact(this.leader?.needed()) ?? []
     const state: DurableState = { ...this.durableState(), applied: commit }
     const doomed = this.#doomed
     this.#doomed = []
@@ -182,15 +180,6 @@ export class Replica {
     this.#doomed.push(copy.number)
   }
 
-  /** Who leads, as far as this store can know: the live incumbent, else the first live store in the group's order. */
-  expectedLeader (): StoreId | undefined {
-    const { group, view } = this
-    if (group === undefined || view === undefined) return undefined
-    const incumbent = this.seen.store
-    if (group.members.includes(incumbent) && view.live.has(incumbent)) return incumbent
-    return group.members.find(member => view.live.has(member))
-  }
-
   /** The members of the group that the configuration does not have, if they are so many that no majority is left. */
   missingMajority (): StoreId[] | undefined {
     const { group, view } = this
@@ -199,8 +188,8 @@ export class Replica {
     return group.members.length - missing.length < majorityOf(group.members.length) ? missing : undefined
   }
 
-  /** Steps to a newer generation (rule S5). */
-  adopt (now: number, group: Group): void {
+  /** Steps to a newer generation (rule S5), in which a ballot may be known already. */
+  adopt (now: number, group: Group, seen: Ballot = NO_BALLOT): void {
     const before = this.group
     if (before !== undefined && group.generation <= before.generation) return
     const copy = this.copy
@@ -211,23 +200,26 @@ export class Replica {
       const reaches = group.generation === (before?.generation ?? -1) + 1 && copy.last >= stop &&
         compareBallots(this.ballotAt(stop) ?? NO_BALLOT, group.previous.ballot) === 0
       if (copy.commit >= stop || reaches) this.#endWith(copy, group, writes)
-      else if (copy.last > copy.commit) this.#truncate(copy, copy.commit + 1, writes)
     }
+    // What is left beyond the commit point belongs to a generation that has ended, and its ballots mean nothing in this one.
+    if (copy !== undefined && copy.last > copy.commit) this.truncate(copy, copy.commit + 1, writes)
     const leader = this.leader
     this.leader = undefined
     this.group = group
-    this.promised = this.seen = NO_BALLOT
-    this.#unansweredSince = undefined
-    if (this.level && this.isMember) this.#settle(group.epoch)
+    this.promised = NO_BALLOT
+    this.seen = seen
+    this.#held = 0
+    this.election.heard()
+    if (this.level && this.isMember) this.settle(group.epoch)
     this.persist(writes)
-    this.#lead(now)
-    this.#nominate(now)
+    this.election.lead(now)
+    this.election.nominate(now)
     for (const request of leader?.stop() ?? []) this.#request(now, request)
   }
 
   /** Ends a copy with the stop sign of a generation: everything before it is committed, and nothing of that generation follows. */
   #endWith (copy: Copy, group: Group, writes: StoreWrite[]): void {
-    if (copy.last >= group.base) this.#truncate(copy, group.base, writes)
+    if (copy.last >= group.base) this.truncate(copy, group.base, writes)
     copy.advanceCommit(group.base - 1)
     const entry: Entry = { seq: group.base, ballot: group.previous.ballot, body: { kind: 'stop', next: group } }
     copy.append(entry)
@@ -235,7 +227,8 @@ export class Replica {
     writes.push({ kind: 'entry', copy: copy.number, entry })
   }
 
-  #truncate (copy: Copy, from: number, writes: StoreWrite[]): void {
+  /** Undoes the entries of a copy from `from` on. */
+  truncate (copy: Copy, from: number, writes: StoreWrite[]): void {
     const last = copy.last
     copy.truncate(from)
     writes.push({ kind: 'dropEntries', copy: copy.number, from, to: last })
@@ -251,12 +244,12 @@ export class Replica {
 
   /** The live copy was taught further: it may have become level, which completes the transfer. */
   taught (): void {
-    if (this.group !== undefined && this.level && this.isMember) this.#settle(this.group.epoch)
+    if (this.group !== undefined && this.level && this.isMember) this.settle(this.group.epoch)
   }
 
   /** This store leads, and its group carries out the placement of `epoch`. */
   carriedOut (epoch: number): void {
-    if (this.#settle(epoch)) this.persist([])
+    if (this.settle(epoch)) this.persist([])
   }
 
   /** A teacher came: no earlier answer may delete the copy that it builds on. */
@@ -269,7 +262,7 @@ export class Replica {
   get seatEpoch (): number | undefined { return this.#seat?.epoch }
 
   /** The placement of `epoch` is carried out here, so the transfer of this seat is complete (rule S11). Returns whether that is new. */
-  #settle (epoch: number): boolean {
+  settle (epoch: number): boolean {
     if (this.#seat === undefined || this.#seat.completed || this.#seat.epoch > epoch) return false
     this.#seat = { ...this.#seat, completed: true }
     this.out.ledger(this.#seat.epoch, 'done')
@@ -295,51 +288,37 @@ export class Replica {
       if (epoch !== undefined && !genesis) this.out.ledger(epoch, 'planned')
       changed = true
     }
-    if (this.group !== undefined && this.level && this.isMember && this.#settle(this.group.epoch)) changed = true
+    if (this.group !== undefined && this.level && this.isMember && this.settle(this.group.epoch)) changed = true
     this.learner.viewChanged(view)
     if (changed || this.#doomed.length > 0) this.persist(writes)
-    this.#unansweredSince = undefined
-    this.#lead(now)
+    this.election.heard()
+    this.election.lead(now)
     this.leader?.viewChanged(now)
-    // Whoever has to lead has heard of it, too: nobody is asked before there was time for it.
-    this.#nominatedAt = now + PATIENCE_RETRIES * this.options.retryMs
+    this.election.viewChanged(now)
   }
 
-  /** Takes the lead when the configuration gives it to this store (rule S4). */
-  #lead (now: number, force = false): void {
-    if (this.leader !== undefined || !this.isMember || this.missingMajority() !== undefined || this.view === undefined) return
-    if (!force && this.expectedLeader() !== this.self) return
-    const epoch = Math.max(this.view.epoch, this.seen.epoch)
-    const attempt = this.seen.epoch === epoch ? this.seen.attempt + 1 : 1
-    const ballot: Ballot = { epoch, attempt, store: this.self }
-    this.promised = this.seen = ballot
-    const leader = new Leader(this, ballot, now)
-    this.leader = leader
-    // The own promise is durable before anyone hears of the ballot, so a ballot is started at most once, ever.
-    this.persist([], () => { if (this.leader === leader) leader.seal(leader.startedAt) })
-  }
-
-  /** Gives up the lead: somebody has a higher ballot, or a better history. */
-  stepDown (now: number): void {
+  /** Gives up the lead: somebody has a higher ballot, or a better history. Takes it again with a higher ballot if `again`. */
+  stepDown (now: number, again = false): void {
     const leader = this.leader
     this.leader = undefined
+    if (again) this.election.lead(now, true)
     for (const request of leader?.stop() ?? []) this.#request(now, request)
   }
 
-  /** The store that was asked to lead instead did not: this one tries again, with a higher ballot. */
-  candidateAgain (now: number): void {
-    const leader = this.leader
-    this.leader = undefined
-    this.#lead(now, true)
-    for (const request of leader?.stop() ?? []) this.#request(now, request)
-  }
-
-  /** A ballot above all known ones was seen. */
+  /** A ballot was seen; if it is above all known ones, its store leads, as far as this one knows. */
   sawBallot (now: number, ballot: Ballot): void {
     if (compareBallots(ballot, this.seen) <= 0) return
     this.seen = ballot
-    this.#unansweredSince = undefined
+    this.election.heard()
     if (this.leader !== undefined) this.stepDown(now)
+  }
+
+  /** Starts to lead with a ballot above all that were seen. It is durable before anyone hears of it: each is started once, ever. */
+  begin (now: number, ballot: Ballot): void {
+    this.promised = this.seen = ballot
+    const leader = new Leader(this, ballot, now)
+    this.leader = leader
+    this.persist([], () => { if (this.leader === leader) leader.seal(now) })
   }
 
   #receive (now: number, from: StoreId, message: GroupMessage): void {
@@ -348,7 +327,7 @@ export class Replica {
       case 'unknown':
         if (this.group !== undefined && this.group.generation > message.generation) this.out.send(from, { kind: 'chain', group: this.group })
         return
-      case 'learn': case 'chunk': case 'tail': this.learner.receive(from, message); return
+      case 'learn': case 'chunk': case 'tail': this.learner.receive(now, from, message); return
       default:
     }
     const generation = this.group?.generation ?? -1
@@ -358,107 +337,22 @@ export class Replica {
       return
     }
     switch (message.kind) {
-      case 'seal': this.#sealed(now, from, message.ballot); return
-      case 'append': this.#append(now, from, message); return
-      case 'confirm':
-        if (compareBallots(message.ballot, this.promised) < 0) this.#refuse(from)
-        else if (compareBallots(message.ballot, this.promised) === 0) this.out.send(from, { ...message, kind: 'confirmed' })
-        return
+      case 'seal': this.#acceptor.seal(now, from, message.ballot); return
+      case 'append': this.#acceptor.append(now, from, message); return
+      case 'confirm': this.#acceptor.confirm(from, message); return
       case 'refused':
         this.sawBallot(now, message.promised)
-        this.#lead(now)
+        this.election.lead(now)
         return
-      case 'nominate': this.#nominated(now, from, message.seen, message.held); return
-      case 'leading':
-        if (compareBallots(message.ballot, this.seen) >= 0) this.#unansweredSince = undefined
-        this.sawBallot(now, message.ballot)
-        return
+      case 'nominate': this.election.nominated(now, from, message.seen, message.held); return
+      case 'leading': this.election.leading(now, message.ballot); return
       case 'release': this.#released(message.held); return
       default: this.leader?.receive(now, from, message)
     }
   }
 
-  #refuse (to: StoreId): void {
-    this.out.send(to, { kind: 'refused', generation: this.group!.generation, promised: this.promised })
-  }
-
-  #sealed (now: number, from: StoreId, ballot: Ballot): void {
-    if (compareBallots(ballot, this.promised) < 0) { this.#refuse(from); return }
-    this.sawBallot(now, ballot)
-    const message: GroupMessage = {
-      kind: 'sealed',
-      generation: this.group!.generation,
-      ballot,
-      last: this.lastPosition,
-      level: this.level,
-      commit: this.copy?.commit ?? 0
-    }
-    this.promised = ballot
-    this.persist([], () => { this.out.send(from, message) })
-  }
-
-  #append (now: number, from: StoreId, message: GroupMessage & { kind: 'append' }): void {
-    const { ballot, prev, entries, generation } = message
-    if (compareBallots(ballot, this.promised) < 0) { this.#refuse(from); return }
-    this.sawBallot(now, ballot)
-    const raised = compareBallots(ballot, this.promised) > 0
-    this.promised = ballot
-    this.#unansweredSince = undefined
-    const copy = this.copy
-    if (copy === undefined || !this.level) {
-      if (raised) this.persist([])
-      this.out.send(from, { kind: 'lagging', generation, ballot })
-      return
-    }
-    const matches = prev.seq <= copy.commit || (prev.seq <= copy.last && compareBallots(this.ballotAt(prev.seq)!, prev.ballot) === 0)
-    if (!matches) {
-      if (raised) this.persist([])
-      this.out.send(from, { kind: 'mismatch', generation, ballot, commit: copy.commit })
-      return
-    }
-    const writes: StoreWrite[] = []
-    for (const entry of entries) {
-      if (entry.seq <= copy.commit) continue
-      if (entry.seq <= copy.last) {
-        if (compareBallots(copy.entry(entry.seq)!.ballot, entry.ballot) === 0) continue
-        this.#truncate(copy, entry.seq, writes)
-      }
-      copy.append(entry)
-      writes.push({ kind: 'entry', copy: copy.number, entry })
-    }
-    const seq = prev.seq + entries.length
-    const settled = message.settled > 0 && this.#settle(message.settled)
-    const acknowledge = (): void => { this.out.send(from, { kind: 'appended', generation, ballot, seq, settled: message.settled }) }
-    if (raised || settled || writes.length > 0) this.persist(writes, acknowledge)
-    // Everything up to `seq` was durable before only if nothing of it is still on its way: an empty persist waits for that.
-    else if (copy.last > copy.applied) this.out.persist([], acknowledge)
-    else acknowledge()
-    this.#advance(now, copy, Math.min(message.commit, seq))
-  }
-
-  /** Takes note of a commit point. A committed stop sign ends the generation. */
-  #advance (now: number, copy: Copy, commit: number): void {
-    if (commit <= copy.commit) return
-    if (!copy.unapplied) this.#appliedAt = now
-    copy.advanceCommit(commit)
-    const body = copy.entry(commit)?.body
-    if (body?.kind === 'stop' && body.next.generation > this.group!.generation) this.adopt(now, body.next)
-  }
-
-  #nominated (now: number, from: StoreId, seen: Ballot, held: number): void {
-    const leader = this.leader
-    if (leader !== undefined && compareBallots(seen, leader.ballot) <= 0) {
-      if (leader.serving) this.out.send(from, { kind: 'leading', generation: this.group!.generation, ballot: leader.ballot })
-      if (held > 0) leader.askedToRelease(now, from, held)
-      return
-    }
-    // Asked for by name: this store takes a ballot above everything that the sender has seen.
-    this.sawBallot(now, seen)
-    if (this.isMember) this.#lead(now, true)
-  }
-
   #released (held: number): void {
-    if (held !== this.#held || this.isMember || this.copy === undefined) return
+    if (held !== this.#held || this.copy === undefined || !this.holdsLeftover) return
     this.#held = 0
     this.doom(this.copy)
     this.copy = undefined
@@ -467,49 +361,23 @@ export class Replica {
 
   /** True when a whole copy is here that neither the group nor the placement gives this store, as far as it can know. */
   get holdsLeftover (): boolean {
-    const { view } = this
-    return this.copy !== undefined && !this.isMember && view !== undefined && !view.seats.includes(this.self) && view.epoch >= this.learner.placementEpoch
+    const { view, self, isMember, copy, learner } = this
+    return copy !== undefined && !isMember && view !== undefined && !view.seats.includes(self) && view.epoch >= learner.placementEpoch
   }
 
-  /** Asks whoever should lead to do so, or to say that a copy may go. Repeated by the tick until it is answered. */
-  #nominate (now: number): void {
-    const { group, view } = this
-    if (view === undefined || this.leader !== undefined || !view.live.has(this.self)) return
-    const leftover = this.holdsLeftover
-    if (group === undefined) {
-      // A learner whose seat went before it ever heard of a group: those who hold the partition now tell it the chain.
-      const holder = view.seats.find(store => store !== this.self && view.live.has(store))
-      if (!leftover || holder === undefined) return
-      this.#nominatedAt = now
-      this.out.send(holder, { kind: 'nominate', generation: 0, seen: NO_BALLOT, held: 0 })
-      return
-    }
-    const settled = this.seen.store !== '' && view.live.has(this.seen.store)
-    const unfinished = view.seats.length > 0 && view.epoch > group.epoch && !sameMembers(group.members, view.seats)
-    if (settled && !leftover && !unfinished && this.#unansweredSince === undefined) return
-    const to = this.expectedLeader()
-    if (to === undefined || to === this.self) return
-    this.#nominatedAt = now
-    this.#askIncumbent(now)
-    if (leftover) this.#held = ++this.#nonce
-    this.out.send(to, { kind: 'nominate', generation: group.generation, seen: this.seen, held: leftover ? this.#held : 0 })
-  }
-
-  #askIncumbent (now: number): void {
-    if (compareBallots(this.#asked, this.seen) !== 0 || this.#unansweredSince === undefined) this.#unansweredSince = now
-    this.#asked = this.seen
+  /**
+   * The number of the open question whether the leftover may go. It stays the same until it is answered, or until a teacher comes,
+   * so that a slow answer counts, and an answer from before the copy was needed again does not.
+   */
+  askToRelease (): number {
+    if (this.#held === 0) this.#held = ++this.#nonce
+    return this.#held
   }
 
   #tick (now: number): void {
     this.leader?.tick(now)
-    const copy = this.copy
-    if (copy?.unapplied === true && this.leader === undefined && now - this.#appliedAt >= this.options.applyDelayMs) this.persist([])
-    if (this.leader !== undefined) return
-    this.#lead(now)
-    if (this.leader !== undefined) return
-    if (now - this.#nominatedAt >= this.options.retryMs) this.#nominate(now)
-    // Rule S4: an incumbent that answers probes but does not lead is passed over.
-    if (this.#unansweredSince !== undefined && now - this.#unansweredSince >= this.options.takeoverMs && this.level) this.#lead(now, true)
+    this.#acceptor.tick(now)
+    this.election.tick(now)
   }
 
   #request (now: number, request: ReplicaInput & { kind: 'write' | 'read' }): void {
@@ -531,14 +399,10 @@ export class Replica {
       const message = `no majority of the partition's replicas is in the cluster; it waits for ${waitingFor.join(', ')}`
       return { kind: 'error', code: 'PARTITION_UNAVAILABLE', message, definite: true, epoch, waitingFor }
     }
-    const leader = this.expectedLeader()
+    const leader = this.election.expected()
     if (leader === this.self) return { kind: 'error', code: 'NOT_READY', message: 'this store is about to lead', definite: true, epoch }
     // A client that comes here has usually found the leader silent: make sure that there is one.
-    if (this.isMember && this.#unansweredSince === undefined && leader !== undefined) {
-      this.#askIncumbent(now)
-      this.out.send(leader, { kind: 'nominate', generation: group.generation, seen: this.seen, held: 0 })
-      this.#nominatedAt = now
-    }
+    if (this.isMember) this.election.doubt(now)
     const others = group.members.filter(member => member !== leader)
     const code = this.isMember ? 'NOT_LEADER' : 'NOT_OWNER'
     const stores = leader === undefined ? others : [leader, ...others]
@@ -554,6 +418,9 @@ export class Replica {
     this.copy?.invariants()
     if (compareBallots(this.promised, this.seen) > 0) throw new Error('invariant: seen >= promised')
     if (this.leader !== undefined && compareBallots(this.leader.ballot, this.seen) !== 0) throw new Error('invariant: a leader has seen no higher ballot')
+    if (this.copy !== undefined && !(this.isMember && this.level) && this.copy.last > this.copy.commit) {
+      throw new Error('invariant: only a level member has entries that are not committed')
+    }
     if (this.leader !== undefined && !this.isMember) throw new Error('invariant: only a member leads')
   }
 }

@@ -9,7 +9,7 @@
  */
 import { type StoreId } from '../../membership/configuration.ts'
 import { type Leader } from './leader.ts'
-import { type GroupMessage, type Item } from './messages.ts'
+import { type GroupMessage, type Item, sameKey } from './messages.ts'
 
 export class Teacher {
   readonly target: StoreId
@@ -20,7 +20,10 @@ export class Teacher {
   #whole = false
   /** The learner's durable position; -1 when it has none. */
   #position = -1
+  #cursor: Uint8Array | null = null
   #sentTail = 0
+  /** The number of the last question or piece sent. What the learner said before it got that one is old, and counts for nothing. */
+  #round = Infinity
   #askedAt = -Infinity
   #progressAt = -Infinity
   #resync = true
@@ -36,6 +39,9 @@ export class Teacher {
 
   /** The position that the learner holds durably as a whole copy, or -1. */
   get holds (): number { return this.#whole ? this.#position : -1 }
+
+  /** The entries after this number are still to be sent, as far as it is known. */
+  get needed (): number { return Math.min(this.#scan?.after === null ? this.#scan.start : Infinity, this.#position >= 0 ? this.#position : Infinity) }
 
   tick (now: number): void {
     const { replica } = this.#leader
@@ -54,16 +60,27 @@ export class Teacher {
     const { replica, ballot } = this.#leader
     this.#askedAt = now
     this.#resync = true
-    const { view, group, copy } = replica
+    this.#round = this.#leader.handover.nextRound()
+    const { view, group } = replica
     replica.out.send(this.target, {
-      kind: 'learn', generation: group!.generation, ballot, transfer: this.#transfer, placementEpoch: view!.epoch, digest: view!.digest, reach: copy!.valueFloor
+      kind: 'learn',
+      generation: group!.generation,
+      ballot,
+      round: this.#round,
+      group: group!,
+      transfer: this.#transfer,
+      placementEpoch: view!.epoch,
+      digest: view!.digest
     })
   }
 
-  learned (now: number, { position, whole, cursor }: GroupMessage & { kind: 'learned' }): void {
+  learned (now: number, { round, position, whole, cursor }: GroupMessage & { kind: 'learned' }): void {
+    if (round < this.#round) return
     const { copy } = this.#leader
-    this.#progressAt = now
+    // Reports that say nothing new are no progress: a lost piece of the tail is noticed even while later ones are answered.
+    if (this.#resync || position > this.#position || !sameKey(cursor, this.#cursor)) this.#progressAt = now
     this.#position = position
+    this.#cursor = cursor
     if (this.#resync) this.#sentTail = position
     this.#resync = false
     const reaches = position >= copy.valueFloor
@@ -113,11 +130,14 @@ export class Teacher {
       return true
     }
     this.#progressAt = now
+    this.#round = this.#leader.handover.nextRound()
+    this.#wanted = undefined
     if (first) this.#resync = true
     replica.out.send(this.target, {
       kind: 'chunk',
       generation: replica.group!.generation,
       ballot,
+      round: this.#round,
       after: scan.after,
       items,
       done,

@@ -1,0 +1,108 @@
+/**
+ * The obedient side of a replica: promises to candidates, follows the leader, confirms that it still does.
+ *
+ * Rules S3 and S4. A promise is durable before it is given, an acknowledgement speaks of durable entries only (rule S2), and nothing
+ * below the promise is obeyed; the epoch of a message plays no part. Appends work as in Raft (USENIX ATC '14, section 5.3).
+ *
+ * Pure: a part of the replica core.
+ */
+import { type StoreId } from '../../membership/configuration.ts'
+import { type Copy } from './copy.ts'
+import { type StoreWrite } from './effects.ts'
+import { type Ballot, compareBallots, type Entry } from './history.ts'
+import { type GroupMessage } from './messages.ts'
+import { type Replica } from './replica.ts'
+
+export class Acceptor {
+  readonly #replica: Replica
+  #appliedAt = 0
+
+  constructor (replica: Replica) {
+    this.#replica = replica
+  }
+
+  #refuse (to: StoreId): void {
+    const { out, group, promised } = this.#replica
+    out.send(to, { kind: 'refused', generation: group!.generation, promised })
+  }
+
+  /** Promises to accept nothing below `ballot`, and tells where its history ends. Both are durable before the answer goes out. */
+  seal (now: number, from: StoreId, ballot: Ballot): void {
+    const replica = this.#replica
+    if (compareBallots(ballot, replica.promised) < 0) { this.#refuse(from); return }
+    replica.sawBallot(now, ballot)
+    replica.promised = ballot
+    const { group, lastPosition: last, level, copy } = replica
+    const message: GroupMessage = { kind: 'sealed', generation: group!.generation, ballot, last, level, commit: copy?.commit ?? 0 }
+    replica.persist([], () => { replica.out.send(from, message) })
+  }
+
+  /** Says that this store has promised nobody else since. */
+  confirm (from: StoreId, message: GroupMessage & { kind: 'confirm' }): void {
+    const order = compareBallots(message.ballot, this.#replica.promised)
+    if (order < 0) this.#refuse(from)
+    else if (order === 0) this.#replica.out.send(from, { ...message, kind: 'confirmed' })
+  }
+
+  append (now: number, from: StoreId, message: GroupMessage & { kind: 'append' }): void {
+    const replica = this.#replica
+    const { out } = replica
+    const { ballot, prev, entries, generation } = message
+    if (compareBallots(ballot, replica.promised) < 0) { this.#refuse(from); return }
+    replica.sawBallot(now, ballot)
+    const raised = compareBallots(ballot, replica.promised) > 0
+    replica.promised = ballot
+    replica.election.heard()
+    const { copy } = replica
+    if (copy === undefined || !replica.level) {
+      if (raised) replica.persist([])
+      out.send(from, { kind: 'lagging', generation, ballot })
+      return
+    }
+    const fits = prev.seq <= copy.commit || (prev.seq <= copy.last && compareBallots(replica.ballotAt(prev.seq)!, prev.ballot) === 0)
+    if (!fits) {
+      if (raised) replica.persist([])
+      out.send(from, { kind: 'mismatch', generation, ballot, prev: prev.seq, commit: copy.commit })
+      return
+    }
+    const writes = this.#log(copy, entries)
+    const seq = prev.seq + entries.length
+    const settled = message.settled > 0 && replica.settle(message.settled)
+    const acknowledge = (): void => { out.send(from, { kind: 'appended', generation, ballot, seq, settled: message.settled }) }
+    if (raised || settled || writes.length > 0) replica.persist(writes, acknowledge)
+    // What came before may still be on its way to the disk: an empty persist waits for that.
+    else if (out.unsettled) out.persist([], acknowledge)
+    else acknowledge()
+    this.#advance(now, copy, Math.min(message.commit, seq))
+  }
+
+  /** Logs what is new; an entry of another ballot and everything after it gives way. */
+  #log (copy: Copy, entries: readonly Entry[]): StoreWrite[] {
+    const writes: StoreWrite[] = []
+    for (const entry of entries) {
+      if (entry.seq <= copy.commit) continue
+      if (entry.seq <= copy.last) {
+        if (compareBallots(copy.entry(entry.seq)!.ballot, entry.ballot) === 0) continue
+        this.#replica.truncate(copy, entry.seq, writes)
+      }
+      copy.append(entry)
+      writes.push({ kind: 'entry', copy: copy.number, entry })
+    }
+    return writes
+  }
+
+  /** Takes note of a commit point. A committed stop sign ends the generation. */
+  #advance (now: number, copy: Copy, commit: number): void {
+    if (commit <= copy.commit) return
+    if (!copy.unapplied) this.#appliedAt = now
+    copy.advanceCommit(commit)
+    const body = copy.entry(commit)?.body
+    if (body?.kind === 'stop' && body.next.generation > this.#replica.group!.generation) this.#replica.adopt(now, body.next)
+  }
+
+  /** Committed entries ride to the data on the next persist; when none comes, they go by themselves. */
+  tick (now: number): void {
+    const { copy, leader, options } = this.#replica
+    if (copy?.unapplied === true && leader === undefined && now - this.#appliedAt >= options.applyDelayMs) this.#replica.persist([])
+  }
+}

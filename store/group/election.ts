@@ -1,0 +1,125 @@
+/**
+ * Who leads a group, without elections of its own (rule S4).
+ *
+ * The agreed configuration elects: a live incumbent stays, else the first live store in the group's own order takes the lead. Stores
+ * hear of incumbents at different times, so whoever misses a leader asks the one it expects (`nominate`); being asked by a store
+ * that has heard of nothing higher is a reason to lead. An incumbent that is asked and stays silent for `takeoverMs` is passed over.
+ *
+ * Whoever began the highest ballot of a generation knows it durably, so it leads again by itself after a restart, or, when it is not in the
+ * configuration, everybody who has heard of that ballot expects the same store to follow it.
+ *
+ * Pure: a part of the replica core.
+ */
+import { type StoreId } from '../../membership/configuration.ts'
+import { type Ballot, compareBallots, NO_BALLOT, sameMembers } from './history.ts'
+import { type Replica } from './replica.ts'
+
+/** After a view change a silent leader is asked only when so many more retry times have passed. */
+const PATIENCE_RETRIES = 2
+
+export class Election {
+  readonly #replica: Replica
+  #nominatedAt = -Infinity
+  /** When this store first asked the present incumbent in vain, or undefined. */
+  #unansweredSince: number | undefined
+  #asked: Ballot = NO_BALLOT
+
+  constructor (replica: Replica) {
+    this.#replica = replica
+  }
+
+  /** Who leads, as far as this store can know: the live incumbent, else the first live store in the group's order. */
+  expected (): StoreId | undefined {
+    const { group, view, seen } = this.#replica
+    if (group === undefined || view === undefined) return undefined
+    if (group.members.includes(seen.store) && view.live.has(seen.store)) return seen.store
+    return group.members.find(member => view.live.has(member))
+  }
+
+  /** Takes the lead when the configuration gives it to this store, or when it is forced. */
+  lead (now: number, force = false): void {
+    const replica = this.#replica
+    const { view, seen, self } = replica
+    if (replica.leader !== undefined || !replica.isMember || view === undefined || replica.missingMajority() !== undefined) return
+    if (!force && this.expected() !== self) return
+    const epoch = Math.max(view.epoch, seen.epoch)
+    replica.begin(now, { epoch, attempt: seen.epoch === epoch ? seen.attempt + 1 : 1, store: self })
+  }
+
+  /** The leader was heard of, or there is a new one: nobody is waiting for an answer any more. */
+  heard (): void {
+    this.#unansweredSince = undefined
+  }
+
+  viewChanged (now: number): void {
+    // Whoever has to lead has heard of it, too: nobody is asked before there was time for it.
+    this.#nominatedAt = now + PATIENCE_RETRIES * this.#replica.options.retryMs
+  }
+
+  tick (now: number): void {
+    const { leader, options, level } = this.#replica
+    if (leader !== undefined) return
+    this.lead(now)
+    if (this.#replica.leader !== undefined) return
+    if (now - this.#nominatedAt >= options.retryMs) this.nominate(now)
+    if (this.#unansweredSince !== undefined && now - this.#unansweredSince >= options.takeoverMs && level) this.lead(now, true)
+  }
+
+  /** Asks whoever should lead to do so, or to say that a copy may go. Repeated by the tick until it is answered. */
+  nominate (now: number): void {
+    const replica = this.#replica
+    const { group, view, seen, self, out, holdsLeftover } = replica
+    if (view === undefined || replica.leader !== undefined || !view.live.has(self)) return
+    if (group === undefined) {
+      // A learner whose seat went before it ever heard of a group: those who hold the partition now tell it the chain.
+      const holder = view.seats.find(store => store !== self && view.live.has(store))
+      if (!holdsLeftover || holder === undefined) return
+      this.#nominatedAt = now
+      out.send(holder, { kind: 'nominate', generation: 0, seen: NO_BALLOT, held: 0 })
+      return
+    }
+    const settled = seen.store !== '' && view.live.has(seen.store)
+    const unfinished = view.seats.length > 0 && view.epoch > group.epoch && !sameMembers(group.members, view.seats)
+    if (settled && !holdsLeftover && !unfinished && this.#unansweredSince === undefined) return
+    this.#ask(now, holdsLeftover ? replica.askToRelease() : 0)
+  }
+
+  /** Somebody found the leader silent: makes sure that there is one. */
+  doubt (now: number): void {
+    if (this.#unansweredSince === undefined) this.#ask(now, 0)
+  }
+
+  #ask (now: number, held: number): void {
+    const { group, seen, self, out } = this.#replica
+    const to = this.expected()
+    if (to === undefined || to === self) return
+    this.#nominatedAt = now
+    if (compareBallots(this.#asked, seen) !== 0 || this.#unansweredSince === undefined) this.#unansweredSince = now
+    this.#asked = seen
+    out.send(to, { kind: 'nominate', generation: group!.generation, seen, held })
+  }
+
+  /** Asked to lead, or to say who does, by a store that has seen nothing above `seen`. */
+  nominated (now: number, from: StoreId, seen: Ballot, held: number): void {
+    const replica = this.#replica
+    const { leader, out, group } = replica
+    if (leader !== undefined && compareBallots(seen, leader.ballot) <= 0) {
+      if (leader.serving) out.send(from, { kind: 'leading', generation: group!.generation, ballot: leader.ballot })
+      if (held > 0) leader.askedToRelease(now, from, held)
+      return
+    }
+    // Whoever knows less than this store cannot know that it should lead; an old message would depose a healthy leader.
+    if (compareBallots(seen, replica.seen) < 0) {
+      out.send(from, { kind: 'refused', generation: group!.generation, promised: replica.seen })
+      return
+    }
+    replica.sawBallot(now, seen)
+    this.lead(now, true)
+  }
+
+  /** The sender serves with this ballot. */
+  leading (now: number, ballot: Ballot): void {
+    if (compareBallots(ballot, this.#replica.seen) >= 0) this.heard()
+    this.#replica.sawBallot(now, ballot)
+  }
+}
