@@ -31,11 +31,10 @@ class Impatient implements Detector {
     this.#tuning = tuning
   }
 
-  poll (now: number, stretch: number): number | undefined {
+  poll (now: number): number | undefined {
     if (now < this.nextAtMs) return undefined
     if (this.#sentAtMs !== undefined) {
-      // The stretch makes up for this process's own slowness: a process that is late itself must not blame others.
-      const dueMs = this.#sentAtMs + this.#tuning.probeTimeoutMs * stretch
+      const dueMs = this.#sentAtMs + this.#tuning.probeTimeoutMs
       if (now < dueMs) {
         this.nextAtMs = dueMs
         return undefined

@@ -46,11 +46,30 @@ export class Cluster {
   get live (): NodeHandle[] { return this.#nodes.filter(node => !this.#dead.has(node)) }
   get seeds (): string[] { return this.#ports.map(port => `127.0.0.1:${port}`) }
 
-  /** Starts `count` more nodes at once, in any order. Resolves when each of them is a member. */
+  /**
+   * Makes `count` more nodes, and starts them all at once when the function that it returns is called, in random order; that resolves
+   * when each of them is a member. Nodes that are processes are started before, so that they do not join one by one as the
+   * machine gets round to loading their programs.
+   */
+  async prepareToGrow (count: number): Promise<() => Promise<void>> {
+    const added = this.#create(count)
+    await Promise.all(added.map(node => node.prepare(this.#components.signal)))
+    return () => this.#start(added)
+  }
+
+  /** Makes and starts `count` more nodes at once. Resolves when each of them is a member. */
   async grow (count: number): Promise<void> {
+    await this.#start(this.#create(count))
+  }
+
+  #create (count: number): NodeHandle[] {
     const first = this.#nodes.length
     const added = Array.from({ length: count }, (_, offset) => this.#components.create(this.#spec(first + offset)))
     this.#nodes.push(...added)
+    return added
+  }
+
+  async #start (added: readonly NodeHandle[]): Promise<void> {
     // The founder takes its turn among the others: whoever starts earlier waits for it.
     const order = added.map(node => ({ node, at: Math.random() })).sort((a, b) => a.at - b.at)
     await Promise.all(order.map(({ node }) => node.start(this.#components.signal)))

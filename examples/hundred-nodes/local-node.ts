@@ -4,7 +4,7 @@
  * The placement of a configuration is the same at every node, so nodes of one process share the fold and compute it once.
  */
 import { type AgreedState, createAgreedStateFold, createNode, type KillableNode, type NodeOptions } from 'coterie'
-import { type Fold, type Log } from 'coterie/membership'
+import { type Fold, formatExplanation, type Log } from 'coterie/membership'
 import { type NodeEvent, type NodeFactory, type NodeHandle, NodeHistory, type NodeSpec } from './node-handle.ts'
 
 export function nodeOptions (spec: NodeSpec): NodeOptions {
@@ -18,8 +18,8 @@ const PATIENCE = Object.freeze({ expectDeadlineMs: 120_000, joinTimeoutMs: 120_0
 
 /** Tells an observer what the main job needs to know of a node's events. */
 export function observe (node: KillableNode, tell: (event: NodeEvent) => void): void {
-  node.on('view-change', ({ configuration: { epoch, id, members } }) => {
-    tell({ kind: 'configuration', epoch, id, size: members.length })
+  node.on('view-change', ({ configuration: { epoch, id, members }, reason }) => {
+    tell({ kind: 'configuration', configuration: { epoch, id, size: members.length, reason: formatExplanation(reason) } })
   })
   node.on('rebalance', ({ plan: { epoch, moves, lowerBound } }) => {
     const targets: Record<string, number> = {}
@@ -40,6 +40,7 @@ class LocalNode implements NodeHandle {
     observe(this.#node, event => { this.history.add(event) })
   }
 
+  prepare (): Promise<void> { return Promise.resolve() }
   start (signal: AbortSignal): Promise<void> { return this.#node.start(signal) }
   status (): ReturnType<NodeHandle['status']> { return Promise.resolve(this.#node.status()) }
   kill (): Promise<void> { return this.#node.kill() }

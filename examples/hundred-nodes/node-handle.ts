@@ -22,6 +22,8 @@ export interface SeenConfiguration {
   readonly epoch: number
   readonly id: string
   readonly size: number
+  /** Why it came about, as that node knows it. */
+  readonly reason: string
   readonly atMs: number
 }
 
@@ -34,7 +36,7 @@ export interface SeenPlan {
 }
 
 export type NodeEvent =
-  | { readonly kind: 'configuration', readonly epoch: number, readonly id: string, readonly size: number }
+  | { readonly kind: 'configuration', readonly configuration: Omit<SeenConfiguration, 'atMs'> }
   | { readonly kind: 'plan', readonly plan: SeenPlan }
   | { readonly kind: 'failed', readonly message: string }
 
@@ -46,7 +48,7 @@ export class NodeHistory {
 
   add (event: NodeEvent): void {
     switch (event.kind) {
-      case 'configuration': this.configurations.push({ epoch: event.epoch, id: event.id, size: event.size, atMs: performance.now() }); break
+      case 'configuration': this.configurations.push({ ...event.configuration, atMs: performance.now() }); break
       case 'plan': this.plans.push(event.plan); break
       case 'failed': this.failures.push(event.message); break
     }
@@ -58,7 +60,9 @@ export class NodeHistory {
 export interface NodeHandle {
   readonly spec: NodeSpec
   readonly history: NodeHistory
-  /** Resolves when the node is a member. */
+  /** Does everything that comes before the node opens its directory and its port: for a process, it is started and has loaded its program. */
+  prepare (signal: AbortSignal): Promise<void>
+  /** Prepares the node where that has not been done, and starts it. Resolves when the node is a member. */
   start (signal: AbortSignal): Promise<void>
   status (): Promise<NodeStatus>
   /** The node dies without a word: its sockets break, and nothing more is written. */

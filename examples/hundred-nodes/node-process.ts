@@ -30,3 +30,4 @@ process.on('message', (command: Command) => {
     (error: unknown) => { tell({ kind: 'refused', message: String(error) }) }
   )
 })
+tell({ kind: 'prepared' })

@@ -129,24 +129,28 @@ async function placementOf (client: Client): Promise<Placement> {
 
 /** Runs one change under traffic, and everything that must hold afterwards. */
 export async function change (context: JobContext, client: Client, name: 'join' | 'crash', count: number): Promise<Change> {
-  const { cluster, progress, signal } = context
+  const { cluster, options, progress, signal } = context
   const before = await placementOf(client)
   const size = cluster.live.length + (name === 'join' ? count : -count)
   const traffic = new Traffic({ ...context, client }, name)
   progress.step(() => `${count} nodes ${name === 'join' ? 'join' : 'of one rack crash'} at once, under traffic (${traffic.operations} operations so far)`)
+  const act = name === 'join' ? await cluster.prepareToGrow(count) : () => cluster.crash(count)
   await traffic.start()
   await delay(WARM_MS, undefined, { signal })
 
   const startMs = performance.now()
-  await (name === 'join' ? cluster.grow(count) : cluster.crash(count))
+  await act()
   const agreedMs = await cluster.until('to agree on the change', CONVERGE_DEADLINE_MS, () => Promise.resolve(cluster.agreedAtMs(size)))
-  const seen = seenAfter(cluster, before.epoch)
   const convergedMs = count === 0 ? 0 : Math.round(agreedMs - startMs)
-  progress.say(`all ${size} live nodes agree after ${seconds(convergedMs)}, by ${seen.viewChanges} view change${seen.viewChanges === 1 ? '' : 's'}`)
+  const { viewChanges } = seenAfter(cluster, before.epoch)
+  progress.say(`all ${size} live nodes agree after ${seconds(convergedMs)}, by ${viewChanges} view change${viewChanges === 1 ? '' : 's'}`)
   const balance = await balanced(context)
   const balancedMs = Math.round(performance.now() - startMs)
   const { gapsMs, ...report } = await traffic.stop()
 
+  // Counted to the very end: a change that calls for another one has not settled anything.
+  const seen = seenAfter(cluster, before.epoch)
+  if (options.verbose || seen.viewChanges > 1) explain(context, before.epoch)
   const plan = await planTotals(cluster, before.epoch)
   progress.done(`balanced after ${seconds(balancedMs)}: ${plan.moves} moves planned, ${plan.done} done, ${plan.superseded} superseded, ${plan.duplicates} twice`)
   const affected = affectedPartitions(before, await placementOf(client))
@@ -156,6 +160,14 @@ export async function change (context: JobContext, client: Client, name: 'join' 
   return {
     nodes: count, ...seen, convergedMs, balancedMs, plan, verified, lost, unreadable: failed, ...balance, ...report,
     longestGapMs: longest(true), longestGapElsewhereMs: longest(false)
+  }
+}
+
+/** Why there was each configuration after `epoch`, as one of the live nodes knows it. */
+function explain ({ cluster, progress }: JobContext, epoch: number): void {
+  const witness = cluster.live.find(node => (node.history.configurations[0]?.epoch ?? Infinity) <= epoch) ?? cluster.live[0]
+  for (const seen of witness?.history.configurations ?? []) {
+    if (seen.epoch > epoch) progress.say(`${seen.size} members: ${seen.reason}`)
   }
 }
 

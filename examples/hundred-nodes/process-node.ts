@@ -14,6 +14,8 @@ export type Command = { readonly kind: 'start' } | { readonly kind: 'status', re
 /** What a child tells its parent. */
 export type Report =
   | { readonly kind: 'event', readonly event: NodeEvent }
+  /** The program is loaded. */
+  | { readonly kind: 'prepared' }
   | { readonly kind: 'started' }
   | { readonly kind: 'refused', readonly message: string }
   | { readonly kind: 'status', readonly request: number, readonly status: NodeStatus }
@@ -31,7 +33,8 @@ class ProcessNode implements NodeHandle {
   readonly #verbose: boolean
   #child: ChildProcess | undefined
   #exited: Promise<unknown> = Promise.resolve()
-  #starting: Waiter<void> | undefined
+  #prepared: Promise<void> | undefined
+  #waiting: Waiter<void> | undefined
   readonly #requests = new Map<number, Waiter<NodeStatus>>()
   #lastRequest = 0
   #ending = false
@@ -41,8 +44,16 @@ class ProcessNode implements NodeHandle {
     this.#verbose = verbose
   }
 
+  prepare (signal: AbortSignal): Promise<void> {
+    return this.#prepared ??= this.#report(signal, () => { this.#fork() })
+  }
+
   async start (signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted()
+    await this.prepare(signal)
+    await this.#report(signal, () => { this.#send({ kind: 'start' }) })
+  }
+
+  #fork (): void {
     const child = this.#child = fork(ENTRY, [JSON.stringify(this.spec)], {
       stdio: ['ignore', 'ignore', this.#verbose ? 'inherit' : 'ignore', 'ipc'],
       serialization: 'advanced'
@@ -55,16 +66,21 @@ class ProcessNode implements NodeHandle {
     child.on('message', report => { this.#receive(report as Report) })
     child.on('error', error => { this.#end(error) })
     child.on('exit', (code, killer) => { this.#end(new Error(`${this.spec.name} ended by ${killer ?? `exit code ${code}`}`)) })
-    const abort = (): void => { this.#starting?.reject(signal.reason as Error) }
+  }
+
+  /** Does something that the child will report the end of, and waits for that. */
+  async #report (signal: AbortSignal, act: () => void): Promise<void> {
+    signal.throwIfAborted()
+    const abort = (): void => { this.#waiting?.reject(signal.reason as Error) }
     signal.addEventListener('abort', abort, { once: true })
     try {
       await new Promise<void>((resolve, reject) => {
-        this.#starting = { resolve, reject }
-        this.#send({ kind: 'start' })
+        this.#waiting = { resolve, reject }
+        act()
       })
     } finally {
       signal.removeEventListener('abort', abort)
-      this.#starting = undefined
+      this.#waiting = undefined
     }
   }
 
@@ -104,8 +120,9 @@ class ProcessNode implements NodeHandle {
   #receive (report: Report): void {
     switch (report.kind) {
       case 'event': this.history.add(report.event); break
-      case 'started': this.#starting?.resolve(); break
-      case 'refused': this.#starting?.reject(new Error(`${this.spec.name}: ${report.message}`)); break
+      case 'prepared':
+      case 'started': this.#waiting?.resolve(); break
+      case 'refused': this.#waiting?.reject(new Error(`${this.spec.name}: ${report.message}`)); break
       case 'status':
         this.#requests.get(report.request)?.resolve(report.status)
         this.#requests.delete(report.request)
@@ -115,7 +132,7 @@ class ProcessNode implements NodeHandle {
 
   #end (error: Error): void {
     if (!this.#ending) this.history.add({ kind: 'failed', message: error.message })
-    this.#starting?.reject(error)
+    this.#waiting?.reject(error)
     for (const request of this.#requests.values()) request.reject(error)
     this.#requests.clear()
   }
