@@ -3,23 +3,29 @@
  *
  * Suresh et al. (USENIX ATC '18), sections 4.2 and 6: alerts are irrevocable within a configuration and travel in batches. Rules M6 and
  * M7: reinforcement, lapsing. Rule M10: a member that loses more than half of its subjects at once doubts itself, and waits until
- * another member confirms one of them. Deviation: a stable cut is proposed only after one batch window without news (and
- * after four of them at the latest), so that members that crash or join together fall into one view change.
+ * another member confirms one of them. Deviation: a stable cut is proposed only after a batch window or two without news
+ * (and within a limit), so that members that crash or join together fall into one view change.
  *
  * Pure: the time is an argument.
  */
 import { type Broadcaster } from './broadcaster.ts'
 import { type Cut, type Member, type MemberId } from './configuration.ts'
 import { CutDetector, type TallyExplanation } from './cut-detector.ts'
-import { type Mailbox } from './effects.ts'
 import { type Address } from './environment/environment.ts'
 import { ALERTS_MAX } from './message-validation.ts'
-import { type Alert } from './messages.ts'
+import { alertKey, type Alert } from './messages.ts'
 import { type MembershipTuning } from './options.ts'
 import { type View } from './view.ts'
 
-/** A stable cut is proposed after so many windows even if news keeps coming. */
-const SETTLING_WINDOWS_MAX = 4
+/** A stable cut that removes members is proposed after so many windows even if news keeps coming; nobody waits for the dead. */
+const REMOVAL_WINDOWS_MAX = 4
+/** The same for a cut of joins alone: joiners that start together take a while, and split votes cost more than patience. */
+const JOIN_WINDOWS_MAX = 20
+/** Quiet windows before a proposal, where alerts reach everybody in one hop, and where they take several. */
+const QUIET_WINDOWS = 1
+const QUIET_WINDOWS_GOSSIP = 2
+/** Alerts remembered in one configuration: those beyond it are counted each time they arrive, which changes nothing but the cost. */
+const HEARD_MAX = 65_536
 /** Repetitions of undecided alerts slow down to this multiple of the first pause. */
 const REPEAT_FACTOR_MAX = 8
 
@@ -35,19 +41,23 @@ export interface AlertingHost {
 
 export class Alerting {
   readonly #tuning: MembershipTuning
-  readonly #out: Mailbox
   readonly #host: AlertingHost
   #view!: View
   #detector!: CutDetector
   #broadcaster!: Broadcaster
   /** This member's alerts in this configuration, in the order made. Invariant: at most one per subject and status. */
   #mine = new Map<string, Alert>()
+  /** How often each was reported before, where a tally was emptied. */
+  #attempts = new Map<string, number>()
+  /** Alerts that were counted; gossip brings each one several times. Invariant: size <= HEARD_MAX. */
+  #heard = new Set<string>()
   #batch: Alert[] = []
   #batchAtMs = Infinity
   #repeatAtMs = Infinity
   #repeatDelayMs = 0
   #changedAtMs = 0
   #stableSinceMs: number | undefined
+  #settlingWindowsMax = REMOVAL_WINDOWS_MAX
   #proposed = false
   /** Tallies are looked at when one changed, and when time makes a difference: not for every probe that passes by. */
   #examinedVersion = 0
@@ -59,9 +69,8 @@ export class Alerting {
   firstAlertAtMs: number | undefined
   proposedAtMs: number | undefined
 
-  constructor (tuning: MembershipTuning, out: Mailbox, host: AlertingHost) {
+  constructor (tuning: MembershipTuning, host: AlertingHost) {
     this.#tuning = tuning
-    this.#out = out
     this.#host = host
   }
 
@@ -71,6 +80,8 @@ export class Alerting {
     this.#broadcaster = broadcaster
     this.#detector = new CutDetector(view.configuration, view.overlay, { ...this.#tuning, delayedAddresses: delayed })
     this.#mine = new Map()
+    this.#attempts = new Map()
+    this.#heard = new Set()
     this.#batch = []
     this.#batchAtMs = Infinity
     this.#repeatAtMs = Infinity
@@ -84,25 +95,28 @@ export class Alerting {
     this.proposedAtMs = undefined
   }
 
-  /** Reports faulty edges, unless so many failed at once that the fault may be this member's own. */
-  reportFaulty (now: number, faulty: readonly MemberId[]): void {
+  /**
+   * Reports faulty edges, unless so many fail at once that the fault may be this member's own.
+   * @param failing how many edges look bad, those without a verdict yet included.
+   */
+  reportFaulty (now: number, faulty: readonly MemberId[], failing: number): void {
     if (faulty.length === 0) return
-    const weighed = `${this.version} ${faulty.join()}`
+    const weighed = `${this.version} ${failing} ${faulty.join()}`
     if (weighed === this.#weighed) return
     this.#weighed = weighed
     const unreported = faulty.filter(subject => !this.#mine.has(`remove ${subject}`))
     if (unreported.length === 0) return
-    const suspicious = faulty.length * 2 > this.#view.subjects.length
+    const suspicious = failing * 2 > this.#view.subjects.length
     if (suspicious && !faulty.some(subject => this.#detector.tally(subject) > 0)) return
     for (const subject of unreported) this.reportRemoval(now, subject)
   }
 
   reportRemoval (now: number, subject: MemberId): void {
-    this.#report(now, `remove ${subject}`, { status: 'remove', observer: this.#view.self.id, subject })
+    this.#report(now, `remove ${subject}`, { status: 'remove', observer: this.#view.self.id, attempt: 0, subject })
   }
 
   reportJoin (now: number, joiner: Member): void {
-    this.#report(now, `join ${joiner.id}`, { status: 'join', observer: this.#view.self.id, joiner })
+    this.#report(now, `join ${joiner.id}`, { status: 'join', observer: this.#view.self.id, attempt: 0, joiner })
   }
 
   hasReportedJoin (joiner: MemberId): boolean {
@@ -113,6 +127,9 @@ export class Alerting {
   receive (now: number, alerts: readonly Alert[]): Member[] {
     const joiners: Member[] = []
     for (const alert of alerts) {
+      const key = alertKey(alert)
+      if (this.#heard.has(key)) continue
+      if (this.#heard.size < HEARD_MAX) this.#heard.add(key)
       this.#count(now, alert)
       if (alert.joiner !== undefined) joiners.push(alert.joiner)
     }
@@ -168,8 +185,11 @@ export class Alerting {
     this.#detector.invariants()
   }
 
-  #report (now: number, key: string, alert: Alert): void {
+  #report (now: number, key: string, first: Alert): void {
     if (this.#mine.has(key)) return
+    const attempt = this.#attempts.get(key) ?? 0
+    this.#attempts.set(key, attempt + 1)
+    const alert = { ...first, attempt }
     this.#mine.set(key, alert)
     this.#count(now, alert)
     this.#batch.push(alert)
@@ -187,7 +207,7 @@ export class Alerting {
   }
 
   #sendBatch (now: number): void {
-    this.#broadcast(this.#batch)
+    this.#broadcast(now, this.#batch)
     this.#batch = []
     this.#batchAtMs = Infinity
     if (this.#repeatAtMs === Infinity) this.#repeatAtMs = now + this.#repeatDelayMs
@@ -198,16 +218,15 @@ export class Alerting {
       this.#repeatAtMs = Infinity
       return
     }
-    this.#broadcast([...this.#mine.values()])
+    this.#broadcast(now, [...this.#mine.values()])
     this.#repeatDelayMs = Math.min(this.#repeatDelayMs * 2, this.#tuning.alertRepeatMs * REPEAT_FACTOR_MAX)
     this.#repeatAtMs = now + this.#repeatDelayMs
   }
 
-  #broadcast (alerts: readonly Alert[]): void {
+  #broadcast (now: number, alerts: readonly Alert[]): void {
     const { sender, position } = this.#view
     for (let start = 0; start < alerts.length; start += ALERTS_MAX) {
-      const message = { kind: 'alerts', sender, position, alerts: alerts.slice(start, start + ALERTS_MAX) } as const
-      for (const id of this.#broadcaster.originate(message)) this.#out.send(this.#view.member(id)!.address, message)
+      this.#broadcaster.originate(now, { kind: 'alerts', sender, position, alerts: alerts.slice(start, start + ALERTS_MAX) })
     }
   }
 
@@ -236,12 +255,14 @@ export class Alerting {
       return
     }
     this.#stableSinceMs ??= now
+    this.#settlingWindowsMax = cut.removals.length > 0 ? REMOVAL_WINDOWS_MAX : JOIN_WINDOWS_MAX
     if (now >= this.#settledAtMs(this.#stableSinceMs)) this.#propose(now, cut)
   }
 
   #settledAtMs (stableSinceMs: number): number {
-    const window = this.#tuning.batchWindowMs
-    return Math.min(this.#changedAtMs + window, stableSinceMs + window * SETTLING_WINDOWS_MAX)
+    const { batchWindowMs, ringCount } = this.#tuning
+    const quietWindows = this.#view.size > ringCount + 1 ? QUIET_WINDOWS_GOSSIP : QUIET_WINDOWS
+    return Math.min(this.#changedAtMs + batchWindowMs * quietWindows, stableSinceMs + batchWindowMs * this.#settlingWindowsMax)
   }
 
   #propose (now: number, cut: Cut): void {

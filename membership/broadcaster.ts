@@ -1,44 +1,60 @@
 /**
  * Broadcasters: how alerts and votes reach all members of a configuration.
  *
- * Suresh et al. (USENIX ATC '18), section 4.3, lets alerts and votes be gossiped or sent to each member. The interface serves
- * both: it names the members a message goes to at its origin, and those that a receiver passes it on to. Alerts and votes
- * are safe to lose and to repeat, since their senders repeat them until a decision.
+ * Suresh et al. (USENIX ATC '18), section 4.3, lets alerts and votes be gossiped or sent to each member; the interface serves
+ * both. Alerts and votes are safe to lose and to repeat: their senders repeat them, with growing pauses, until a decision.
  *
- * Pure.
+ * Pure: the time is an argument; what is sent goes through the function that the factory is given.
  */
 import { type MemberId } from './configuration.ts'
 import { type Alerts, type ConsensusEnvelope } from './messages.ts'
+import { type MembershipTuning } from './options.ts'
 import { type View } from './view.ts'
 
 export type BroadcastMessage = Alerts | ConsensusEnvelope
 
 /** One per configuration and process. */
 export interface Broadcaster {
-  /** The members that a message of this process goes to first. */
-  originate (message: BroadcastMessage): readonly MemberId[]
-  /** The members to pass a received message on to. Called once for every arrival, repetitions included. */
-  relay (message: BroadcastMessage): readonly MemberId[]
+  /** Sends a message of this process on its way to all others. */
+  originate (now: number, message: BroadcastMessage): void
+  /** A broadcast message of this configuration arrived. @param via the member it came from directly, if it is one. */
+  relay (now: number, via: MemberId | undefined, message: BroadcastMessage): void
+  /** Sends what is due. */
+  advance (now: number): void
+  /** When `advance` next has something to do, or Infinity. */
+  readonly nextAtMs: number
+  /** Sends at once whatever waits: this configuration has decided, and others may lack just that. */
+  flush (): void
 }
 
-export type BroadcasterFactory = (view: View) => Broadcaster
+export type BroadcasterFactory = (view: View, tuning: MembershipTuning, send: (to: MemberId, message: BroadcastMessage) => void) => Broadcaster
 
-/** Sends every message to every other member: N messages per broadcast, one hop. */
+/** Sends every message to every other member: N messages per broadcast, in one hop. For small clusters. */
 export class UnicastBroadcaster implements Broadcaster {
   readonly #others: readonly MemberId[]
+  readonly #send: (to: MemberId, message: BroadcastMessage) => void
+  readonly nextAtMs = Infinity
 
-  constructor (view: View) {
+  constructor (view: View, send: (to: MemberId, message: BroadcastMessage) => void) {
     this.#others = view.configuration.members.map(member => member.id).filter(id => id !== view.self.id)
+    this.#send = send
   }
 
-  originate (): readonly MemberId[] {
-    return this.#others
+  originate (_now: number, message: BroadcastMessage): void {
+    for (const id of this.#others) this.#send(id, message)
   }
 
-  relay (): readonly MemberId[] {
-    return []
+  relay (): void {
+    // Everybody got it from its origin.
+  }
+
+  advance (): void {
+    // Nothing ever waits.
+  }
+
+  flush (): void {
+    // Nothing ever waits.
   }
 }
 
-/** The default. */
-export const unicastToAll: BroadcasterFactory = view => new UnicastBroadcaster(view)
+export const unicastToAll: BroadcasterFactory = (view, _tuning, send) => new UnicastBroadcaster(view, send)

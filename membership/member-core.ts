@@ -84,7 +84,7 @@ export class MemberCore<State> {
     this.#monitor = new Monitor(parts.detector, options, out)
     this.#catchUp = new CatchUp(options, out)
     this.#chain = new Chain(parts.fold, out)
-    this.#alerting = new Alerting(options, out, {
+    this.#alerting = new Alerting(options, {
       propose: cut => {
         this.#out.push({ kind: 'proposal', cut })
         this.#agree({ kind: 'propose', cut })
@@ -148,8 +148,8 @@ export class MemberCore<State> {
     else this.#leaving.ask(now, this.#view)
   }
 
-  /** Does what is due. Called after every input. @param stretch see LocalHealth. */
-  advance (now: number, stretch: number): void {
+  /** Does what is due. Called after every input. */
+  advance (now: number): void {
     this.#now = now
     if ((this.#view as View | undefined) === undefined || this.#over === 'yes') return
     this.#leaving?.advance(now)
@@ -159,8 +159,9 @@ export class MemberCore<State> {
       this.#consensusAtMs = Infinity
       this.#agree({ kind: 'timer' })
     }
-    this.#monitor.advance(now, stretch)
-    this.#alerting.reportFaulty(now, this.#monitor.faulty())
+    this.#broadcaster.advance(now)
+    this.#monitor.advance(now)
+    this.#alerting.reportFaulty(now, this.#monitor.faulty(), this.#monitor.failing())
     this.#admission.advance(now)
     this.#gate?.advance(now)
     if (this.#arrival === undefined) {
@@ -176,7 +177,8 @@ export class MemberCore<State> {
     const leaving = this.#leaving?.nextAtMs ?? Infinity
     if (this.#over !== 'no') return leaving
     const waiting = this.#arrival === undefined ? Math.min(this.#alerting.nextAtMs, this.#catchUp.nextAtMs) : Infinity
-    return Math.min(waiting, leaving, this.#consensusAtMs, this.#monitor.nextAtMs, this.#admission.nextAtMs, this.#gate?.nextAtMs ?? Infinity)
+    const parts = [this.#broadcaster.nextAtMs, this.#monitor.nextAtMs, this.#admission.nextAtMs, this.#gate?.nextAtMs ?? Infinity]
+    return Math.min(waiting, leaving, this.#consensusAtMs, ...parts)
   }
 
   invariants (): void {
@@ -270,12 +272,12 @@ export class MemberCore<State> {
     if (position.epoch > this.#view.epoch || this.#view.member(sender.id) === undefined) return
     switch (message.kind) {
       case 'alerts':
-        this.#relay(message)
+        this.#relay(peer, message)
         for (const joiner of this.#alerting.receive(this.#now, message.alerts)) this.#admission.note(joiner)
         break
       case 'consensus':
-        this.#relay(message)
-        this.#agree({ kind: 'message', from: sender.id, message: message.message })
+        this.#relay(peer, message)
+        this.#hearVote(sender, message)
         break
       case 'leave':
         this.#leaving?.companion(sender.id)
@@ -284,8 +286,19 @@ export class MemberCore<State> {
     }
   }
 
-  #relay (message: BroadcastMessage): void {
-    for (const id of this.#broadcaster.relay(message)) this.#out.send(this.#view.member(id)!.address, message)
+  /** What does not make sense in this configuration is refused; a member that votes twice is another matter, and stops us. */
+  #hearVote (sender: Sender, { message }: ConsensusEnvelope): void {
+    try {
+      this.#agree({ kind: 'message', from: sender.id, message })
+    } catch (error) {
+      if (!(error instanceof MembershipError) || error.code !== 'MEMBERSHIP_INVALID_MESSAGE') throw error
+      this.#out.warn('refused a message of consensus', { from: sender.id, reason: error.message })
+    }
+  }
+
+  #relay (peer: Peer, message: BroadcastMessage): void {
+    const via = peer.address === undefined ? undefined : this.#view.memberAt(peer.address)?.id
+    this.#broadcaster.relay(this.#now, via, message)
   }
 
   #asked (peer: Peer, ask: JoinAsk, believed?: Position): void {
@@ -351,15 +364,14 @@ export class MemberCore<State> {
         case 'send':
           this.#out.send(this.#view.member(effect.to)!.address, this.#envelope(effect.message))
           break
-        case 'broadcast': {
-          const envelope = this.#envelope(effect.message)
-          for (const id of this.#broadcaster.originate(envelope)) this.#out.send(this.#view.member(id)!.address, envelope)
+        case 'broadcast':
+          this.#broadcaster.originate(this.#now, this.#envelope(effect.message))
           break
-        }
         case 'timer':
           this.#consensusAtMs = effect.atMs
           break
         case 'decide':
+          this.#broadcaster.flush()
           if (this.#arrival === undefined) this.#decided(effect.decision, 'decided')
           break
       }
@@ -403,7 +415,7 @@ export class MemberCore<State> {
     this.#consensusAtMs = Infinity
     const { recoveryTimeoutMs, recoveryRankDelayMs: rankDelayMs } = options
     this.#consensus = new Consensus({ configuration, self: self.id }, { recoveryTimeoutMs, rankDelayMs })
-    this.#broadcaster = broadcaster(view)
+    this.#broadcaster = broadcaster(view, options, (to, message) => { this.#out.send(view.member(to)!.address, message) })
     this.#gate = view.size === 1 ? this.#openGate(before === undefined) : undefined
     this.#suspectsVersion = this.#alerting.version
     this.#alerting.enter(view, this.#broadcaster)

@@ -9,7 +9,6 @@
  */
 import { type ClusterId, foundingConfiguration, type Configuration, type Member } from './configuration.ts'
 import { type DetectorFactory } from './detector/detector.ts'
-import { LocalHealth } from './detector/local-health.ts'
 import { type BroadcasterFactory } from './broadcaster.ts'
 import { Outbox, type MembershipEffect, type Peer } from './effects.ts'
 import { type Address, type LinkEvent } from './environment/environment.ts'
@@ -17,13 +16,12 @@ import { MembershipError } from './errors.ts'
 import { type Fold } from './fold.ts'
 import { FoundingCheck, type FoundingVerdict } from './founding.ts'
 import { JoinProtocol } from './join-protocol.ts'
+import { LocalClock } from './local-clock.ts'
 import { MemberCore } from './member-core.ts'
 import { NOWHERE, type JoinAnswer, type MembershipMessage } from './messages.ts'
 import { type ResolvedOptions } from './options.ts'
 import { decodeSnapshot } from './snapshot.ts'
 
-/** A timer that is late by this fraction of the probe timeout doubles the timeouts. */
-const LATENESS_PER_TIMEOUT = 4
 /** Clocks that are computed from others may be off by this much when a timer fires. */
 const TIMER_ROUNDING_MS = 0.001
 /** The shortest sleep: whatever is due, at most so much of the processor is spent on waking up. */
@@ -55,7 +53,7 @@ export type CoreInput =
 export class MembershipCore<State> {
   readonly #parts: CoreComponents<State>
   readonly #out = new Outbox<State>()
-  readonly #health: LocalHealth
+  readonly #clock = new LocalClock()
   /** Invariant: at most one of the three is set. */
   #founding: FoundingCheck | undefined
   #joining: JoinProtocol | undefined
@@ -65,17 +63,16 @@ export class MembershipCore<State> {
 
   constructor (parts: CoreComponents<State>) {
     this.#parts = parts
-    this.#health = new LocalHealth(parts.options.probeTimeoutMs / LATENESS_PER_TIMEOUT)
   }
 
   apply (clockMs: number, input: CoreInput): MembershipEffect<State>[] {
     if (this.#over) return []
-    let now = clockMs
+    let now = this.#clock.read(clockMs)
     if (input.kind === 'tick') {
       // A timer that fires a rounding error too early must find its work due, or it would be set again and again.
       if (this.#wakeAtMs - now < TIMER_ROUNDING_MS) now = Math.max(now, this.#wakeAtMs)
-      if (this.#wakeAtMs !== Infinity) this.#health.observe(Math.max(0, now - this.#wakeAtMs))
       this.#wakeAtMs = Infinity
+      this.#clock.expect(Infinity)
     }
     this.#take(now, input)
     this.#advance(now)
@@ -123,7 +120,7 @@ export class MembershipCore<State> {
   #advance (now: number): void {
     if (this.#founding !== undefined) this.#judge(now, this.#founding.advance(now), [])
     if (this.#joining !== undefined) this.#fail(this.#joining.advance(now))
-    this.#member?.advance(now, this.#health.stretch)
+    this.#member?.advance(now)
   }
 
   #wake (now: number, effects: MembershipEffect<State>[]): void {
@@ -131,7 +128,8 @@ export class MembershipCore<State> {
     const next = Math.max(due, now + WAKE_PAUSE_MS)
     if (due === this.#wakeAtMs || next === this.#wakeAtMs) return
     this.#wakeAtMs = next
-    if (next !== Infinity) effects.push({ kind: 'wake', atMs: next })
+    const atMs = this.#clock.expect(next)
+    if (next !== Infinity) effects.push({ kind: 'wake', atMs })
   }
 
   #receive (now: number, peer: Peer, message: MembershipMessage): void {

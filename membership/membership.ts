@@ -7,7 +7,7 @@
  * closes the transport, which other channels share.
  */
 import { EventEmitter } from 'node:events'
-import { unicastToAll, type BroadcasterFactory } from './broadcaster.ts'
+import { type BroadcasterFactory } from './broadcaster.ts'
 import { ChainStorage, type StoredChain } from './chain-storage.ts'
 import { ChangeStream } from './change-stream.ts'
 import { type ClusterId, type Configuration, type Cut, type Member, type MemberId, type StoreId } from './configuration.ts'
@@ -17,6 +17,7 @@ import { type DurableRecord, type MembershipEffect, type MembershipStatus } from
 import { CHANNELS, type Address, type CancelTimer, type Database, type Environment, type Remote } from './environment/environment.ts'
 import { MembershipError } from './errors.ts'
 import { type Fold } from './fold.ts'
+import { gossip } from './gossip-broadcaster.ts'
 import { MembershipCore, type CoreInput } from './membership-core.ts'
 import { validateMessage } from './message-validation.ts'
 import { type MembershipMessage } from './messages.ts'
@@ -36,7 +37,7 @@ export interface MembershipComponents<State> {
   readonly storage?: Database
   /** @default windowedPing */
   readonly detector?: DetectorFactory
-  /** @default unicastToAll */
+  /** @default gossip */
   readonly broadcaster?: BroadcasterFactory
   /** State derived from the sequence of configurations. @default none */
   readonly fold?: Fold<State>
@@ -244,7 +245,7 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
   }
 
   #newCore (): void {
-    const { environment: { transport, random }, detector = windowedPing, broadcaster = unicastToAll, fold } = this.#components
+    const { environment: { transport, random }, detector = windowedPing, broadcaster = gossip, fold } = this.#components
     const { storeId, metadata } = this.#options
     const id = random.id() as MemberId
     const self: Member = {

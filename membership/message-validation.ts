@@ -54,9 +54,10 @@ function joinAsk (value: unknown): JoinAsk {
 function alert (value: unknown): Alert {
   const raw = fields(value, 'alert')
   const observer = id<Alert['observer']>(raw['observer'], 'alert.observer')
+  const attempt = natural(raw['attempt'], 'alert.attempt')
   switch (raw['status']) {
-    case 'remove': return { status: 'remove', observer, subject: id(raw['subject'], 'alert.subject') }
-    case 'join': return { status: 'join', observer, joiner: member(raw['joiner'], 'alert.joiner') }
+    case 'remove': return { status: 'remove', observer, attempt, subject: id(raw['subject'], 'alert.subject') }
+    case 'join': return { status: 'join', observer, attempt, joiner: member(raw['joiner'], 'alert.joiner') }
     default: return invalid('an alert is neither a join nor a removal')
   }
 }

@@ -4,7 +4,7 @@
  * Rapid (USENIX ATC '18), section 4: joins in two phases, probes, alerts, consensus. Ours besides: probes and alerts carry the
  * sender's epoch, decisions are fetched by whoever is behind (rule M12), members say goodbye (M9), founders hold joiners (M8).
  *
- * Pure: types. `message-validation.ts` checks what arrives.
+ * Pure. `message-validation.ts` checks what arrives.
  */
 import { type ClusterId, type Configuration, type ConfigurationId, type Cut, type Member, type MemberId, type Settings } from './configuration.ts'
 import { type Ballot } from './ballot.ts'
@@ -140,10 +140,17 @@ export interface Decisions extends FromMember {
 export interface Alert {
   readonly status: AlertStatus
   readonly observer: MemberId
+  /** How often this observer had reported this subject in this configuration before: tallies that were emptied fill anew. */
+  readonly attempt: number
   /** Set for a removal. */
   readonly subject?: MemberId
   /** Set for a join. */
   readonly joiner?: Member
+}
+
+/** What makes two alerts the same. */
+export function alertKey ({ status, observer, attempt, subject, joiner }: Alert): string {
+  return `${status} ${subject ?? joiner!.id} ${observer} ${attempt}`
 }
 
 export interface Alerts extends FromMember {

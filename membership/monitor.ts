@@ -23,6 +23,15 @@ const SURVEYED_MAX = 4 * SURVEY_MAX
 /** The sequence number of probes that no detector waits for. */
 const SURVEY_SEQUENCE = 0
 
+/** The first probes to new subjects, which open connections, are spread over so many half intervals. */
+const FIRST_PROBE_SLOTS = 4
+
+/**
+ * While an answer is awaited this member wakes up so often at least, so that LocalClock sees in small steps how late the process
+ * is: a probe then has some turns of the event loop for its answer, however long each of them takes.
+ */
+const ATTENTION_MS = 50
+
 interface Edge {
   readonly subject: Member
   readonly detector: Detector
@@ -44,6 +53,9 @@ export class Monitor {
   /** When each member of the sample was last probed. Invariant: empty while nothing is doubtful. */
   readonly #surveyed = new Map<MemberId, number>()
   #isolated = false
+  /** The last probe to each subject that it has not answered yet. Invariant: the keys are subjects. */
+  readonly #unanswered = new Map<MemberId, number>()
+  #attentionAtMs = Infinity
 
   constructor (factory: DetectorFactory, tuning: MembershipTuning, out: Mailbox) {
     this.#factory = factory
@@ -55,11 +67,16 @@ export class Monitor {
     this.#view = view
     const phase = hashFraction(view.self.id, 0n) * this.#tuning.probeIntervalMs
     const edges = new Map<MemberId, Edge>()
+    let fresh = 0
     for (const id of view.subjects) {
       const subject = view.member(id)!
-      edges.set(id, this.#edges.get(id) ?? { subject, detector: this.#factory(subject, now + phase, this.#tuning) })
+      const slotMs = fresh % FIRST_PROBE_SLOTS * this.#tuning.probeIntervalMs / 2
+      const known = this.#edges.get(id)
+      edges.set(id, known ?? { subject, detector: this.#factory(subject, now + phase + slotMs, this.#tuning) })
+      if (known === undefined) fresh++
     }
     this.#edges = edges
+    for (const id of this.#unanswered.keys()) if (!edges.has(id)) this.#unanswered.delete(id)
     const heard = new Map<MemberId, number>()
     for (const { id } of view.configuration.members) heard.set(id, this.#heardAtMs.get(id) ?? now)
     this.#heardAtMs = heard
@@ -68,16 +85,19 @@ export class Monitor {
   }
 
   /** Sends the probes that are due. */
-  advance (now: number, stretch: number): void {
+  advance (now: number): void {
     for (const { subject, detector } of this.#edges.values()) {
-      const sequence = detector.poll(now, stretch)
-      if (sequence !== undefined) this.#probe(subject, sequence)
+      const sequence = detector.poll(now)
+      if (sequence === undefined) continue
+      this.#unanswered.set(subject.id, sequence)
+      this.#probe(subject, sequence)
     }
-    this.#judgeIsolation(now, stretch)
+    this.#attentionAtMs = this.#unanswered.size > 0 ? now + ATTENTION_MS : Infinity
+    this.#judgeIsolation(now)
   }
 
   get nextAtMs (): number {
-    let next = Infinity
+    let next = this.#attentionAtMs
     for (const { detector } of this.#edges.values()) next = Math.min(next, detector.nextAtMs)
     if (this.#doubtfulSinceMs !== undefined) next = Math.min(next, this.#nextSurveyMs)
     return next
@@ -91,6 +111,7 @@ export class Monitor {
   replied (now: number, reply: ProbeReply): void {
     const edge = this.#edges.get(reply.to)
     if (edge === undefined) return
+    if (this.#unanswered.get(reply.to) === reply.sequence) this.#unanswered.delete(reply.to)
     if (reply.member.id === reply.to) {
       edge.detector.replied(now, reply.sequence)
       return
@@ -115,6 +136,13 @@ export class Monitor {
     return faulty
   }
 
+  /** How many edges the latest evidence speaks against. */
+  failing (): number {
+    let failing = 0
+    for (const { detector } of this.#edges.values()) if (detector.failing) failing++
+    return failing
+  }
+
   /** Forgets a verdict that nobody confirmed (rule M7): the detector begins anew. */
   rearm (now: number, id: MemberId): void {
     const edge = this.#edges.get(id)
@@ -131,9 +159,8 @@ export class Monitor {
     this.#out.send(to.address, { kind: 'probe', sender, position, to: to.id, sequence })
   }
 
-  #judgeIsolation (now: number, stretch: number): void {
-    let failing = 0
-    for (const { detector } of this.#edges.values()) if (detector.failing) failing++
+  #judgeIsolation (now: number): void {
+    const failing = this.failing()
     if (failing * 2 < Math.max(1, this.#edges.size)) {
       this.#doubtfulSinceMs = undefined
       this.#surveyed.clear()
@@ -148,17 +175,17 @@ export class Monitor {
       this.#nextSurveyMs = now + this.#tuning.probeIntervalMs
       this.#survey(now)
     }
-    if (this.#reachable(now, failing, stretch) >= this.#view.majority) this.#isolated = false
-    else if (now - this.#doubtfulSinceMs >= this.#tuning.isolationTimeoutMs * stretch) this.#isolated = true
+    if (this.#reachable(now, failing) >= this.#view.majority) this.#isolated = false
+    else if (now - this.#doubtfulSinceMs >= this.#tuning.isolationTimeoutMs) this.#isolated = true
   }
 
   /** How many members, this one included, seem to be within reach. */
-  #reachable (now: number, failing: number, stretch: number): number {
+  #reachable (now: number, failing: number): number {
     let sampled = this.#edges.size
     let reached = sampled - failing
     for (const [id, askedMs] of this.#surveyed) {
       if (this.#heardAtMs.get(id)! >= askedMs) reached++
-      else if (now - askedMs < this.#tuning.probeTimeoutMs * stretch) continue
+      else if (now - askedMs < this.#tuning.probeTimeoutMs) continue
       sampled++
     }
     return sampled === 0 ? 1 : 1 + Math.round((this.#view.size - 1) * reached / sampled)

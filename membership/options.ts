@@ -33,6 +33,8 @@ export interface MembershipTuning {
   readonly refusalProbeMs: number
   /** Alerts within one window travel together; a proposal waits for one quiet window. Raising it merges more. @default 100 */
   readonly batchWindowMs: number
+  /** What a member learns within one window it passes on in one frame per neighbour. @default 20 */
+  readonly gossipWindowMs: number
   /** How long a tally may stay between L and H before its observers are asked to echo (rule M7). @default 2000 */
   readonly unstableTimeoutMs: number
   /** First repetition of an undecided alert; doubles up to eight times this. @default 1000 */
@@ -99,6 +101,7 @@ export const LAN: Readonly<MembershipTuning> = Object.freeze({
   refusalSpanMs: 500,
   refusalProbeMs: 100,
   batchWindowMs: 100,
+  gossipWindowMs: 20,
   unstableTimeoutMs: 2000,
   alertRepeatMs: 1000,
   recoveryTimeoutMs: 1000,
@@ -123,6 +126,7 @@ export const WAN: Readonly<MembershipTuning> = Object.freeze({
   refusalSpanMs: 2000,
   refusalProbeMs: 400,
   batchWindowMs: 400,
+  gossipWindowMs: 100,
   unstableTimeoutMs: 6000,
   alertRepeatMs: 3000,
   recoveryTimeoutMs: 4000,
@@ -141,6 +145,7 @@ export const TEST: Readonly<MembershipTuning> = Object.freeze({
   refusalSpanMs: 100,
   refusalProbeMs: 25,
   batchWindowMs: 20,
+  gossipWindowMs: 5,
   unstableTimeoutMs: 500,
   alertRepeatMs: 250,
   recoveryTimeoutMs: 300,

@@ -18,11 +18,11 @@ export interface Detector {
   /** The time from which `poll` wants to be called again. */
   readonly nextAtMs: number
   /**
-   * Judges what is overdue and says whether to probe now.
-   * @param stretch how much slower than usual this process is, 1 to 8; timeouts are multiplied by it.
+   * Judges what is overdue and says whether to probe now. The time is that of LocalClock: a process that is late itself does not
+   * blame others.
    * @returns the sequence number of the probe to send, or undefined for none.
    */
-  poll (now: number, stretch: number): number | undefined
+  poll (now: number): number | undefined
   /** The subject itself answered the probe of that number. */
   replied (now: number, sequence: number): void
   link (now: number, evidence: LinkEvidence): void

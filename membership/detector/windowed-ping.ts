@@ -2,7 +2,7 @@
  * The windowed ping detector: an edge is faulty when 40 % of its last ten probes failed.
  *
  * Suresh et al. (USENIX ATC '18), section 6. Deviations: hard evidence (rule M10) gives a verdict without waiting for a window; the
- * probe timeout stretches with the lateness of the local process, as in Lifeguard (Dadgar et al., DSN 2018).
+ * first answer may take longer than the others. The lateness of the local process does not count: see local-clock.ts.
  *
  * Pure: the time is an argument.
  */
@@ -14,8 +14,12 @@ import { HardEvidence } from './hard-evidence.ts'
 /** A subject that answers nothing for long is owed no more than so many answers at a time. */
 const OUTSTANDING_MAX = 64
 
-/** A first probe has to wait for its connection, and after a view change many are opened at once: its timeout is so much longer. */
-const FIRST_CONTACT_FACTOR = 8
+/**
+ * A first probe has to wait for its connection, and after a view change many are opened at once. So long as the transport
+ * has not said what came of it, the timeout is so much longer; once there is a connection, the first answer has still more time.
+ */
+const UNCONNECTED_FACTOR = 20
+const UNANSWERED_FACTOR = 8
 
 export class WindowedPing implements Detector {
   readonly #tuning: MembershipTuning
@@ -26,6 +30,8 @@ export class WindowedPing implements Detector {
   readonly #sentAtMs = new Map<number, number>()
   #sequence = 0
   #nextProbeMs: number
+  /** Set once the subject answered a probe. */
+  #answered = false
   #replaced = false
 
   constructor (firstProbeAtMs: number, tuning: MembershipTuning) {
@@ -38,14 +44,20 @@ export class WindowedPing implements Detector {
     return this.#nextProbeMs
   }
 
-  poll (now: number, stretch: number): number | undefined {
-    const patience = this.#evidence.established ? stretch : FIRST_CONTACT_FACTOR
+  poll (now: number): number | undefined {
+    const connected = this.#evidence.established
+    const patience = this.#answered ? 1 : connected ? UNANSWERED_FACTOR : UNCONNECTED_FACTOR
     for (const [sequence, sentAtMs] of this.#sentAtMs) {
       if (now - sentAtMs < this.#tuning.probeTimeoutMs * patience) break
       this.#sentAtMs.delete(sequence)
       this.#record(true)
     }
     if (now < this.#nextProbeMs) return undefined
+    if (!connected && this.#sentAtMs.size > 0) {
+      // The probe that opens the connection is still on its way.
+      this.#nextProbeMs = this.#following(now)
+      return undefined
+    }
     if (this.#sentAtMs.size >= OUTSTANDING_MAX) {
       this.#sentAtMs.delete(this.#sentAtMs.keys().next().value!)
       this.#record(true)
@@ -57,6 +69,7 @@ export class WindowedPing implements Detector {
 
   replied (_now: number, sequence: number): void {
     if (!this.#sentAtMs.delete(sequence)) return
+    this.#answered = true
     this.#record(false)
     this.#evidence.confirmed()
   }
@@ -67,6 +80,10 @@ export class WindowedPing implements Detector {
     // Ask at once whether the subject is still there, instead of at the next interval.
     if (this.#evidence.gathering && !gathered) this.#nextProbeMs = now
     if (evidence === 'closed' || evidence === 'refused') this.#failOutstanding(evidence)
+    else if (evidence === 'unreachable' && !this.#evidence.established && this.#sentAtMs.size > 0) {
+      this.#sentAtMs.clear()
+      this.#record(true)
+    }
   }
 
   succeeded (): void {
