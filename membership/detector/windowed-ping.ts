@@ -69,6 +69,8 @@ export class WindowedPing implements Detector {
 
   replied (_now: number, sequence: number): void {
     if (!this.#sentAtMs.delete(sequence)) return
+    // What else was sent before the first contact came about says nothing.
+    if (!this.#answered) this.#sentAtMs.clear()
     this.#answered = true
     this.#record(false)
     this.#evidence.confirmed()
