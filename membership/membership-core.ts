@@ -126,7 +126,8 @@ export class MembershipCore<State> {
   #wake (now: number, effects: MembershipEffect<State>[]): void {
     const due = Math.min(this.#founding?.nextAtMs ?? Infinity, this.#joining?.nextAtMs ?? Infinity, this.#member?.nextAtMs ?? Infinity)
     const next = Math.max(due, now + WAKE_PAUSE_MS)
-    if (due === this.#wakeAtMs || next === this.#wakeAtMs) return
+    // A pending timer is never put off: how late it comes is what the clock goes by.
+    if (next >= this.#wakeAtMs) return
     this.#wakeAtMs = next
     const atMs = this.#clock.expect(next)
     if (next !== Infinity) effects.push({ kind: 'wake', atMs })

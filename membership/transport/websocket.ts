@@ -31,7 +31,7 @@ export interface WebSocketTransportOptions {
   readonly frameBytesMax?: number
   /** Largest sum of messages waiting for one peer, in bytes; what is beyond is lost. @default 64 MiB */
   readonly queueBytesMax?: number
-  /** Attempts to connect under way at once; others wait. Membership's own messages never do. @default 8 */
+  /** Attempts to connect under way at once; others wait. Membership's own messages never do. @default 4 */
   readonly dialsMax?: number
   /** How long a connected stranger may take to say who it is. @default 10_000 */
   readonly helloTimeoutMs?: number
@@ -56,7 +56,7 @@ export interface WebSocketTransport extends Transport {
 const DEFAULTS = Object.freeze({
   frameBytesMax: 32 * 1024 * 1024,
   queueBytesMax: 64 * 1024 * 1024,
-  dialsMax: 8,
+  dialsMax: 4,
   helloTimeoutMs: 10_000,
   connectTimeoutMs: 5000,
   redialDelayMs: 100,
