@@ -4,8 +4,9 @@
  *
  * The rules named in the tests are those of membership/README.md. Mutations that were tried and are caught here: a gate that
  * opens before all expected are there; no configuration pushed to members that lack it; alerts although most subjects are lost
- * at once; leave() that does not wait for a majority; a joiner let in with an incarnation that runs already; no fetching at the word of a
- * later epoch; no verdict when a later process of the same store answers.
+ * at once; leave() that does not wait for a majority; a joiner let in with an incarnation that runs already; no
+ * verdict when a later process of the same store answers. Not fetching at the word of a later epoch is not caught: decisions also
+ * come as the reply to repeated alerts, and by asking around.
  */
 import { describe, expect, test } from 'vitest'
 import { addressOf, MembershipCluster } from './membership-harness.ts'
