@@ -3,6 +3,7 @@
  *
  * Owns: the nodes and clients it starts, and the oracle that watches them.
  */
+import { type StoreId } from '../../membership/configuration.ts'
 import { type Environment } from '../../membership/environment/environment.ts'
 import { Client } from '../../store/client/client.ts'
 import { type GroupMessage } from '../../store/group/messages.ts'
@@ -24,11 +25,11 @@ export interface StoreClusterOptions extends SimulationOptions {
 export const addressOf = (index: number): string => `10.1.0.${index + 1}:7000`
 
 /** Everything a store says about a partition goes through here, so that the oracle hears it. */
-function overheard (environment: Environment, oracle: StoreOracle, node: () => StoreNode): Environment {
+function overheard (environment: Environment, heard: (partition: number, message: GroupMessage) => void): Environment {
   const { transport } = environment
   const send: typeof transport.send = (to, channel, message) => {
     const { p, m } = message as { p?: number, m?: GroupMessage }
-    if (p !== undefined && m !== undefined) oracle.sent(p, node().storeId, m)
+    if (p !== undefined && m !== undefined) heard(p, m)
     transport.send(to, channel, message)
   }
   const tapped = new Proxy(transport, {
@@ -50,12 +51,19 @@ export class StoreCluster {
   /** Starts that are under way or over, by index; a start may fail or never end, in a cluster under faults. */
   readonly starts = new Map<number, Promise<void>>()
   readonly #failures: Error[] = []
+  readonly #addresses = new Map<StoreId, string>()
   #clients = 0
 
   constructor (options: StoreClusterOptions) {
     this.options = options
     this.simulation = new Simulation(options)
-    this.oracle = new StoreOracle(() => this.nodes.values())
+    this.oracle = new StoreOracle({
+      nodes: () => this.nodes.values(),
+      disk: store => {
+        const address = this.#addresses.get(store)
+        return address === undefined ? undefined : this.simulation.host(address).disk('data').content
+      }
+    })
     this.simulation.addInvariant(() => {
       if (this.#failures.length > 0) throw this.#failures[0]!
       this.oracle.check()
@@ -68,7 +76,11 @@ export class StoreCluster {
     const environment = host.running ? host.environment : host.restart()
     const seeds = [...this.nodes.keys()].map(addressOf)
     const { zones = 1000, replication } = this.options
-    const node: StoreNode = new StoreNode({ environment: overheard(environment, this.oracle, () => node) }, {
+    const heard = (partition: number, message: GroupMessage): void => {
+      this.#addresses.set(node.storeId, addressOf(index))
+      this.oracle.sent(partition, node.storeId, message)
+    }
+    const node: StoreNode = new StoreNode({ environment: overheard(environment, heard) }, {
       directory: 'data',
       listen: addressOf(index),
       seeds,

@@ -4,16 +4,19 @@
  *
  * Invariants, by their numbers in store/README.md: 16 (one group per generation), 17 and 18 (what is committed at a number stays
  * so for ever, at every store, across ballots and generations), 20 (a promise that was sent never falls, restarts included), 21 (a
- * ballot is started at most once), 26 (each operation once), 29 (no transfer completes twice), 32 (no group shrinks while enough
- * stores live). Linearizability and the comparison of the data (19, 30) follow at the end of a run.
+ * ballot is started at most once), 22 (a generation begins only when a majority of it holds all before it durably), 25 (what is
+ * committed is on the disks of a majority), 26 (each operation once), 29 (no transfer completes twice), 30 (a copy is released only
+ * when the whole group is level), 32 (no group shrinks while enough stores live). Linearizability and the comparison of the data
+ * (19) follow at the end of a run.
  *
  * Owns: its memories.
  */
 import { type StoreId } from '../../membership/configuration.ts'
-import { type Ballot, compareBallots, type Entry, type Group, operationName } from '../../store/group/history.ts'
+import { type Ballot, compareBallots, type Entry, type Group, majorityOf, operationName } from '../../store/group/history.ts'
 import { type GroupMessage } from '../../store/group/messages.ts'
 import { type Replica } from '../../store/group/replica.ts'
 import { type StoreNode } from '../../store/node.ts'
+import { decodeEntry, decodeState, logKey, stateKey } from '../../store/storage/layout.ts'
 
 const ballotText = ({ epoch, attempt, store }: Ballot): string => `${epoch}.${attempt}.${store}`
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
@@ -27,10 +30,20 @@ function contentOf ({ body }: Entry): string {
   }
 }
 
+/** What the oracle looks at besides the messages. */
+export interface OracleComponents {
+  /** The running nodes. */
+  readonly nodes: () => Iterable<StoreNode>
+  /** What is on the disk of a store, whether or not it runs; undefined for one that was never heard of. */
+  readonly disk: (store: StoreId) => { get (key: Uint8Array): Uint8Array | undefined } | undefined
+}
+
 class PartitionMemory {
   /** By sequence number. Holds the entry with its values as soon as one replica showed it. */
   readonly committed: { readonly content: string, entry: Entry }[] = []
   readonly groups = new Map<number, string>()
+  /** The same groups, by generation. */
+  readonly chain: Group[] = []
   /** Groups that were compared already: a replica shows the same object event after event. */
   readonly comparedGroups = new WeakSet<Group>()
   /** The highest promise sent, by store and generation. */
@@ -46,10 +59,10 @@ class PartitionMemory {
 
 export class StoreOracle {
   readonly #partitions = new Map<number, PartitionMemory>()
-  readonly #nodes: () => Iterable<StoreNode>
+  readonly #components: OracleComponents
 
-  constructor (nodes: () => Iterable<StoreNode>) {
-    this.#nodes = nodes
+  constructor (components: OracleComponents) {
+    this.#components = components
   }
 
   #memory (partition: number): PartitionMemory {
@@ -60,11 +73,11 @@ export class StoreOracle {
 
   /** Looks at every replica of every running node. */
   check (): void {
-    for (const node of this.#nodes()) {
+    for (const node of this.#components.nodes()) {
       for (const [partition, replica] of node.replicas) {
         try {
           replica.invariants()
-          this.#checkReplica(this.#memory(partition), replica)
+          this.#checkReplica(partition, this.#memory(partition), replica)
         } catch (cause) {
           throw new Error(`partition ${partition} at ${node.address} (${replica.self.slice(0, 6)}): ${(cause as Error).message}`, { cause })
         }
@@ -72,10 +85,10 @@ export class StoreOracle {
     }
   }
 
-  #checkReplica (memory: PartitionMemory, replica: Replica): void {
+  #checkReplica (partition: number, memory: PartitionMemory, replica: Replica): void {
     const { group, copy, leader } = replica
     if (group === undefined) return
-    if (!memory.comparedGroups.has(group)) this.#checkGroup(memory, group)
+    if (!memory.comparedGroups.has(group)) this.#checkGroup(partition, memory, group)
     const sent = memory.promised.get(replica.self)?.get(group.generation)
     if (sent !== undefined && compareBallots(replica.promised, sent) < 0) {
       throw new Error(`invariant 20: promised ${ballotText(sent)} in generation ${group.generation}, and now only ${ballotText(replica.promised)}`)
@@ -89,24 +102,50 @@ export class StoreOracle {
     }
     if (copy === undefined) return
     const from = Math.max(memory.compared.get(copy) ?? 0, copy.floor)
-    for (let seq = from + 1; seq <= copy.commit; seq++) this.#compare(memory, copy.entry(seq)!, seq)
+    for (let seq = from + 1; seq <= copy.commit; seq++) this.#compare(partition, memory, copy.entry(seq)!, seq)
     memory.compared.set(copy, Math.max(from, copy.commit))
   }
 
-  #checkGroup (memory: PartitionMemory, group: Group): void {
+  #checkGroup (partition: number, memory: PartitionMemory, group: Group): void {
     memory.comparedGroups.add(group)
     const text = JSON.stringify(group)
     const known = memory.groups.get(group.generation)
     if (known !== undefined && known !== text) throw new Error(`invariant 16: generation ${group.generation} is both ${known} and ${text}`)
     if (known !== undefined) return
     memory.groups.set(group.generation, text)
+    memory.chain[group.generation] = group
     const before = memory.groups.get(group.generation - 1)
     if (before !== undefined && (JSON.parse(before) as Group).members.length > group.members.length) {
       throw new Error(`invariant 32: generation ${group.generation} has fewer members than the one before`)
     }
+    const holders = group.base === 0 ? group.members : group.members.filter(member => this.#holds(partition, member, group.base - 1, undefined))
+    if (holders.length < majorityOf(group.members.length)) {
+      throw new Error(`invariant 22: generation ${group.generation} began while only ${holders.length} of its ${group.members.length} members held ${group.base - 1}`)
+    }
   }
 
-  #compare (memory: PartitionMemory, entry: Entry, seq: number): void {
+  /** True when a store has a number durably: in its data, or as an entry of its log (with `content`, this one). */
+  #holds (partition: number, store: StoreId, seq: number, content: string | undefined): boolean {
+    const disk = this.#components.disk(store)
+    const record = disk?.get(stateKey(partition))
+    if (disk === undefined || record === undefined) return false
+    const { copy, applied } = decodeState(record, partition)
+    if (copy === undefined) return false
+    if (seq <= applied) return true
+    const entry = disk.get(logKey(partition, copy, seq))
+    return entry !== undefined && (content === undefined || contentOf(decodeEntry(entry)) === content)
+  }
+
+  /** Invariant 25, when an entry is first seen to be committed. The group is the one whose generation it is in. */
+  #checkMajority (partition: number, { chain }: PartitionMemory, seq: number, content: string): void {
+    const group = chain.findLast(group => group !== undefined && group.base < seq)
+    if (group === undefined) return
+    const holders = group.members.filter(member => this.#holds(partition, member, seq, content))
+    if (holders.length >= majorityOf(group.members.length)) return
+    throw new Error(`invariant 25: number ${seq} (${content}) is committed and on ${holders.length} disks of generation ${group.generation}`)
+  }
+
+  #compare (partition: number, memory: PartitionMemory, entry: Entry, seq: number): void {
     const content = contentOf(entry)
     const known = memory.committed[seq]
     if (known !== undefined) {
@@ -121,12 +160,18 @@ export class StoreOracle {
       memory.operations.set(name, seq)
     }
     memory.committed[seq] = { content, entry }
+    this.#checkMajority(partition, memory, seq, content)
   }
 
   /** A store sent a message: what it promises by that may not fall any more. */
   sent (partition: number, store: StoreId, message: GroupMessage): void {
+    const { promised, chain } = this.#memory(partition)
+    if (message.kind === 'release') {
+      const group = chain[message.generation]!
+      const missing = group.members.find(member => !this.#holds(partition, member, group.base - 1, undefined))
+      if (missing !== undefined) throw new Error(`invariant 30: a copy may go, but ${missing} has not reached the base of generation ${group.generation}`)
+    }
     if (message.kind !== 'sealed' && message.kind !== 'appended') return
-    const { promised } = this.#memory(partition)
     let generations = promised.get(store)
     if (generations === undefined) promised.set(store, generations = new Map())
     const before = generations.get(message.generation)
