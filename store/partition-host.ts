@@ -89,9 +89,10 @@ export class PartitionHost {
       this.#fail(`partition ${partition} broke an invariant`, error)
       return
     }
-    if (input.kind !== 'flush') this.#touched.add(partition)
+    if (input.kind !== 'flush' && input.kind !== 'tick') this.#touched.add(partition)
     for (const effect of effects) this.#perform(partition, effect)
-    this.#schedule()
+    // Most ticks find nothing to do; they must not cost a turn of their own.
+    if (input.kind !== 'tick' || effects.length > 0) this.#schedule()
   }
 
   #create (partition: number, durable?: StoredPartition): Replica {
