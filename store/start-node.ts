@@ -9,12 +9,17 @@ import { createWebSocketTransport } from '../membership/transport/websocket.ts'
 import { Level } from 'level'
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { StoreError } from './errors.ts'
 import { type NodeComponents, StoreNode } from './node.ts'
 import { type NodeOptions, resolveNodeOptions } from './options.ts'
 
-/** LevelDB, in the directory. */
+/** LevelDB, in the directory. @throws {StoreError} STORE_DIRECTORY_INVALID when there can be no such directory */
 export const levelStorage: StorageFactory = directory => {
-  mkdirSync(dirname(directory), { recursive: true })
+  try {
+    mkdirSync(dirname(directory), { recursive: true })
+  } catch (cause) {
+    throw new StoreError('STORE_DIRECTORY_INVALID', `cannot make the directory of ${directory}: ${(cause as Error).message}`, { cause })
+  }
   return new Level<Uint8Array, Uint8Array>(directory, { keyEncoding: 'view', valueEncoding: 'view' }) as unknown as Database
 }
 

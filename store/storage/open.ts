@@ -31,10 +31,16 @@ export interface OpenedStore {
  */
 export async function openStore (database: Database, directory: string, clusterName: string, random: Random): Promise<OpenedStore> {
   await openDatabase(database, directory)
-  const identity = await startIdentity(database, directory, clusterName, random)
-  const partitions = await loadPartitions(database)
-  await deleteLeftovers(database, partitions)
-  return { identity, partitions }
+  try {
+    const identity = await startIdentity(database, directory, clusterName, random)
+    const partitions = await loadPartitions(database)
+    await deleteLeftovers(database, partitions)
+    return { identity, partitions }
+  } catch (error) {
+    if (error instanceof StoreError) throw error
+    // LevelDB opens a directory whose tables are damaged, and says so only when they are read.
+    throw new StoreError('STORE_DIRECTORY_INVALID', `cannot read ${directory}: ${(error as Error).message}`, { cause: error })
+  }
 }
 
 async function openDatabase (database: Database, directory: string): Promise<void> {

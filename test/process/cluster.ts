@@ -1,0 +1,102 @@
+/**
+ * A cluster of node processes on this machine, each with a directory of its own.
+ *
+ * Owns: the processes and their directories; both are gone after `close()`.
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Client } from '../../store/client/client.ts'
+import { type NodeStatus } from '../../store/node-status.ts'
+import { eventually } from './eventually.ts'
+import { NodeProcess } from './node-process.ts'
+
+export interface ClusterOptions {
+  readonly nodes: number
+  readonly partitions?: number
+  readonly replicas?: number
+}
+
+export class ProcessCluster {
+  readonly root: string
+  readonly #nodes = new Map<number, NodeProcess>()
+  readonly #addresses: string[] = []
+
+  private constructor (root: string) {
+    this.root = root
+  }
+
+  /** Starts all nodes and waits until the cluster takes data. */
+  static async form ({ nodes, partitions = 64, replicas = 3 }: ClusterOptions): Promise<ProcessCluster> {
+    const cluster = new ProcessCluster(await mkdtemp(join(tmpdir(), 'coterie-process-')))
+    try {
+      const settings = ['--found', '--expect', String(nodes), '--partitions', String(partitions), '--replicas', String(replicas)]
+      const founder = cluster.#launch(0, '127.0.0.1:0', settings)
+      cluster.#addresses[0] = (await founder.event('joined')).address
+      const joiners = Array.from({ length: nodes - 1 }, (_, index) => cluster.#launch(index + 1, '127.0.0.1:0', ['--seed', cluster.address(0)]))
+      for (const [index, joiner] of joiners.entries()) cluster.#addresses[index + 1] = (await joiner.event('ready')).address
+      await founder.event('ready')
+      return cluster
+    } catch (error) {
+      await cluster.close()
+      throw error
+    }
+  }
+
+  get size (): number { return this.#addresses.length }
+  get addresses (): readonly string[] { return this.#addresses }
+  address (index: number): string { return this.#addresses[index]! }
+  directory (index: number): string { return join(this.root, `node-${index}`) }
+  node (index: number): NodeProcess { return this.#nodes.get(index)! }
+
+  #launch (index: number, listen: string, args: readonly string[]): NodeProcess {
+    const node = new NodeProcess(['--listen', listen, '--directory', this.directory(index), ...args])
+    this.#nodes.set(index, node)
+    return node
+  }
+
+  /** Starts a node that has ended again, on its directory; the directory knows whom to ask. */
+  restart (index: number, listen = this.address(index)): NodeProcess {
+    return this.#launch(index, listen, [])
+  }
+
+  /** What nodes say about themselves. @throws when one of them does not answer */
+  async statuses (client: Client, nodes: readonly number[] = this.#addresses.map((_, index) => index)): Promise<NodeStatus[]> {
+    return await Promise.all(nodes.map(index => client.nodeStatus(this.address(index), { deadlineMs: 2000 }) as Promise<NodeStatus>))
+  }
+
+  /**
+   * Waits until these nodes, and no others, are members of one and the same configuration, every partition is where it
+   * belongs, and no store keeps a copy that nobody wants.
+   * @param nodes all of them, unless told otherwise
+   */
+  async settled (client: Client, nodes?: readonly number[], timeoutMs = 30_000): Promise<NodeStatus[]> {
+    let statuses: NodeStatus[] = []
+    await eventually(timeoutMs, async () => {
+      try {
+        statuses = await this.statuses(client, nodes)
+      } catch (error) {
+        return (error as Error).message
+      }
+      return unsettled(statuses)
+    })
+    return statuses
+  }
+
+  /** Kills whatever still runs, stopped or not, and removes the directories. */
+  async close (): Promise<void> {
+    await Promise.all([...this.#nodes.values()].map(node => node.kill()))
+    await rm(this.root, { recursive: true, force: true })
+  }
+}
+
+/** What is missing until the cluster is these nodes and at rest. */
+function unsettled (statuses: readonly NodeStatus[]): string | undefined {
+  const odd = statuses.find(({ state, membership, members }) => state !== 'ready' || membership !== 'member' || members !== statuses.length)
+  if (odd !== undefined) return `${odd.address} is ${odd.state}, ${odd.membership}, in a configuration of ${odd.members}, not ${statuses.length}`
+  if (new Set(statuses.map(({ configurationId }) => configurationId)).size > 1) return 'the nodes are in different configurations'
+  const open = statuses.reduce((left, { partitions }) => left - partitions.settled, statuses[0]!.partitions.total)
+  if (open !== 0) return `${open} partitions are not settled`
+  const leftovers = statuses.reduce((sum, { partitions }) => sum + partitions.leftovers, 0)
+  return leftovers === 0 ? undefined : `${leftovers} old copies are not deleted`
+}

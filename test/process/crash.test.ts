@@ -1,0 +1,111 @@
+/**
+ * Crashes of real processes: five nodes, started by the CLI, are killed (SIGKILL) or stopped (SIGSTOP) while clients read and
+ * write, and come back on their directories.
+ */
+import { afterEach, expect, test } from 'vitest'
+import { type Client, connect } from '../../store/client/client.ts'
+import { type NodeStatus } from '../../store/node-status.ts'
+import { checkHistory } from '../linearizability/checker.ts'
+import { type WorkloadResult } from '../sim/workload.ts'
+import { ProcessCluster } from './cluster.ts'
+import { pause } from './eventually.ts'
+import { load, missing, Traffic } from './traffic.ts'
+
+const NODES = 5
+const cleanups: (() => Promise<void>)[] = []
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+async function formed (): Promise<ProcessCluster> {
+  const cluster = await ProcessCluster.form({ nodes: NODES })
+  cleanups.push(() => cluster.close())
+  return cluster
+}
+
+async function connected (seeds: readonly string[]): Promise<Client> {
+  const client = await connect(seeds)
+  cleanups.push(() => client.close())
+  return client
+}
+
+const others = (...absent: readonly number[]): number[] => Array.from({ length: NODES }, (_, index) => index).filter(index => !absent.includes(index))
+
+function expectSound (result: WorkloadResult, statuses: readonly NodeStatus[]): void {
+  expect(checkHistory(result.history)).toEqual({ ok: true })
+  expect(statuses.flatMap(({ rebalances }) => rebalances).filter(({ duplicates }) => duplicates > 0)).toEqual([])
+  expect(new Set(statuses.map(({ placementDigest }) => placementDigest)).size).toBe(1)
+}
+
+test('no acknowledged write is lost and every read is linearizable while nodes are killed and come back', async () => {
+  const cluster = await formed()
+  const clients = [await connected([cluster.address(0)]), await connected([cluster.address(4)])]
+  const observer = clients[0]!
+  await load(observer)
+  const traffic = new Traffic(clients, 1)
+  await traffic.progress(200)
+  // The founder first: after formation it has no part of its own. These come back before or while they are removed.
+  for (const victim of [0, 2]) {
+    await cluster.node(victim).kill()
+    cluster.restart(victim)
+    await cluster.settled(observer)
+    await traffic.progress(200)
+  }
+  // These come back after others took their seats: what they held moves twice.
+  for (const victim of [1, 4]) {
+    await cluster.node(victim).kill()
+    await cluster.settled(observer, others(victim))
+    await traffic.progress(200)
+    cluster.restart(victim)
+    await cluster.settled(observer)
+    await traffic.progress(200)
+  }
+  // Two at once: some partitions lose their majority until one of them is back.
+  await Promise.all([cluster.node(3).kill(), cluster.node(0).kill()])
+  cluster.restart(3)
+  cluster.restart(0)
+  const statuses = await cluster.settled(observer)
+  await traffic.progress(200)
+  const result = await traffic.stop()
+  expectSound(result, statuses)
+  expect(await missing(observer)).toEqual([])
+}, 60_000)
+
+test('a node that was stopped while the cluster went on answers nothing stale when it continues', async () => {
+  const cluster = await formed()
+  const paused = 3
+  // The second client knows the stopped node alone at first, and keeps asking it.
+  const clients = [await connected([cluster.address(0)]), await connected([cluster.address(paused)])]
+  const observer = clients[0]!
+  await load(observer)
+  const traffic = new Traffic(clients, 2)
+  await traffic.progress(200)
+  cluster.node(paused).signal('SIGSTOP')
+  await cluster.settled(observer, others(paused))
+  await traffic.progress(200)
+  cluster.node(paused).signal('SIGCONT')
+  const statuses = await cluster.settled(observer)
+  await traffic.progress(200)
+  const result = await traffic.stop()
+  expectSound(result, statuses)
+  expect(await missing(observer)).toEqual([])
+}, 60_000)
+
+test('a short stop costs neither a seat nor a write', async () => {
+  const cluster = await formed()
+  const client = await connected([cluster.address(1)])
+  await load(client)
+  const [before] = await cluster.settled(client)
+  const traffic = new Traffic([client], 3)
+  await traffic.progress(100)
+  cluster.node(2).signal('SIGSTOP')
+  await pause(1000)
+  cluster.node(2).signal('SIGCONT')
+  await traffic.progress(400)
+  const result = await traffic.stop()
+  const statuses = await cluster.settled(client)
+  expectSound(result, statuses)
+  expect(statuses.map(({ epoch }) => epoch)).toEqual(statuses.map(() => before!.epoch))
+  expect(await missing(client)).toEqual([])
+}, 60_000)

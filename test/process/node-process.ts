@@ -1,0 +1,132 @@
+/**
+ * One node as an operating-system process, started by the CLI as an operator would: it can be killed, stopped and continued.
+ *
+ * Owns: the process. Whoever starts one ends it; one that is left over dies with this process.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+
+/** The built CLI: these tests run what is shipped. */
+export const CLI = fileURLToPath(new URL('../../dist/store/cli/main.js', import.meta.url))
+
+/** Lines of standard error that are kept for the report of a failure. */
+const ERROR_LINES_MAX = 200
+
+export interface NodeEvent {
+  readonly event: 'joined' | 'ready' | 'closed'
+  readonly address: string
+  readonly storeId: string
+  readonly epoch: number
+}
+
+export interface Exit {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+}
+
+export interface CliResult extends Exit {
+  readonly stdout: string
+  readonly stderr: string
+}
+
+const alive = new Set<ChildProcess>()
+process.once('exit', () => { for (const child of alive) child.kill('SIGKILL') })
+
+function launch (args: readonly string[]): ChildProcess {
+  if (!existsSync(CLI)) throw new Error(`${CLI} is missing: run npm run build first`)
+  const child = spawn(process.execPath, [CLI, ...args], { stdio: ['pipe', 'pipe', 'pipe'] })
+  alive.add(child)
+  child.once('close', () => { alive.delete(child) })
+  return child
+}
+
+/** Runs one command to its end. A command that does not end in time is killed, which its `signal` shows. */
+export async function runCli (args: readonly string[], { input = '', timeoutMs = 20_000 } = {}): Promise<CliResult> {
+  const child = launch(args)
+  const texts = { stdout: '', stderr: '' }
+  child.stdout!.on('data', (data: Buffer) => { texts.stdout += data.toString() })
+  child.stderr!.on('data', (data: Buffer) => { texts.stderr += data.toString() })
+  // A command that never reads its input closes the pipe; what it says is in its output.
+  child.stdin!.on('error', () => {})
+  child.stdin!.end(input)
+  const timer = setTimeout(() => { child.kill('SIGKILL') }, timeoutMs)
+  try {
+    return await new Promise(resolve => { child.once('close', (code, signal) => { resolve({ code, signal, ...texts }) }) })
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+export class NodeProcess {
+  readonly #child: ChildProcess
+  readonly #exit: Promise<Exit>
+  readonly #events: NodeEvent[] = []
+  readonly #errors: string[] = []
+  #notify: () => void = () => {}
+  #ended = false
+
+  /** @param args what follows `coterie start --json` */
+  constructor (args: readonly string[]) {
+    const child = this.#child = launch(['start', '--json', ...args])
+    createInterface({ input: child.stdout! }).on('line', line => {
+      this.#events.push(JSON.parse(line) as NodeEvent)
+      this.#notify()
+    })
+    createInterface({ input: child.stderr! }).on('line', line => {
+      if (this.#errors.length < ERROR_LINES_MAX) this.#errors.push(line)
+    })
+    this.#exit = new Promise(resolve => {
+      child.once('close', (code, signal) => {
+        this.#ended = true
+        resolve({ code, signal })
+        this.#notify()
+      })
+    })
+  }
+
+  get errors (): string { return this.#errors.join('\n') }
+  get pid (): number { return this.#child.pid! }
+  get ended (): boolean { return this.#ended }
+
+  /** Resolves with the first event of that kind. @throws when the process ends before it, or it does not come in time */
+  async event (kind: NodeEvent['event'], timeoutMs = 30_000): Promise<NodeEvent> {
+    const deadline = performance.now() + timeoutMs
+    for (;;) {
+      const found = this.#events.find(({ event }) => event === kind)
+      if (found !== undefined) return found
+      if (this.#ended) throw new Error(`the node ended before it was ${kind}:\n${this.errors}`)
+      const leftMs = deadline - performance.now()
+      if (leftMs <= 0) throw new Error(`the node was not ${kind} within ${timeoutMs} ms:\n${this.errors}`)
+      await new Promise<void>(resolve => {
+        const timer = setTimeout(resolve, leftMs)
+        this.#notify = () => { clearTimeout(timer); resolve() }
+      })
+    }
+  }
+
+  /** Sends a signal to this process, by its id. */
+  signal (signal: NodeJS.Signals): void {
+    if (!this.#ended) this.#child.kill(signal)
+  }
+
+  /** Resolves when the process is gone. @throws when it is not in time */
+  async exit (timeoutMs = 15_000): Promise<Exit> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => { reject(new Error(`the node did not end within ${timeoutMs} ms:\n${this.errors}`)) }, timeoutMs)
+    })
+    try {
+      return await Promise.race([this.#exit, late])
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /** Ends it as a loss of power would, stopped or not. */
+  async kill (): Promise<void> {
+    this.signal('SIGKILL')
+    await this.exit()
+  }
+}
