@@ -32,6 +32,8 @@ interface PendingJoin {
 export interface AdmissionHost {
   /** The joiner answered at its address: report it. */
   reachable (joiner: Member): void
+  /** What the fold has against a joiner. */
+  objection (joiner: Member): string | undefined
   /** The current configuration, encoded. */
   snapshot (): Snapshot
 }
@@ -101,7 +103,7 @@ export class Admission {
     if (holder !== undefined && holder.id !== ask.member.id && ask.member.incarnation <= holder.incarnation) {
       return `store ${holder.storeId} is a member already, with incarnation ${holder.incarnation}; the joiner has ${ask.member.incarnation}`
     }
-    return undefined
+    return ask.founding ? undefined : this.#host.objection(ask.member)
   }
 
   /** Probes a joiner that this member observes, and reports it once it answers. */

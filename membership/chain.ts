@@ -6,6 +6,7 @@
  *
  * Pure.
  */
+import { type Member } from './configuration.ts'
 import { type Decision } from './consensus-decision.ts'
 import { DecisionLog, verifyRecord } from './decision-log.ts'
 import { type Mailbox, type Peer } from './effects.ts'
@@ -49,6 +50,11 @@ export class Chain<State> {
   /** The id that this member knows an epoch by, or undefined. */
   idOf (epoch: number): string | undefined {
     return epoch === this.#view.epoch ? this.#view.position.configurationId : this.#log.idOf(epoch)
+  }
+
+  /** What the fold has against a joiner. */
+  objection (joiner: Member): string | undefined {
+    return this.#fold?.objection?.(this.#state, joiner)
   }
 
   snapshot (): Snapshot {

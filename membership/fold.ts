@@ -5,7 +5,7 @@
  * behind further than the log of decisions reaches) together with the full configuration it belongs to. The ring's placement
  * is such a fold. Nothing but the arguments may influence the result.
  */
-import { type Configuration } from './configuration.ts'
+import { type Configuration, type Member } from './configuration.ts'
 
 export interface Fold<State> {
   /** The state of epoch 1, at the founder. */
@@ -15,4 +15,9 @@ export interface Fold<State> {
   encode (state: State): Uint8Array
   /** @throws when the bytes are not a state of this fold in this version. */
   decode (bytes: Uint8Array): State
+  /**
+   * Why the cluster must not admit a joiner, by what the state knows of earlier members; undefined when it may. Asked by
+   * the members that a joiner turns to, before anybody reports it. @default nothing stands against anybody
+   */
+  objection? (state: State, joiner: Member): string | undefined
 }

@@ -94,6 +94,7 @@ export class MemberCore<State> {
     })
     this.#admission = new Admission(options, out, {
       reachable: joiner => { this.#alerting.reportJoin(this.#now, joiner) },
+      objection: joiner => this.#chain.objection(joiner),
       snapshot: () => this.#chain.snapshot()
     })
   }

@@ -95,6 +95,13 @@ export function createAgreedStateFold (): Fold<AgreedState> {
       if (before.placement === undefined) return genesis(before, configuration)
       return stateOf(before, before.genesis, foldPlacement.next(before.placement, configuration))
     }),
+    // Rule R3: a store that was copied, or put back to an older state of its disk, starts with an incarnation that is known already.
+    objection: ({ placement }, { storeId, incarnation }) => {
+      const known = placement?.incarnationOf(storeId)
+      return known === undefined || incarnation > known
+        ? undefined
+        : `store ${storeId} was seen with incarnation ${known}; this one has ${incarnation}: its directory is a copy, or was restored from an older one`
+    },
     encode: encodeAgreedState,
     decode: bytes => {
       const known = decoded

@@ -10,7 +10,7 @@
 import { EventEmitter } from 'node:events'
 import { type Configuration, type StoreId } from '../membership/configuration.ts'
 import { type Database, type Environment, type Fold, Membership, type MembershipOptions, type ViewChange } from '../membership/index.ts'
-import { plan, type Plan } from '../ring/index.ts'
+import { foldPlacement, plan, type Plan } from '../ring/index.ts'
 import { type AgreedState, createAgreedStateFold } from './agreed-state.ts'
 import { ClientService } from './client-service.ts'
 import { StoreError } from './errors.ts'
@@ -140,7 +140,9 @@ export class StoreNode extends EventEmitter<NodeEvents> {
     const returning = identity.clusterId !== undefined
     const founding = found && !returning
     const named = { ...(partitions === undefined ? {} : { partitions }), ...(replicas === undefined ? {} : { replicas }) }
-    const settings = founding ? { partitions: 1024, replicas: 3, expect: expect ?? 1, ...named } : named
+    // Rule R1: a process that would place partitions in another way is refused, with this as the reason.
+    const placement = `${foldPlacement.name} ${foldPlacement.version}`
+    const settings = { placement, ...(founding ? { partitions: 1024, replicas: 3, expect: expect ?? 1 } : {}), ...named }
     return {
       ...membership,
       clusterName,
