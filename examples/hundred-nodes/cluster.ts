@@ -108,6 +108,16 @@ export class Cluster {
     return this.#nodes.flatMap(node => node.history.failures.map(message => `${node.spec.name} failed: ${message}`))
   }
 
+  /** Which configurations the live nodes have, and how many of them each. */
+  get configurations (): string {
+    const counts = new Map<string, number>()
+    for (const { history: { last } } of this.live) {
+      const name = last === undefined ? 'none' : `number ${last.epoch} of size ${last.size}`
+      counts.set(name, (counts.get(name) ?? 0) + 1)
+    }
+    return [...counts].map(([name, count]) => `${count} nodes have ${name}`).join(', ')
+  }
+
   /** When the last live node got the configuration that all of them have, or undefined while they differ or are not `size`. */
   agreedAtMs (size: number): number | undefined {
     const last = this.live.map(node => node.history.last)
@@ -117,19 +127,19 @@ export class Cluster {
   }
 
   /**
-   * Asks again and again until `look` has an answer.
+   * Asks again and again until `look` has an answer. `what` tells what is waited for, and how far it has come.
    * @throws {Error} when a node fails, when `deadlineMs` have passed, and when the job is aborted.
    */
-  async until<T> (what: string, deadlineMs: number, look: () => Promise<T | undefined>): Promise<T> {
+  async until<T> (what: () => string, deadlineMs: number, look: () => Promise<T | undefined>): Promise<T> {
     const { signal } = this.#components
     // A question to a hundred processes costs more than one to a hundred objects.
-    const pauseMs = this.#options.processes ? 200 : 25
+    const pauseMs = this.#options.processes ? 250 : 100
     const endMs = performance.now() + deadlineMs
     for (;;) {
       const answer = await look()
       if (answer !== undefined) return answer
       if (this.failures.length > 0) throw new Error(this.failures.join('; '))
-      if (performance.now() > endMs) throw new Error(`${what} took longer than ${deadlineMs / 1000} s`)
+      if (performance.now() > endMs) throw new Error(`${what()}, and no more within ${deadlineMs / 1000} s`)
       await delay(pauseMs, undefined, { signal })
     }
   }

@@ -21,6 +21,8 @@ const CONVERGE_DEADLINE_MS = 120_000
 const BALANCE_DEADLINE_MS = 120_000
 /** How long the client goes on with one operation: a machine that has to run a hundred nodes may be slow at times. */
 const OPERATION_DEADLINE_MS = 30_000
+/** How long it waits for one node: one that died is noticed at once, by its connection, and one that is merely slow is not asked twice. */
+const ATTEMPT_TIMEOUT_MS = 5000
 /** Traffic before a change, so that its gaps are gaps of a running system. */
 const WARM_MS = 500
 
@@ -82,7 +84,7 @@ export async function form ({ options, cluster, progress }: JobContext): Promise
   progress.step(() => `${nodes} nodes in ${zones} racks start in parallel, each ${processes ? 'a process' : 'with a port and a directory'} of its own: ${members()} are members`)
   const startMs = performance.now()
   await cluster.grow(nodes)
-  const atMs = await cluster.until('to form the cluster', CONVERGE_DEADLINE_MS, () => Promise.resolve(cluster.agreedAtMs(nodes)))
+  const atMs = await cluster.until(() => cluster.configurations, CONVERGE_DEADLINE_MS, () => Promise.resolve(cluster.agreedAtMs(nodes)))
   const { viewChanges, distinctSizes } = seenAfter(cluster, 1)
   const ms = Math.round(atMs - startMs)
   progress.done(`${nodes} nodes agree, ${viewChanges === 1 ? 'in one step' : `in ${viewChanges} steps (sizes ${distinctSizes.join(', ')})`}, ${seconds(ms)} after the first began`)
@@ -118,7 +120,7 @@ async function verify (context: JobContext, client: Client): Promise<Verificatio
 }
 
 export function openClient ({ cluster }: JobContext): Promise<Client> {
-  return connect(cluster.seeds, { deadlineMs: OPERATION_DEADLINE_MS })
+  return connect(cluster.seeds, { deadlineMs: OPERATION_DEADLINE_MS, attemptTimeoutMs: ATTEMPT_TIMEOUT_MS })
 }
 
 async function placementOf (client: Client): Promise<Placement> {
@@ -140,11 +142,14 @@ export async function change (context: JobContext, client: Client, name: 'join' 
 
   const startMs = performance.now()
   await act()
-  const agreedMs = await cluster.until('to agree on the change', CONVERGE_DEADLINE_MS, () => Promise.resolve(cluster.agreedAtMs(size)))
+  const agreedMs = await cluster.until(() => cluster.configurations, CONVERGE_DEADLINE_MS, () => Promise.resolve(cluster.agreedAtMs(size)))
   const convergedMs = count === 0 ? 0 : Math.round(agreedMs - startMs)
   const { viewChanges } = seenAfter(cluster, before.epoch)
   progress.say(`all ${size} live nodes agree after ${seconds(convergedMs)}, by ${viewChanges} view change${viewChanges === 1 ? '' : 's'}`)
-  const balance = await balanced(context)
+  const balance = await balanced(context).catch((error: unknown) => {
+    explain(context, before.epoch)
+    throw error
+  })
   const balancedMs = Math.round(performance.now() - startMs)
   const { gapsMs, ...report } = await traffic.stop()
 
@@ -173,15 +178,17 @@ function explain ({ cluster, progress }: JobContext, epoch: number): void {
 
 async function balanced ({ cluster, options, progress }: JobContext): Promise<{ unavailablePartitions: number }> {
   let unavailablePartitions = 0
-  let settled = 0
-  progress.step(() => `the data moves: ${settled} of ${options.partitions} partitions are where they belong`)
-  await cluster.until('to balance', BALANCE_DEADLINE_MS, async () => {
+  const now = { settled: 0, leftovers: 0, unavailable: 0 }
+  const state = (): string => `the data moves: ${now.settled} of ${options.partitions} partitions are where they belong, ${now.leftovers} copies are left over`
+  progress.step(state)
+  await cluster.until(() => `${state()}, ${now.unavailable} partitions lack a majority; ${cluster.configurations}`, BALANCE_DEADLINE_MS, async () => {
     const statuses = await cluster.statuses()
-    const sum = (field: 'settled' | 'leftovers' | 'unavailable'): number => statuses.reduce((total, { partitions }) => total + partitions[field], 0)
-    settled = sum('settled')
-    unavailablePartitions = Math.max(unavailablePartitions, sum('unavailable'))
+    for (const field of ['settled', 'leftovers', 'unavailable'] as const) {
+      now[field] = statuses.reduce((total, { partitions }) => total + partitions[field], 0)
+    }
+    unavailablePartitions = Math.max(unavailablePartitions, now.unavailable)
     const sameEpoch = statuses.every(({ epoch }) => epoch === statuses[0]!.epoch)
-    return sameEpoch && settled === options.partitions && sum('leftovers') === 0 ? true : undefined
+    return sameEpoch && now.settled === options.partitions && now.leftovers === 0 ? true : undefined
   })
   return { unavailablePartitions }
 }
