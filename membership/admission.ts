@@ -103,7 +103,9 @@ export class Admission {
     if (holder !== undefined && holder.id !== ask.member.id && ask.member.incarnation <= holder.incarnation) {
       return `store ${holder.storeId} is a member already, with incarnation ${holder.incarnation}; the joiner has ${ask.member.incarnation}`
     }
-    return ask.founding ? undefined : this.#host.objection(ask.member)
+    // One that is a member already, and lost the answer, gets it again.
+    if (ask.founding || this.#view.member(ask.member.id) !== undefined) return undefined
+    return this.#host.objection(ask.member)
   }
 
   /** Probes a joiner that this member observes, and reports it once it answers. */

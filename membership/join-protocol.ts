@@ -31,6 +31,8 @@ export class JoinProtocol {
   #seeds: readonly Address[] = []
   /** Named by others. Invariant: size <= LEARNED_MAX. */
   readonly #learned = new Set<Address>()
+  /** The cluster whose members were asked to admit this process: it asks no other one of the same name. */
+  #chosen: ClusterId | undefined
   /** The last one that answered as a member. */
   #leader: Address | undefined
   #attempt = 0
@@ -87,6 +89,8 @@ export class JoinProtocol {
   answered (now: number, peer: Peer, answer: Exclude<JoinAnswer, { kind: 'snapshot' }>): MembershipError | undefined {
     switch (answer.kind) {
       case 'join-observers':
+        this.#chosen ??= answer.position.clusterId
+        if (answer.position.clusterId !== this.#chosen) break
         if (answer.position.epoch < this.#position.epoch || answer.position.configurationId === this.#requested) break
         this.#requested = answer.position.configurationId
         this.#position = answer.position

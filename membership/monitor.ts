@@ -112,14 +112,15 @@ export class Monitor {
     const edge = this.#edges.get(reply.to)
     if (edge === undefined) return
     if (this.#unanswered.get(reply.to) === reply.sequence) this.#unanswered.delete(reply.to)
-    if (reply.member.id === reply.to) {
-      edge.detector.replied(now, reply.sequence)
-      return
-    }
-    // Rule M10: another id counts only as a later process of the same store, in the same cluster.
+    // A process that is about to join has no position yet; one of another cluster is none of ours, whatever its id.
     const { configuration } = this.#view
     const sameCluster = reply.clusterName === configuration.clusterName &&
       (reply.position.epoch === 0 || reply.position.clusterId === configuration.clusterId)
+    if (reply.member.id === reply.to) {
+      if (sameCluster) edge.detector.replied(now, reply.sequence)
+      return
+    }
+    // Rule M10: another id counts only as a later process of the same store, in the same cluster.
     const laterProcess = reply.member.storeId === edge.subject.storeId && reply.member.incarnation > edge.subject.incarnation
     if (sameCluster && laterProcess) edge.detector.succeeded(now)
   }

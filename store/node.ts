@@ -204,7 +204,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
     for (let index = 0; index < placement.partitions; index++) {
       if (state.genesisMembers(index as Parameters<typeof placement.seats>[0]).includes(this.storeId)) concerned.add(index)
     }
-    this.#host!.changeView(addresses, concerned, viewOf)
+    this.#host!.changeView(configuration.clusterId, addresses, concerned, viewOf)
   }
 
   status (): NodeStatus {

@@ -44,6 +44,8 @@ export class PartitionHost {
   readonly #writer: StoreWriter
   #addresses: ReadonlyMap<StoreId, Address> = new Map()
   #viewOf: ((partition: number) => PartitionView) | undefined
+  /** Goes with every message: stores of two clusters that were given each other's addresses do not mix. */
+  #clusterId = ''
   #touched = new Set<number>()
   #fetches: Fetch[] = []
   #scheduled = false
@@ -71,7 +73,10 @@ export class PartitionHost {
   replica (partition: number): Replica | undefined { return this.#replicas.get(partition) }
 
   /** The configuration changed. `concerned` are the partitions that give, or gave, this store a seat. */
-  changeView (addresses: ReadonlyMap<StoreId, Address>, concerned: Iterable<number>, viewOf: (partition: number) => PartitionView): void {
+  changeView (
+    clusterId: string, addresses: ReadonlyMap<StoreId, Address>, concerned: Iterable<number>, viewOf: (partition: number) => PartitionView
+  ): void {
+    this.#clusterId = clusterId
     this.#addresses = addresses
     this.#viewOf = viewOf
     for (const partition of concerned) if (!this.#replicas.has(partition)) this.#create(partition)
@@ -117,8 +122,9 @@ export class PartitionHost {
     let from: StoreId
     let message: GroupMessage
     try {
-      const envelope = raw as { p: unknown, f: unknown, m: unknown }
-      partition = this.#validatePartition(envelope?.p)
+      const envelope = raw as { c: unknown, p: unknown, f: unknown, m: unknown }
+      if (envelope?.c !== this.#clusterId) throw new TypeError('of another cluster')
+      partition = this.#validatePartition(envelope.p)
       from = validateStoreId(envelope.f)
       message = validateGroupMessage(envelope.m)
     } catch (error) {
@@ -144,7 +150,7 @@ export class PartitionHost {
         const address = this.#addresses.get(effect.to)
         const { kind } = effect.message
         const channel = kind === 'chunk' || kind === 'tail' ? CHANNELS.bulk : CHANNELS.store
-        if (address !== undefined) transport.send(address, channel, { p: partition, f: this.#components.self, m: effect.message })
+        if (address !== undefined) transport.send(address, channel, { c: this.#clusterId, p: partition, f: this.#components.self, m: effect.message })
         return
       }
       case 'persist':

@@ -179,7 +179,9 @@ describe('joining', () => {
     const { code } = await failure(nodes.found({ seeds: [one.address, two.address] }))
     expect(code).toBe('MEMBERSHIP_ALREADY_FOUNDED')
     const joiner = await nodes.start({ seeds: [one.address, two.address] })
-    expect([one, two].map(node => node.status().clusterId)).toContain(joiner.status().clusterId)
+    const chosen = [one, two].find(node => node.status().clusterId === joiner.status().clusterId)
+    expect(chosen?.status().members).toBe(3)
+    expect((chosen === one ? two : one).status().members).toBe(2)
   })
 })
 

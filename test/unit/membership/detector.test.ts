@@ -20,11 +20,14 @@ function run (detector: WindowedPing, fromMs: number, untilMs: number, answered:
 describe('windowed ping (section 6)', () => {
   test('an edge is faulty when four of the last ten probes failed, not at three', () => {
     const detector = new WindowedPing(0, LAN)
-    run(detector, 0, 5000, () => true)
+    const { probeIntervalMs, probeTimeoutMs } = LAN
+    const last = 10 * probeIntervalMs
+    run(detector, 0, last, () => true)
     expect(detector.faulty).toBe(false)
-    run(detector, 5500, 5500 + 3 * 500, () => false)
+    // Probes go out after one, two, three and four intervals; each has failed a timeout later.
+    run(detector, last + probeIntervalMs, last + 4 * probeIntervalMs, () => false)
     expect(detector.faulty).toBe(false)
-    detector.poll(5500 + 4 * 500)
+    detector.poll(last + 4 * probeIntervalMs + probeTimeoutMs)
     expect(detector.faulty).toBe(true)
   })
 
@@ -40,7 +43,7 @@ describe('windowed ping (section 6)', () => {
     reached.link(0, 'opened')
     run(reached, 0, 0, () => true)
     const unreached = new WindowedPing(0, LAN)
-    for (const detector of [reached, unreached]) run(detector, 500, 3000, () => false)
+    for (const detector of [reached, unreached]) run(detector, LAN.probeIntervalMs, 6 * LAN.probeIntervalMs, () => false)
     expect(reached.faulty).toBe(true)
     expect(unreached.faulty).toBe(false)
   })
