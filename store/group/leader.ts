@@ -377,7 +377,8 @@ export class Leader {
   tick (now: number): void {
     const { retryMs } = this.replica.options
     if (this.phase === 'sealing' || this.phase === 'deferring') {
-      if (now - this.#sentAt < retryMs) return
+      // Before the own promise is durable nobody may hear of this ballot.
+      if (now - this.#sentAt < retryMs || !this.#sealed.has(this.replica.self)) return
       if (this.phase === 'sealing') { this.#sendSeals(now); this.#elect(now) } else this.replica.stepDown(now, true)
       return
     }

@@ -12,6 +12,7 @@
  * Owns: its memories.
  */
 import { type StoreId } from '../../membership/configuration.ts'
+import { type DurableState } from '../../store/group/effects.ts'
 import { type Ballot, compareBallots, type Entry, type Group, majorityOf, operationName } from '../../store/group/history.ts'
 import { type GroupMessage } from '../../store/group/messages.ts'
 import { type Replica } from '../../store/group/replica.ts'
@@ -126,13 +127,10 @@ export class StoreOracle {
 
   /** True when a store has a number durably: in its data, or as an entry of its log (with `content`, this one). */
   #holds (partition: number, store: StoreId, seq: number, content: string | undefined): boolean {
-    const disk = this.#components.disk(store)
-    const record = disk?.get(stateKey(partition))
-    if (disk === undefined || record === undefined) return false
-    const { copy, applied } = decodeState(record, partition)
-    if (copy === undefined) return false
-    if (seq <= applied) return true
-    const entry = disk.get(logKey(partition, copy, seq))
+    const state = this.#state(partition, store)
+    if (state?.copy === undefined) return false
+    if (seq <= state.applied) return true
+    const entry = this.#components.disk(store)!.get(logKey(partition, state.copy, seq))
     return entry !== undefined && (content === undefined || contentOf(decodeEntry(entry)) === content)
   }
 
@@ -163,19 +161,63 @@ export class StoreOracle {
     this.#checkMajority(partition, memory, seq, content)
   }
 
-  /** A store sent a message: what it promises by that may not fall any more. */
+  /** A store sent a message: what it says must be on its disk already, and what it promises may not fall any more. */
   sent (partition: number, store: StoreId, message: GroupMessage): void {
-    const { promised, chain } = this.#memory(partition)
-    if (message.kind === 'release') {
-      const group = chain[message.generation]!
-      const missing = group.members.find(member => !this.#holds(partition, member, group.base - 1, undefined))
-      if (missing !== undefined) throw new Error(`invariant 30: a copy may go, but ${missing} has not reached the base of generation ${group.generation}`)
+    const memory = this.#memory(partition)
+    switch (message.kind) {
+      case 'seal':
+        this.#checkPromise(partition, store, message)
+        return
+      case 'sealed':
+        this.#checkPromise(partition, store, message)
+        this.#checkDurable(partition, store, message.kind, message.last.seq)
+        this.#promises(memory, store, message)
+        return
+      case 'appended':
+        this.#checkPromise(partition, store, message)
+        this.#checkDurable(partition, store, message.kind, message.seq)
+        this.#promises(memory, store, message)
+        return
+      case 'learned':
+        if (message.whole) this.#checkDurable(partition, store, message.kind, message.position)
+        return
+      case 'release': this.#checkRelease(partition, memory, message.generation); return
+      default:
     }
-    if (message.kind !== 'sealed' && message.kind !== 'appended') return
+  }
+
+  #state (partition: number, store: StoreId): DurableState | undefined {
+    const record = this.#components.disk(store)?.get(stateKey(partition))
+    return record === undefined ? undefined : decodeState(record, partition)
+  }
+
+  /** Invariants 20 and 21: a ballot is promised durably before anybody hears of it. */
+  #checkPromise (partition: number, store: StoreId, { kind, generation, ballot }: GroupMessage & { kind: 'seal' | 'sealed' | 'appended' }): void {
+    const state = this.#state(partition, store)
+    // A store that has stepped to a later generation meanwhile keeps no promise of this one.
+    if (state?.group !== undefined && state.group.generation > generation) return
+    if (state?.group?.generation === generation && compareBallots(state.promised, ballot) >= 0) return
+    throw new Error(`invariant 20: partition ${partition} at ${store} sent '${kind}' with ballot ${ballotText(ballot)}, which its disk has not promised`)
+  }
+
+  /** Invariant 25: a store says of nothing that it has it before its disk does. */
+  #checkDurable (partition: number, store: StoreId, kind: string, seq: number): void {
+    if (seq <= 0 || this.#holds(partition, store, seq, undefined)) return
+    throw new Error(`invariant 25: partition ${partition} at ${store} sent '${kind}' for ${seq}, which its disk does not have`)
+  }
+
+  #promises ({ promised }: PartitionMemory, store: StoreId, { generation, ballot }: GroupMessage & { kind: 'sealed' | 'appended' }): void {
     let generations = promised.get(store)
     if (generations === undefined) promised.set(store, generations = new Map())
-    const before = generations.get(message.generation)
-    if (before === undefined || compareBallots(message.ballot, before) > 0) generations.set(message.generation, message.ballot)
+    const before = generations.get(generation)
+    if (before === undefined || compareBallots(ballot, before) > 0) generations.set(generation, ballot)
+  }
+
+  /** Invariant 30. */
+  #checkRelease (partition: number, { chain }: PartitionMemory, generation: number): void {
+    const group = chain[generation]!
+    const missing = group.members.find(member => !this.#holds(partition, member, group.base - 1, undefined))
+    if (missing !== undefined) throw new Error(`invariant 30: a copy may go, but ${missing} has not reached the base of generation ${generation}`)
   }
 
   /** What the data of a partition must be after the entry `to`: the replay of everything committed. Values by key, in hexadecimal. */

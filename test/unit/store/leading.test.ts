@@ -116,8 +116,11 @@ describe('promises (S3, S4)', () => {
     const net = new ReplicaNet('ABC')
     for (const name of 'ABC') net.view(1, 'ABC', 'ABC', name)
     net.store('A').slow = true
-    net.settle()
+    net.pass(500)
     expect(net.sent.filter(of('seal'))).toEqual([])
+    net.store('A').slow = false
+    net.settle()
+    expect(net.leader).toBe('A')
   })
 })
 
