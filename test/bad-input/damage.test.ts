@@ -1,6 +1,8 @@
 /**
  * Damaged data directories (rule S8): a node that is started on one says STORE_DIRECTORY_INVALID, or has what is right, if perhaps
  * too old. It never serves anything else, and never ends without a code; the other replicas carry the cluster meanwhile.
+ *
+ * Mutation caught: errors of reading, which LevelDB raises after it opened, pass as they come.
  */
 import { type FileHandle, open, readdir, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,6 +1,8 @@
 /**
  * Requests that no client of ours would send: limits hold on both sides of the wire, and whatever arrives on any channel is
  * validated before it touches a core.
+ *
+ * Mutations caught: the node does not check that keys belong to the partition named; it takes any number of keys.
  */
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import fc from 'fast-check'

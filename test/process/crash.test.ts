@@ -1,6 +1,9 @@
 /**
  * Crashes of real processes: five nodes, started by the CLI, are killed (SIGKILL) or stopped (SIGSTOP) while clients read and
  * write, and come back on their directories.
+ *
+ * Mutations caught: a leader calls a placement carried out whose members equal its group's although its generation has ended, or
+ * although it has logged a stop sign.
  */
 import { afterEach, expect, test } from 'vitest'
 import { type Client, connect } from '../../store/client/client.ts'

@@ -31,20 +31,17 @@ export interface CliResult extends Exit {
   readonly stderr: string
 }
 
-const alive = new Set<ChildProcess>()
-process.once('exit', () => { for (const child of alive) child.kill('SIGKILL') })
+/** Ends a process with the one that holds the other end of its input, however that one ends. */
+const END_WITH_PARENT = 'data:text/javascript,process.stdin.on("end", () => process.exit(9)).resume().unref()'
 
-function launch (args: readonly string[]): ChildProcess {
+function launch (nodeArgs: readonly string[], args: readonly string[]): ChildProcess {
   if (!existsSync(CLI)) throw new Error(`${CLI} is missing: run npm run build first`)
-  const child = spawn(process.execPath, [CLI, ...args], { stdio: ['pipe', 'pipe', 'pipe'] })
-  alive.add(child)
-  child.once('close', () => { alive.delete(child) })
-  return child
+  return spawn(process.execPath, [...nodeArgs, CLI, ...args], { stdio: ['pipe', 'pipe', 'pipe'] })
 }
 
 /** Runs one command to its end. A command that does not end in time is killed, which its `signal` shows. */
 export async function runCli (args: readonly string[], { input = '', timeoutMs = 20_000 } = {}): Promise<CliResult> {
-  const child = launch(args)
+  const child = launch([], args)
   const texts = { stdout: '', stderr: '' }
   child.stdout!.on('data', (data: Buffer) => { texts.stdout += data.toString() })
   child.stderr!.on('data', (data: Buffer) => { texts.stderr += data.toString() })
@@ -69,7 +66,7 @@ export class NodeProcess {
 
   /** @param args what follows `coterie start --json` */
   constructor (args: readonly string[]) {
-    const child = this.#child = launch(['start', '--json', ...args])
+    const child = this.#child = launch(['--import', END_WITH_PARENT], ['start', '--json', ...args])
     createInterface({ input: child.stdout! }).on('line', line => {
       this.#events.push(JSON.parse(line) as NodeEvent)
       this.#notify()
