@@ -104,7 +104,7 @@ export class MemberCore<State> {
   }
 
   /** Begins with the first configuration of this process; it is in effect once the record is durable. */
-  begin (now: number, configuration: Configuration, state: State, learned: 'founded' | 'joined'): void {
+  begin (now: number, configuration: Configuration, state: State, learned: 'founded' | 'joined' | 'resumed'): void {
     this.#now = now
     this.#arrive(configuration, state, undefined, learned)
   }

@@ -7,7 +7,7 @@
  * Pure: `apply(now, input)` gives effects; see `effects.ts` for their order. It reads no clock, draws no random number, awaits
  * nothing. The same inputs give the same effects.
  */
-import { type ClusterId, foundingConfiguration, type Configuration, type Member } from './configuration.ts'
+import { type ClusterId, foundingConfiguration, type Configuration, type Member, nextConfiguration, normalizeCut } from './configuration.ts'
 import { type DetectorFactory } from './detector/detector.ts'
 import { type BroadcasterFactory } from './broadcaster.ts'
 import { Outbox, type MembershipEffect, type Peer } from './effects.ts'
@@ -38,6 +38,8 @@ export interface CoreComponents<State> {
 export type CoreInput =
   /** Found the cluster of that id, unless one of the seeds knows it already. */
   | { readonly kind: 'found', readonly clusterId: ClusterId, readonly seeds: readonly Address[] }
+  /** Go on with the cluster that an earlier process of this store was alone in. */
+  | { readonly kind: 'resume', readonly configuration: Configuration, readonly state: unknown }
   /** Join: a certain cluster, or any of the right name. */
   | { readonly kind: 'join', readonly clusterId: ClusterId | undefined, readonly seeds: readonly Address[], readonly timeoutMs: number }
   /** The seeds to try from now on. */
@@ -91,6 +93,9 @@ export class MembershipCore<State> {
     switch (input.kind) {
       case 'found':
         this.#founding = new FoundingCheck(this.#parts.self, input.clusterId, input.seeds, this.#parts.options, this.#out, now)
+        break
+      case 'resume':
+        this.#resume(now, input.configuration, input.state as State)
         break
       case 'join':
         this.#join(now, input.clusterId, input.seeds, input.timeoutMs)
@@ -213,7 +218,17 @@ export class MembershipCore<State> {
     this.#joining.seeds(seeds)
   }
 
-  #begin (now: number, configuration: Configuration, state: State, learned: 'founded' | 'joined'): void {
+  /**
+   * Rule M4 for a cluster of one: whoever was alone is its own majority, and nobody ever heard of a configuration after the stored one,
+   * since a decision is durable before it is told. So this process decides alone that it takes its predecessor's place.
+   */
+  #resume (now: number, stored: Configuration, state: State): void {
+    const { self, fold } = this.#parts
+    const configuration = nextConfiguration(stored, normalizeCut([self], stored.members.map(member => member.id)))
+    this.#begin(now, configuration, fold === undefined ? state : fold.next(state, configuration), 'resumed')
+  }
+
+  #begin (now: number, configuration: Configuration, state: State, learned: 'founded' | 'joined' | 'resumed'): void {
     this.#member = new MemberCore({ ...this.#parts, out: this.#out })
     this.#member.begin(now, configuration, state, learned)
   }

@@ -223,6 +223,12 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
     this.#removeLinkListener = transport.onLink(event => { this.#apply({ kind: 'link', event }) })
     // A directory founds one cluster, once: afterwards it returns to that cluster.
     const clusterId = this.#options.clusterId ?? stored?.configuration.clusterId
+    const alone = stored?.configuration.members.length === 1 ? stored.configuration.members[0]! : undefined
+    if (stored !== undefined && alone !== undefined && alone.storeId === this.#options.storeId && alone.incarnation < this.#incarnation) {
+      this.#newCore()
+      this.#apply({ kind: 'resume', configuration: stored.configuration, state: stored.state })
+      return
+    }
     if (found && stored !== undefined && seeds.length === 0) {
       throw new MembershipError('MEMBERSHIP_ALREADY_FOUNDED', `This directory belongs to cluster ${stored.configuration.clusterId}: give seeds to return to it.`)
     }

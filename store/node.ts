@@ -143,11 +143,13 @@ export class StoreNode extends EventEmitter<NodeEvents> {
     // Rule R1: a process that would place partitions in another way is refused, with this as the reason.
     const placement = `${foldPlacement.name} ${foldPlacement.version}`
     const settings = { placement, ...(founding ? { partitions: 1024, replicas: 3, expect: expect ?? 1 } : {}), ...named }
+    const known = [...new Set([...seeds, ...identity.addresses])].filter(seed => seed !== this.address)
     return {
       ...membership,
       clusterName,
-      seeds: [...new Set([...seeds, ...identity.addresses])].filter(seed => seed !== this.address),
-      found: founding,
+      seeds: known,
+      // One that was alone resumes its cluster without anybody's help.
+      found: founding || (returning && known.length === 0),
       settings,
       storeId: this.storeId,
       incarnation: identity.incarnation,
