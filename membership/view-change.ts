@@ -14,8 +14,8 @@ import { type TallyExplanation } from './cut-detector.ts'
 export interface Explanation {
   readonly epoch: number
   /**
-   * How this process came to know: it founded the cluster, resumed the one it was alone in, was handed the configuration it joined with, took part in the
-   * decision, fetched the decision later, or jumped a gap that the logs of its peers no longer cover.
+   * How this process came to know: it founded the cluster, resumed the one it was alone in, was handed the configuration
+   * it joined with, took part in the decision, fetched the decision later, or jumped a gap that the logs of its peers no longer cover.
    */
   readonly learned: 'founded' | 'resumed' | 'joined' | 'decided' | 'fetched' | 'jumped'
   /** Who reported each member that joined or was removed, as far as this process heard. */
