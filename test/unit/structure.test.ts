@@ -6,8 +6,7 @@
  * of code, and one without its first comment; an absolute path of one machine; in documents, an example with a misspelt option, one
  * that imports what its index no longer exports, a dead link, an npm command and a file that do not exist, an error code left out.
  */
-import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
@@ -17,9 +16,18 @@ const ROOT = resolve(fileURLToPath(import.meta.url), '../../..')
 const LINES_MAX = 450
 const LAYERS = ['membership', 'ring', 'store'] as const
 
-/** Everything under version control and everything new that is not ignored, relative to the root. */
-const paths = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { cwd: ROOT, encoding: 'utf8' })
-  .split('\n').filter(path => path !== '' && existsSync(join(ROOT, path))).sort()
+/** What is not source: installed, built, or a tool's own. */
+const IGNORED = new Set(['node_modules', 'dist', 'coverage', '.git'])
+
+function filesIn (folder: string): string[] {
+  return readdirSync(join(ROOT, folder), { withFileTypes: true }).flatMap(entry => {
+    const path = join(folder, entry.name)
+    return IGNORED.has(entry.name) ? [] : entry.isDirectory() ? filesIn(path) : [path]
+  })
+}
+
+/** Every file of the repository, relative to the root. */
+const paths = filesIn('.').sort()
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
 const sources = paths.filter(path => path.endsWith('.ts'))
 const readmes = paths.filter(path => path.endsWith('README.md'))
