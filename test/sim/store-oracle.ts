@@ -176,6 +176,7 @@ export class StoreOracle {
       case 'appended':
         this.#checkPromise(partition, store, message)
         this.#checkDurable(partition, store, message.kind, message.seq)
+        this.#checkPrefix(partition, store, message)
         this.#promises(memory, store, message)
         return
       case 'learned':
@@ -204,6 +205,28 @@ export class StoreOracle {
   #checkDurable (partition: number, store: StoreId, kind: string, seq: number): void {
     if (seq <= 0 || this.#holds(partition, store, seq, undefined)) return
     throw new Error(`invariant 25: partition ${partition} at ${store} sent '${kind}' for ${seq}, which its disk does not have`)
+  }
+
+  #replica (partition: number, matching: (replica: Replica) => boolean): Replica | undefined {
+    for (const node of this.#components.nodes()) {
+      const replica = node.replicas.get(partition)
+      if (replica !== undefined && matching(replica)) return replica
+    }
+    return undefined
+  }
+
+  /** Invariant 17: what a follower acknowledges to a leader is the leader's history. */
+  #checkPrefix (partition: number, store: StoreId, { generation, ballot, seq }: GroupMessage & { kind: 'appended' }): void {
+    const same = (replica: Replica): boolean => replica.group?.generation === generation
+    const now = (own: Ballot | undefined): boolean => own !== undefined && compareBallots(own, ballot) === 0
+    const leader = this.#replica(partition, replica => same(replica) && now(replica.leader?.ballot))
+    const follower = this.#replica(partition, replica => same(replica) && replica.self === store && now(replica.promised))
+    if (leader?.copy === undefined || follower?.copy === undefined) return
+    for (let next = Math.max(leader.copy.floor, follower.copy.commit) + 1; next <= Math.min(seq, leader.copy.last); next++) {
+      const [ours, theirs] = [leader.copy.entry(next), follower.copy.entry(next)]
+      if (ours === undefined || theirs === undefined || compareBallots(ours.ballot, theirs.ballot) === 0) continue
+      throw new Error(`invariant 17: ${store} acknowledged ${seq} to ${leader.self}, but has another entry at ${next}`)
+    }
   }
 
   #promises ({ promised }: PartitionMemory, store: StoreId, { generation, ballot }: GroupMessage & { kind: 'sealed' | 'appended' }): void {

@@ -36,6 +36,7 @@ class Scenario {
   readonly #down = new Set<number>()
   /** Nodes that are on their way in or out. */
   readonly #busy = new Set<number>()
+  #healed = false
   #next: number
 
   constructor (seed: number) {
@@ -80,7 +81,7 @@ class Scenario {
     }
     this.#heal()
     // Clients go on while the cluster comes to rest, so that the rebalances of the end happen under load too.
-    await simulation.runFor(5000)
+    await simulation.runFor(3000)
     stopped = true
     const result = await simulation.settle(work)
     await cluster.rest()
@@ -151,9 +152,10 @@ class Scenario {
     // A majority of the members stays: without one nothing is decided, and that is another test.
     const spare = Math.ceil(members / 2) - 1 - this.#down.size - this.#paused.size - this.#busy.size
     const quiet = this.#down.size + this.#paused.size + this.#busy.size === 0
-    const choice = random.below(9)
+    const choice = random.below(11)
     const victim = this.#up.length > 0 ? random.pick(this.#up) : undefined
-    if (choice <= 1 && victim !== undefined && spare > 0) {
+    const mayFail = victim !== undefined && spare > 0 && this.#affordable(victim)
+    if (choice <= 1 && mayFail) {
       const silent = random.chance(0.3)
       this.#count(silent ? 'power loss' : 'crash')
       this.#down.add(victim)
@@ -165,12 +167,12 @@ class Scenario {
       for (let i = 0; i < joiners; i++) this.#join()
     } else if (choice === 5 && victim !== undefined && quiet && cluster.nodes.size > 4 && cluster.unrest() === undefined) {
       this.#leave(victim)
-    } else if (choice === 6 && victim !== undefined && spare > 0) {
+    } else if (choice === 6 && mayFail) {
       this.#count('pause')
       this.#paused.add(victim)
       simulation.host(addressOf(victim)).pause()
       this.#later(random.between(100, 4000), () => { this.#resume(victim) })
-    } else if (choice === 7 && victim !== undefined && spare > 0) {
+    } else if (choice === 7 && mayFail) {
       const others = [...cluster.nodes.keys()].filter(index => index !== victim).map(addressOf)
       const oneWay = random.chance(0.5)
       this.#count(oneWay ? 'one-way partition' : 'partition')
@@ -185,7 +187,60 @@ class Scenario {
     } else if (choice === 8 && victim !== undefined) {
       this.#count('reset')
       simulation.host(addressOf(victim)).breakLinks()
+    } else if (choice >= 9 && spare > 1) {
+      this.#hunt(random.below(cluster.options.partitions))
     }
+  }
+
+  /**
+   * Isolates a partition's leader, waits until another one takes over, and has that one crash while it does, just when the first
+   * comes back with entries that nobody else has: what elections by the end of a history are for (rule S3).
+   */
+  #hunt (partition: number): void {
+    const { cluster } = this
+    const { simulation } = cluster
+    const first = this.#leaderOf(partition)
+    if (first === undefined || !this.#up.includes(first)) return
+    const others = [...cluster.nodes.keys()].filter(index => index !== first).map(addressOf)
+    if (!this.#affordable(first)) return
+    this.#count('hunted leader')
+    // Clients still reach it, and go on writing for a while.
+    simulation.network.faults.partition([addressOf(first)], others)
+    this.#busy.add(first)
+    const grace = simulation.random.between(0, 30)
+    const end = simulation.nowMs + 5000
+    const look = (): void => {
+      const second = this.#leaderOf(partition, first)
+      if (second === undefined && simulation.nowMs < end) { this.#later(5, look); return }
+      this.#later(grace, () => {
+        this.#busy.delete(first)
+        for (const other of others) {
+          simulation.network.faults.setLink(addressOf(first), other, {})
+          simulation.network.faults.setLink(other, addressOf(first), {})
+        }
+        if (second === undefined || this.#healed || !this.#up.includes(second) || !this.#affordable(second)) return
+        this.#down.add(second)
+        cluster.crash(second)
+      })
+    }
+    look()
+  }
+
+  /** True when a majority of the configuration that a node knows is up without it. */
+  #affordable (index: number): boolean {
+    const { configuration } = this.cluster.nodes.get(index)!.membership
+    const up = new Set(this.#up.filter(other => other !== index).map(other => this.cluster.nodes.get(other)!.membership.self.id))
+    return configuration !== undefined && configuration.members.filter(({ id }) => up.has(id)).length > configuration.members.length / 2
+  }
+
+  /** The node that leads a partition, or is about to, if any does besides `except`. */
+  #leaderOf (partition: number, except?: number): number | undefined {
+    for (const [index, node] of this.cluster.nodes) {
+      if (index === except) continue
+      const phase = node.replicas.get(partition)?.leader?.phase
+      if (phase !== undefined && phase !== 'sealing' && phase !== 'deferring') return index
+    }
+    return undefined
   }
 
   #later (delayMs: number, run: () => void): void {
@@ -234,6 +289,7 @@ class Scenario {
   }
 
   #heal (): void {
+    this.#healed = true
     this.cluster.simulation.network.faults.heal()
     for (const index of [...this.#paused]) this.#resume(index)
     for (const index of [...this.#down]) this.#restart(index)

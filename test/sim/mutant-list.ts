@@ -1,0 +1,124 @@
+/**
+ * The deliberate breakages of the core that the scenario must notice: which rule each breaks, and how, as a change of the source text.
+ *
+ * Pure.
+ */
+export interface Mutant {
+  readonly name: string
+  /** The rule that it breaks, as store/README.md numbers them. */
+  readonly rule: string
+  readonly file: string
+  /** Occurs exactly once in the file. */
+  readonly find: string
+  readonly replace: string
+}
+
+const GROUP = 'store/group'
+
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: 'an entry counts as committed once one store has it', rule: 'S2', file: `${GROUP}/followers.ts`,
+    find: 'return held[majorityOf(group!.members.length) - 1]!', replace: 'return held[0]!'
+  },
+  {
+    name: 'an acknowledgement does not wait for the disk', rule: 'S2', file: `${GROUP}/acceptor.ts`,
+    find: 'replica.persist(writes, acknowledge)', replace: '{ replica.persist(writes); acknowledge() }'
+  },
+  {
+    name: 'the client is answered before the commit', rule: 'S2', file: `${GROUP}/leader.ts`,
+    find: 'if (seq <= this.copy.commit) { this.replica.out', replace: 'if (seq > 0) { this.replica.out'
+  },
+  {
+    name: 'a snapshot becomes the live copy before it is whole', rule: 'S2', file: `${GROUP}/learner.ts`,
+    find: 'if (!partial.scanned) return', replace: ''
+  },
+  {
+    name: 'appends of a deposed leader are accepted', rule: 'S4', file: `${GROUP}/acceptor.ts`,
+    find: 'if (compareBallots(ballot, replica.promised) < 0) { this.#refuse(from); return }\n    replica.sawBallot(now, ballot)\n    const raised',
+    replace: 'const raised'
+  },
+  {
+    name: 'a promise is sent before it is durable', rule: 'S4', file: `${GROUP}/acceptor.ts`,
+    find: 'replica.persist([], () => { replica.out.send(from, message) })', replace: 'replica.persist([]); replica.out.send(from, message)'
+  },
+  {
+    name: 'a restart forgets the promise, and starts ballots again', rule: 'S4', file: `${GROUP}/replica.ts`,
+    find: 'this.promised = this.seen = state.promised', replace: ''
+  },
+  {
+    name: 'a candidate leads with its own promise alone', rule: 'S3', file: `${GROUP}/leader.ts`,
+    find: 'this.#sealed.size < majorityOf(group!.members.length)', replace: 'this.#sealed.size < 1'
+  },
+  {
+    name: 'the longest history is adopted, whatever its ballot', rule: 'S3', file: `${GROUP}/history.ts`,
+    find: 'compareBallots(a.ballot, b.ballot) || a.seq - b.seq', replace: 'a.seq - b.seq'
+  },
+  {
+    name: 'the candidate adopts its own history', rule: 'S3', file: `${GROUP}/leader.ts`,
+    find: 'if (order > 0) { best = member; most = answer }', replace: ''
+  },
+  {
+    name: 'an append need not fit the position before it', rule: 'S3', file: `${GROUP}/acceptor.ts`,
+    find: '(prev.seq <= copy.last && compareBallots(replica.ballotAt(prev.seq)!, prev.ballot) === 0)', replace: 'prev.seq <= copy.last'
+  },
+  {
+    name: 'a conflicting entry is kept', rule: 'S3', file: `${GROUP}/acceptor.ts`,
+    find: 'if (compareBallots(copy.entry(entry.seq)!.ballot, entry.ballot) === 0) continue', replace: 'continue'
+  },
+  {
+    name: 'entries follow an adopted stop sign', rule: 'S3', file: `${GROUP}/leader.ts`,
+    find: 'const stops = final?.kind === \'stop\' && final.next.generation > replica.group!.generation', replace: 'const stops = false'
+  },
+  {
+    name: 'a stop sign needs no majority of the next group', rule: 'S5', file: `${GROUP}/handover.ts`,
+    find: 'if (holders.length < majority || (holders', replace: 'if ((holders'
+  },
+  {
+    name: 'a learner reports what is not durable', rule: 'S5', file: `${GROUP}/learner.ts`,
+    find: 'replica.persist([], () => { replica.out.send(to, message) })', replace: 'replica.persist([]); replica.out.send(to, message)'
+  },
+  {
+    name: 'a store takes any history for the one that a generation begins from', rule: 'S5', file: `${GROUP}/replica.ts`,
+    find: 'compareBallots(this.ballotAt(stop) ?? NO_BALLOT, group.previous.ballot) === 0', replace: 'true'
+  },
+  {
+    name: 'a copy is released while a member is not level', rule: 'S5', file: `${GROUP}/leader.ts`,
+    find: '!this.handover.wants(holder) && this.handover.allLevel()', replace: '!this.handover.wants(holder)'
+  },
+  {
+    name: 'an older value of the tail overwrites a newer one of the snapshot', rule: 'S6', file: `${GROUP}/learner.ts`,
+    find: 'if ((partial?.newest.get(key) ?? 0) > entry.seq) continue', replace: ''
+  },
+  {
+    name: 'an older value of the snapshot overwrites a newer one of the tail', rule: 'S6', file: `${GROUP}/learner.ts`,
+    find: 'if ((partial.newest.get(key) ?? 0) >= item.seq) continue', replace: ''
+  },
+  {
+    name: 'a removal in the tail is passed over', rule: 'S6', file: `${GROUP}/learner.ts`,
+    find: 'value: operation.kind === \'put\' ? operation.value : null, seq: entry.seq })', replace: 'value: operation.kind === \'put\' ? operation.value : operation.key, seq: entry.seq })'
+  },
+  {
+    name: 'batches are not synced', rule: 'S8', file: 'store/storage/store-writer.ts',
+    find: 'sync: true', replace: 'sync: false'
+  },
+  {
+    name: 'a retried operation is logged again', rule: 'S9', file: `${GROUP}/leader.ts`,
+    find: 'if (before !== undefined) { this.#await(before, ticket); return }', replace: ''
+  },
+  {
+    name: 'operations are forgotten with their values, at restarts and handovers', rule: 'S9', file: `${GROUP}/copy.ts`,
+    find: 'if (entry.body.kind === \'write\') this.#operations.set(', replace: 'if (entry.body.kind === \'write\' && entry.body.operations !== null) this.#operations.set('
+  },
+  {
+    name: 'an operation from before the memory begins is logged', rule: 'S9', file: `${GROUP}/leader.ts`,
+    find: 'id.base < copy.floor', replace: 'id.base < 0'
+  },
+  {
+    name: 'reads are not confirmed', rule: 'S7', file: `${GROUP}/leader.ts`,
+    find: 'this.#unconfirmed.push(request)', replace: 'this.#read(request)'
+  },
+  {
+    name: 'reads ignore what is committed and not in the data yet', rule: 'S10', file: `${GROUP}/leader.ts`,
+    find: 'const pending = copy.pending(key)', replace: 'const pending = undefined as ReturnType<Copy["pending"]>'
+  }
+]

@@ -1,0 +1,25 @@
+/**
+ * Tests that run seeds of the store's scenario. They are spread over two files, since test files run side by side and tests do not.
+ *
+ * `COTERIE_SEED=n` runs one seed alone; `npm run soak` runs as many as wanted, and longer ones.
+ */
+import { expect, test } from 'vitest'
+import { seedsToRun } from './simulation.ts'
+import { runStoreScenario } from './store-scenario.ts'
+
+const SEEDS_PER_TEST = 20
+/** Virtual time under faults of one seed. */
+const DURATION_MS = 12_000
+
+export function testSeeds (count: number, from: number): void {
+  const seeds = seedsToRun(count, from)
+  for (let first = 0; first < seeds.length; first += SEEDS_PER_TEST) {
+    const some = seeds.slice(first, first + SEEDS_PER_TEST)
+    test(`seeds ${some[0]} to ${some.at(-1)}`, async () => {
+      for (const seed of some) {
+        const result = await runStoreScenario(seed, DURATION_MS)
+        expect(result.operations, `seed ${seed} did some work`).toBeGreaterThan(50)
+      }
+    }, 300_000)
+  }
+}
