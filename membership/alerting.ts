@@ -260,8 +260,8 @@ export class Alerting {
   }
 
   #settledAtMs (stableSinceMs: number): number {
-    const { batchWindowMs, ringCount } = this.#tuning
-    const quietWindows = this.#view.size > ringCount + 1 ? QUIET_WINDOWS_GOSSIP : QUIET_WINDOWS
+    const { batchWindowMs, unicastMembersMax } = this.#tuning
+    const quietWindows = this.#view.size > unicastMembersMax ? QUIET_WINDOWS_GOSSIP : QUIET_WINDOWS
     return Math.min(this.#changedAtMs + batchWindowMs * quietWindows, stableSinceMs + batchWindowMs * this.#settlingWindowsMax)
   }
 

@@ -6,7 +6,7 @@
  * Rule M11: per neighbour and window one frame, without what came from that neighbour. The connections are those that probes
  * keep open anyway.
  *
- * Up to K + 1 members everyone is everyone's neighbour: there the factory gives a unicast broadcaster.
+ * Up to `unicastMembersMax` members the factory gives a unicast broadcaster instead.
  *
  * Pure: the time is an argument.
  */
@@ -203,6 +203,6 @@ function isBroadcast ({ message }: ConsensusEnvelope): boolean {
 }
 
 /** The default: gossip, or unicast where everyone observes everyone. */
-export const gossip: BroadcasterFactory = (view: View, tuning: MembershipTuning, send) => view.size <= tuning.ringCount + 1
+export const gossip: BroadcasterFactory = (view: View, tuning: MembershipTuning, send) => view.size <= tuning.unicastMembersMax
   ? new UnicastBroadcaster(view, send)
   : new GossipBroadcaster(view, tuning.gossipWindowMs, send)

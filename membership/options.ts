@@ -34,6 +34,11 @@ export interface MembershipTuning {
   readonly batchWindowMs: number
   /** What a member learns within one window it passes on in one frame per neighbour. @default 20 */
   readonly gossipWindowMs: number
+  /**
+   * Up to so many members alerts and votes go straight to everybody, which costs a connection per pair and the fewest messages;
+   * beyond, they are gossiped along the overlay. The same at every member. @default 11
+   */
+  readonly unicastMembersMax: number
   /** How long a tally may stay between L and H before its observers are asked to echo (rule M7). @default 2000 */
   readonly unstableTimeoutMs: number
   /** First repetition of an undecided alert; doubles up to eight times this. @default 1000 */
@@ -101,6 +106,7 @@ export const LAN: Readonly<MembershipTuning> = Object.freeze({
   refusalProbeMs: 100,
   batchWindowMs: 100,
   gossipWindowMs: 20,
+  unicastMembersMax: 11,
   unstableTimeoutMs: 2000,
   alertRepeatMs: 1000,
   recoveryTimeoutMs: 1000,

@@ -95,6 +95,8 @@ export class StoreNode extends EventEmitter<NodeEvents> {
       await this.#open()
       await this.membership.start(signal)
     } catch (error) {
+      // A start that the cluster refused does not count: else a copied directory would outgrow its refusal by trying again (rule R3).
+      if ((error as { code?: unknown }).code === 'MEMBERSHIP_JOIN_REFUSED') await this.#updateIdentity({ incarnation: this.#identity!.incarnation - 1 })
       await this.close()
       throw error
     }

@@ -1,6 +1,6 @@
 /**
  * Rule R3: a store whose directory is a copy of another's, or was restored from an older state, does not get in.
- * Mutation caught: an objection that compares with `<` instead of `<=`.
+ * Mutations caught: an objection that compares with `<` instead of `<=`; refused starts that count the incarnation up.
  */
 import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -21,9 +21,12 @@ test('R3: a directory that was restored from an older copy is refused, with the 
     cpSync(path('3'), path('backup'), { recursive: true })
     nodes[3] = await startNode({ ...options, directory: path('3') }, { log })
     await nodes[3].leave()
-    await expect(startNode({ ...options, directory: path('backup') }, { log })).rejects.toMatchObject({
-      code: 'MEMBERSHIP_JOIN_REFUSED', message: expect.stringContaining('incarnation') as string
-    })
+    // However often it tries.
+    for (let attempt = 0; attempt < 3; attempt++) {
+      await expect(startNode({ ...options, directory: path('backup') }, { log })).rejects.toMatchObject({
+        code: 'MEMBERSHIP_JOIN_REFUSED', message: expect.stringContaining('incarnation') as string
+      })
+    }
     // The newer directory itself still gets in.
     nodes[3] = await startNode({ ...options, directory: path('3') }, { log })
   } finally {
