@@ -10,9 +10,12 @@ import { type StoreId } from '../../membership/configuration.ts'
 import { majorityOf } from './history.ts'
 import { type Leader } from './leader.ts'
 import { type GroupMessage } from './messages.ts'
+import { RoundTrip } from './round-trip.ts'
 
 /** Appends under way to one follower, in batches, at most. */
 const WINDOW_BATCHES = 4
+/** Writes may be waiting for what was lost, so however slow a follower was, it is not given much longer. */
+const DELAY_FACTOR_MAX = 8
 
 interface Follower {
   /** Durable there and equal to the leader's history, up to here; -1 before its first acknowledgement. */
@@ -28,7 +31,9 @@ interface Follower {
   told: number
   /** The highest epoch whose placement it knows to be carried out. */
   settled: number
+  /** When it last acknowledged something new, or was sent something while it had acknowledged everything. */
   progressAt: number
+  readonly roundTrip: RoundTrip
   /** It must be taught before it can follow. */
   lagging: boolean
 }
@@ -41,10 +46,11 @@ export class Followers {
 
   constructor (leader: Leader) {
     this.#leader = leader
-    const { group, self } = leader.replica
+    const { group, self, options } = leader.replica
     for (const member of group!.members) {
       if (member === self) continue
-      this.#followers.set(member, { match: -1, next: 1, probing: true, told: 0, settled: 0, progressAt: -Infinity, lagging: false })
+      const roundTrip = new RoundTrip(options.retryMs, DELAY_FACTOR_MAX)
+      this.#followers.set(member, { match: -1, next: 1, probing: true, told: 0, settled: 0, progressAt: -Infinity, roundTrip, lagging: false })
     }
   }
 
@@ -132,6 +138,7 @@ export class Followers {
     follower.settled = Math.max(follower.settled, settled)
     if (seq >= copy.valueFloor) follower.lagging = false
     if (seq > follower.match) {
+      if (follower.progressAt > -Infinity) follower.roundTrip.answered(now - follower.progressAt)
       follower.match = seq
       follower.progressAt = now
     }
@@ -170,9 +177,10 @@ export class Followers {
     const { replica, copy } = this.#leader
     for (const [member, follower] of this.#followers) {
       if (follower.lagging || !replica.view!.live.has(member)) continue
-      const late = now - follower.progressAt >= replica.options.retryMs
+      const late = now - follower.progressAt >= follower.roundTrip.delayMs
       const untold = follower.told < copy.commit || follower.settled < this.#seatEpoch(member)
       if (follower.match < copy.last && late) {
+        if (follower.progressAt > -Infinity) follower.roundTrip.missed()
         follower.probing = true
         if (follower.match >= 0) follower.next = follower.match + 1
         this.#send(now, member, follower)

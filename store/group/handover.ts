@@ -13,11 +13,16 @@ import { type Leader } from './leader.ts'
 import { type GroupMessage, type Item } from './messages.ts'
 import { Teacher } from './teacher.ts'
 
+/** How much longer than the first pause of a handover its later ones may get. */
+const PAUSE_FACTOR_MAX = 16
+
 export class Handover {
   readonly #leader: Leader
   readonly #teachers = new Map<StoreId, Teacher>()
   #wantedSince = -Infinity
   #pausedAt = -Infinity
+  /** How long the next pause may be: twice as long after each that came to nothing, for a machine that is slow. */
+  #pauseMs: number
   /** No pause before this time: the last one came to nothing. */
   #retryAt = -Infinity
   /** The preferred leader was asked in this pause. */
@@ -26,6 +31,7 @@ export class Handover {
 
   constructor (leader: Leader) {
     this.#leader = leader
+    this.#pauseMs = leader.replica.options.pauseMsMax
   }
 
   /** The group is as the placement wants it. */
@@ -71,6 +77,7 @@ export class Handover {
   viewChanged (now: number): void {
     this.#wantedSince = now
     this.#retryAt = -Infinity
+    this.#pauseMs = this.#leader.replica.options.pauseMsMax
     this.tick(now)
   }
 
@@ -136,11 +143,12 @@ export class Handover {
     if (view.epoch < replica.group!.epoch || view.seats.length === 0) return
     const goal = this.#inPlace ? this.#lead(now) : this.#next(now)
     if (leader.phase !== 'pausing') return
-    const expired = now - this.#pausedAt >= replica.options.pauseMsMax
+    const expired = now - this.#pausedAt >= this.#pauseMs
     if (goal !== undefined && leader.copy.commit === leader.copy.last && goal(expired)) return
     if (goal !== undefined && !expired) return
     leader.phase = 'serving'
-    this.#retryAt = now + 4 * replica.options.pauseMsMax
+    this.#retryAt = now + 4 * this.#pauseMs
+    this.#pauseMs = Math.min(2 * this.#pauseMs, PAUSE_FACTOR_MAX * replica.options.pauseMsMax)
     leader.resume(now)
   }
 

@@ -20,11 +20,14 @@ import { Learner } from './learner.ts'
 import { type GroupMessage, type Item } from './messages.ts'
 
 export interface ReplicaOptions extends CopyOptions {
-  /** Silence after which a message is sent again, in milliseconds. */
+  /** Silence after which a message is sent again, in milliseconds; longer where answers were seen to take longer. */
   readonly retryMs: number
   /** Silence of a leader that was asked to lead, after which any member takes over, in milliseconds. */
   readonly takeoverMs: number
-  /** The longest that writes wait for a handover before they go on and it is tried again, in milliseconds. */
+  /**
+   * The longest that writes wait for a handover before they go on and it is tried again, in milliseconds; twice as long each time
+   * that it did not suffice, up to sixteen times.
+   */
   readonly pauseMsMax: number
   /** How long a handover waits for all live members of the next group; afterwards a majority suffices. In milliseconds. */
   readonly patienceMs: number

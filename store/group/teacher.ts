@@ -10,6 +10,10 @@
 import { type StoreId } from '../../membership/configuration.ts'
 import { type Leader } from './leader.ts'
 import { type GroupMessage, type Item, sameKey } from './messages.ts'
+import { RoundTrip } from './round-trip.ts'
+
+/** A transfer holds nobody up, so its questions may get rare where answers take long. */
+const DELAY_FACTOR_MAX = 32
 
 export class Teacher {
   readonly target: StoreId
@@ -26,6 +30,9 @@ export class Teacher {
   #round = Infinity
   #askedAt = -Infinity
   #progressAt = -Infinity
+  /** When the question or piece number `#round` was sent; undefined once it is answered. */
+  #unansweredSince: number | undefined
+  readonly #roundTrip: RoundTrip
   #resync = true
   #scan: { readonly token: number, readonly after: Uint8Array | null, readonly start: number } | undefined
   /** What the learner said it lacks, waiting for the data to reach its position. */
@@ -35,6 +42,7 @@ export class Teacher {
     this.#leader = leader
     this.target = target
     this.#transfer = transfer
+    this.#roundTrip = new RoundTrip(leader.replica.options.retryMs, DELAY_FACTOR_MAX)
   }
 
   /** The position that the learner holds durably as a whole copy, or -1. */
@@ -50,15 +58,18 @@ export class Teacher {
       if (!replica.transfers.acquire()) return
       this.#placed = true
     }
-    const { retryMs } = replica.options
+    // An answer counts only for the last question, so the next one must not come before the answer can.
+    const { delayMs } = this.#roundTrip
     const waits = !this.#whole || this.#position < this.#leader.copy.commit
-    if (waits && now - this.#progressAt >= retryMs && now - this.#askedAt >= retryMs && this.#scan === undefined) this.#ask(now)
+    if (waits && now - this.#progressAt >= delayMs && now - this.#askedAt >= delayMs && this.#scan === undefined) this.#ask(now)
     else this.#continue()
   }
 
   #ask (now: number): void {
     const { replica, ballot } = this.#leader
+    if (this.#unansweredSince !== undefined) this.#roundTrip.missed()
     this.#askedAt = now
+    this.#unansweredSince = now
     this.#resync = true
     this.#round = this.#leader.handover.nextRound()
     const { view, group } = replica
@@ -76,6 +87,8 @@ export class Teacher {
 
   learned (now: number, { round, position, whole, cursor }: GroupMessage & { kind: 'learned' }): void {
     if (round < this.#round) return
+    if (this.#unansweredSince !== undefined) this.#roundTrip.answered(now - this.#unansweredSince)
+    this.#unansweredSince = undefined
     const { copy } = this.#leader
     // Reports that say nothing new are no progress: a lost piece of the tail is noticed even while later ones are answered.
     if (this.#resync || position > this.#position || !sameKey(cursor, this.#cursor)) this.#progressAt = now
@@ -130,6 +143,7 @@ export class Teacher {
       return true
     }
     this.#progressAt = now
+    this.#unansweredSince = now
     this.#round = this.#leader.handover.nextRound()
     this.#wanted = undefined
     if (first) this.#resync = true
@@ -141,6 +155,7 @@ export class Teacher {
       after: scan.after,
       items,
       done,
+      reach: copy.commit,
       start: first ? scan.start : 0,
       floor: first ? copy.floor : 0,
       memory: first ? copy.memory(scan.start) : []
