@@ -2,8 +2,9 @@
  * The receiving end of a transfer: fills a new copy from a snapshot and the live tail, or brings the live copy up to date from the tail.
  *
  * Rule S6: a learner receives committed entries only; where snapshot and tail speak of one key, the higher number wins, absences
- * included. A snapshot fills a new copy number, which becomes the live copy in one batch when it is whole; until then it promises
- * nothing to anybody, and a restart drops it. Rule S2 follows: the live copy is a prefix of the history at every moment.
+ * included. A snapshot fills a new copy number, which becomes the live copy in one batch when all its pieces are in and the tail has
+ * come to everything that they may tell of; until then it promises nothing to anybody, and a restart drops it. Rule S2 follows:
+ * the live copy is a prefix of the history at every moment.
  *
  * Pure.
  */
@@ -23,7 +24,9 @@ interface Partial {
   readonly start: number
   /** The last key received; null before the first. */
   cursor: Uint8Array | null
-  /** Numbers, above `start`, of the newest change known per key. */
+  /** The pieces tell of entries up to here. Only with all of them is the copy a prefix of the history. */
+  reach: number
+  /** The number of the newest change of a key that the tail brought: a piece may be older. */
   readonly newest: Map<string, number>
   /** The last piece is in: it becomes live as soon as it may. */
   scanned: boolean
@@ -121,6 +124,7 @@ export class Learner {
       round: this.#round,
       position: partial?.copy.commit ?? live?.commit ?? -1,
       whole: partial === undefined && live !== undefined,
+      scanned: partial?.scanned === true,
       cursor: partial?.cursor ?? null
     }
     replica.persist([], () => { replica.out.send(to, message) })
@@ -138,10 +142,10 @@ export class Learner {
       bytes += item.key.length + item.value.length
       const key = keyText(item.key)
       if ((partial.newest.get(key) ?? 0) >= item.seq) continue
-      if (item.seq > partial.start) partial.newest.set(key, item.seq)
       writes.push({ kind: 'item', copy: partial.copy.number, ...item })
     }
     partial.cursor = message.items.at(-1)?.key ?? partial.cursor
+    partial.reach = Math.max(partial.reach, message.reach)
     this.#count(bytes)
     partial.scanned = message.done
     this.#finish(partial, writes)
@@ -167,7 +171,7 @@ export class Learner {
     }
     const copy = new Copy(this.#replica.nextCopy++, floor, start, memory, this.#replica.options)
     for (const entry of memory) writes.push({ kind: 'entry', copy: copy.number, entry })
-    this.#partial = { copy, start, cursor: null, newest: new Map(), scanned: false }
+    this.#partial = { copy, start, cursor: null, reach: start, newest: new Map(), scanned: false }
     return true
   }
 
@@ -179,7 +183,7 @@ export class Learner {
    * counted on; so it stays. Where it ends before, or has another entry there, nothing of what it has beyond can ever be committed.
    */
   #finish (partial: Partial, writes: StoreWrite[]): void {
-    if (!partial.scanned) return
+    if (!partial.scanned || partial.copy.commit < partial.reach) return
     const replica = this.#replica
     const live = replica.copy
     const end = partial.copy.commit
@@ -215,15 +219,13 @@ export class Learner {
     this.#report(from)
   }
 
-  /** Writes what an entry changes, except where the snapshot brought something newer. Returns the bytes. */
+  /** Writes what an entry changes. Over a piece of the snapshot that is newer, too: the tail brings that change as well before the copy counts. */
   #replay (copy: Copy, entry: Entry, partial: Partial | undefined, writes: StoreWrite[]): number {
     if (entry.body.kind !== 'write') return 0
     let bytes = 0
     for (const operation of entry.body.operations ?? []) {
-      const key = keyText(operation.key)
       bytes += operation.key.length + (operation.kind === 'put' ? operation.value.length : 0)
-      if ((partial?.newest.get(key) ?? 0) > entry.seq) continue
-      partial?.newest.set(key, entry.seq)
+      partial?.newest.set(keyText(operation.key), entry.seq)
       writes.push({ kind: 'item', copy: copy.number, key: operation.key, value: operation.kind === 'put' ? operation.value : null, seq: entry.seq })
     }
     return bytes

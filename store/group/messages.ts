@@ -55,11 +55,14 @@ export type GroupMessage =
   | { readonly kind: 'learn', readonly generation: number, readonly ballot: Ballot, readonly round: number, readonly group: Group, readonly transfer: number, readonly placementEpoch: number, readonly digest: string }
   /**
    * Where the learner stands, durably, after what came with `round`. `position` is -1 without a snapshot begun; `cursor` the last key
-   * of the snapshot it has.
+   * of the snapshot it has; `scanned` says that this was the last one, and that only the tail is missing.
    */
-  | { readonly kind: 'learned', readonly generation: number, readonly ballot: Ballot, readonly round: number, readonly position: number, readonly whole: boolean, readonly cursor: Uint8Array | null }
-  /** A piece of the snapshot, after key `after` (null: from the start; it empties the copy). `start`, `floor` and `memory`: with the first piece. */
-  | { readonly kind: 'chunk', readonly generation: number, readonly ballot: Ballot, readonly round: number, readonly after: Uint8Array | null, readonly items: readonly Item[], readonly done: boolean, readonly start: number, readonly floor: number, readonly memory: readonly Entry[] }
+  | { readonly kind: 'learned', readonly generation: number, readonly ballot: Ballot, readonly round: number, readonly position: number, readonly whole: boolean, readonly scanned: boolean, readonly cursor: Uint8Array | null }
+  /**
+   * A piece of the snapshot, after key `after` (null: from the start; it empties the copy). What it tells, absences included, is the
+   * work of entries up to `reach`. `start`, `floor` and `memory`: with the first piece.
+   */
+  | { readonly kind: 'chunk', readonly generation: number, readonly ballot: Ballot, readonly round: number, readonly after: Uint8Array | null, readonly items: readonly Item[], readonly done: boolean, readonly reach: number, readonly start: number, readonly floor: number, readonly memory: readonly Entry[] }
   /** Committed entries, the first right after position `from` (S6). */
   | { readonly kind: 'tail', readonly generation: number, readonly ballot: Ballot, readonly from: number, readonly entries: readonly Entry[] }
   /** All members of this generation are level and the receiver is wanted by none: the copy that it asked about as `held` may go (S5, S6). */
@@ -179,7 +182,7 @@ export function validateGroupMessage (value: unknown): GroupMessage {
     case 'learned': {
       const cursor = message.cursor === null ? null : key(message.cursor)
       const position = integer(message.position, 'a position', -1)
-      return { kind, generation, ballot, round: integer(message.round, 'a round'), position, whole: boolean(message.whole, 'whole'), cursor }
+      return { kind, generation, ballot, round: integer(message.round, 'a round'), position, whole: boolean(message.whole, 'whole'), scanned: boolean(message.scanned, 'scanned'), cursor }
     }
     case 'chunk': {
       if (!Array.isArray(message.items) || message.items.length > MESSAGE_LIMITS.itemsMax) return fail('items')
@@ -191,6 +194,7 @@ export function validateGroupMessage (value: unknown): GroupMessage {
         after: message.after === null ? null : key(message.after),
         items: message.items.map(validateItem),
         done: boolean(message.done, 'done'),
+        reach: integer(message.reach, 'a position'),
         start: integer(message.start, 'a start'),
         floor: integer(message.floor, 'a floor'),
         memory: validateEntries(message.memory)

@@ -85,7 +85,7 @@ export class Teacher {
     })
   }
 
-  learned (now: number, { round, position, whole, cursor }: GroupMessage & { kind: 'learned' }): void {
+  learned (now: number, { round, position, whole, scanned, cursor }: GroupMessage & { kind: 'learned' }): void {
     if (round < this.#round) return
     if (this.#unansweredSince !== undefined) this.#roundTrip.answered(now - this.#unansweredSince)
     this.#unansweredSince = undefined
@@ -99,7 +99,7 @@ export class Teacher {
     const reaches = position >= copy.valueFloor
     this.#whole = whole && reaches
     if (this.#whole) this.close()
-    else this.#wanted = { after: reaches ? cursor : null }
+    else if (!reaches || !scanned) this.#wanted = { after: reaches ? cursor : null }
     this.#continue()
   }
 

@@ -194,7 +194,7 @@ describe('learners (S6)', () => {
     net.lost = of('learn', 'A', 'D')
     net.view(4, 'ABCD', 'ABD')
     net.pass(100)
-    net.receive('D', 'A', { kind: 'learned', generation: 0, ballot: ballot(1, 1, 'A'), round, position: net.replica('A').copy!.commit, whole: true, cursor: null })
+    net.receive('D', 'A', { kind: 'learned', generation: 0, ballot: ballot(1, 1, 'A'), round, position: net.replica('A').copy!.commit, whole: true, scanned: false, cursor: null })
     net.pass(1000)
     expect(net.replica('A').group!.generation, 'D was never asked again, so it counts for nothing').toBe(0)
   })
@@ -224,9 +224,26 @@ describe('learners (S6)', () => {
     expect(net.take(of('appended', 'C')).at(-1)?.message).toMatchObject({ seq: chunk.start + 2 })
     // And now the rest of the snapshot.
     const after = chunk.items.at(-1)!.key
-    net.receive('B', 'C', { kind: 'chunk', generation: 0, ballot: leader, round: 7, after, items: [], done: true, start: 0, floor: 0, memory: [] })
+    net.receive('B', 'C', { kind: 'chunk', generation: 0, ballot: leader, round: 7, after, items: [], done: true, reach: chunk.start, start: 0, floor: 0, memory: [] })
     expect(net.replica('C').copy!.last, 'what was acknowledged stays').toBe(chunk.start + 2)
     expect(net.replica('C').copy!.commit).toBe(chunk.start)
+  })
+
+  test('a snapshot whose later pieces tell of later entries counts only with those entries: a copy is a prefix at every moment (S2)', () => {
+    const net = formed()
+    fill(net, 5)
+    net.view(2, 'ABCD', 'ABD')
+    net.settle(of('chunk'))
+    const [first] = net.take(of('chunk'))
+    net.deliver([first!])
+    net.write('A', 'k4', 'later')
+    net.settle(of('chunk tail'))
+    net.pass(100, of('tail'))
+    expect(net.sent.filter(({ message }) => message.kind === 'chunk' && message.done)).toHaveLength(1)
+    expect(net.replica('D').copy, 'it has k4 of the later entry, and not the entry').toBeUndefined()
+    net.pass(300)
+    expect(net.replica('D').copy!.entry(7)).toBeDefined()
+    expect(net.data('D')).toEqual(net.data('A'))
   })
 
   test('a leader that is taught by somebody else leads no more', () => {
