@@ -30,7 +30,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a snapshot becomes the live copy before it is whole', rule: 'S2', file: `${GROUP}/learner.ts`,
-    find: 'if (!partial.scanned) return', replace: ''
+    find: 'if (!partial.scanned || partial.copy.commit < partial.reach) return', replace: ''
   },
   {
     name: 'appends of a deposed leader are accepted', rule: 'S4', file: `${GROUP}/acceptor.ts`,
@@ -70,8 +70,8 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'const stops = final?.kind === \'stop\' && final.next.generation > replica.group!.generation', replace: 'const stops = false'
   },
   {
-    name: 'a stop sign needs no majority of the next group', rule: 'S5', file: `${GROUP}/handover.ts`,
-    find: 'if (holders.length < majority || (holders', replace: 'if ((holders'
+    name: 'a stop sign does not wait for the next group', rule: 'S5', file: `${GROUP}/handover.ts`,
+    find: 'const holders = present.filter(store => this.#holds(store) >= copy.last)', replace: 'const holders = present'
   },
   {
     name: 'a learner reports what is not durable', rule: 'S5', file: `${GROUP}/learner.ts`,
@@ -84,10 +84,6 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a copy is released while a member is not level', rule: 'S5', file: `${GROUP}/leader.ts`,
     find: '!this.handover.wants(holder) && this.handover.allLevel()', replace: '!this.handover.wants(holder)'
-  },
-  {
-    name: 'an older value of the tail overwrites a newer one of the snapshot', rule: 'S6', file: `${GROUP}/learner.ts`,
-    find: 'if ((partial?.newest.get(key) ?? 0) > entry.seq) continue', replace: ''
   },
   {
     name: 'an older value of the snapshot overwrites a newer one of the tail', rule: 'S6', file: `${GROUP}/learner.ts`,

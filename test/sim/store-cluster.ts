@@ -9,7 +9,6 @@ import { Client } from '../../store/client/client.ts'
 import { type GroupMessage } from '../../store/group/messages.ts'
 import { StoreNode } from '../../store/node.ts'
 import { type NodeOptions } from '../../store/options.ts'
-import { copyRange, decodeValue, userKeyOf } from '../../store/storage/layout.ts'
 import { Simulation, type SimulationOptions } from './simulation.ts'
 import { StoreOracle } from './store-oracle.ts'
 
@@ -50,6 +49,8 @@ export class StoreCluster {
   readonly nodes = new Map<number, StoreNode>()
   /** Starts that are under way or over, by index; a start may fail or never end, in a cluster under faults. */
   readonly starts = new Map<number, Promise<void>>()
+  /** Called with everything that a node says to another about a partition, before it is sent. */
+  onMessage: (index: number, message: GroupMessage) => void = () => {}
   readonly #failures: Error[] = []
   readonly #addresses = new Map<StoreId, string>()
   #clients = 0
@@ -79,6 +80,7 @@ export class StoreCluster {
     const heard = (partition: number, message: GroupMessage): void => {
       this.#addresses.set(node.storeId, addressOf(index))
       this.oracle.sent(partition, node.storeId, message)
+      this.onMessage(index, message)
     }
     const node: StoreNode = new StoreNode({ environment: overheard(environment, heard) }, {
       directory: 'data',
@@ -144,20 +146,10 @@ export class StoreCluster {
     // Committed entries reach the data a little later than the answer.
     await this.simulation.runFor(1000)
     for (const node of this.nodes.values()) {
-      const host = this.simulation.host(node.address)
-      for (const [partition, replica] of node.replicas) {
-        const { copy } = replica
+      for (const [partition, { copy }] of node.replicas) {
         if (copy === undefined) continue
         if (copy.applied !== copy.commit) throw new Error(`partition ${partition} at ${node.address}: data at ${copy.applied}, commit at ${copy.commit}`)
-        const expected = this.oracle.replay(partition, copy.commit)
-        const found = new Map<string, string>()
-        const range = copyRange('data', partition, copy.number)
-        for (const [key, record] of host.disk('data').content.entries(undefined, false)) {
-          if (Buffer.compare(key, range.gte) < 0 || Buffer.compare(key, range.lt) >= 0) continue
-          found.set(Buffer.from(userKeyOf(key)).toString('hex'), Buffer.from(decodeValue(record).value).toString('hex'))
-        }
-        const sorted = (map: Map<string, string>): string => JSON.stringify([...map].sort())
-        if (sorted(found) !== sorted(expected)) throw new Error(`invariant 19: partition ${partition} at ${node.address} has other data than its history`)
+        this.oracle.checkData(partition, node.storeId)
       }
     }
   }

@@ -7,7 +7,7 @@
  * ballot is started at most once), 22 (a generation begins only when a majority of it holds all before it durably), 25 (what is
  * committed is on the disks of a majority), 26 (each operation once), 29 (no transfer completes twice), 30 (a copy is released only
  * when the whole group is level), 32 (no group shrinks while enough stores live). Linearizability and the comparison of the data
- * (19) follow at the end of a run.
+ * (19, also looked at when a copy is first said to be whole) follow at the end of a run.
  *
  * Owns: its memories.
  */
@@ -17,7 +17,8 @@ import { type Ballot, compareBallots, type Entry, type Group, majorityOf, operat
 import { type GroupMessage } from '../../store/group/messages.ts'
 import { type Replica } from '../../store/group/replica.ts'
 import { type StoreNode } from '../../store/node.ts'
-import { decodeEntry, decodeState, logKey, stateKey } from '../../store/storage/layout.ts'
+import { copyRange, decodeEntry, decodeState, decodeValue, logKey, stateKey, userKeyOf } from '../../store/storage/layout.ts'
+import { type SortedMap } from './sorted-map.ts'
 
 const ballotText = ({ epoch, attempt, store }: Ballot): string => `${epoch}.${attempt}.${store}`
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
@@ -36,7 +37,7 @@ export interface OracleComponents {
   /** The running nodes. */
   readonly nodes: () => Iterable<StoreNode>
   /** What is on the disk of a store, whether or not it runs; undefined for one that was never heard of. */
-  readonly disk: (store: StoreId) => { get (key: Uint8Array): Uint8Array | undefined } | undefined
+  readonly disk: (store: StoreId) => SortedMap | undefined
 }
 
 class PartitionMemory {
@@ -52,6 +53,8 @@ class PartitionMemory {
   /** Who started a ballot, by generation and ballot. */
   readonly ballots = new Map<string, object>()
   readonly leaders = new WeakSet<object>()
+  /** Copies whose data was compared when they were first said to be whole, by store and copy number. */
+  readonly taught = new Set<string>()
   /** Where each operation was committed. */
   readonly operations = new Map<string, number>()
   /** How far the commits of a copy have been compared. */
@@ -180,7 +183,9 @@ export class StoreOracle {
         this.#promises(memory, store, message)
         return
       case 'learned':
-        if (message.whole) this.#checkDurable(partition, store, message.kind, message.position)
+        if (!message.whole) return
+        this.#checkDurable(partition, store, message.kind, message.position)
+        this.#checkTaught(partition, store, memory)
         return
       case 'release': this.#checkRelease(partition, memory, message.generation); return
       default:
@@ -205,6 +210,29 @@ export class StoreOracle {
   #checkDurable (partition: number, store: StoreId, kind: string, seq: number): void {
     if (seq <= 0 || this.#holds(partition, store, seq, undefined)) return
     throw new Error(`invariant 25: partition ${partition} at ${store} sent '${kind}' for ${seq}, which its disk does not have`)
+  }
+
+  /** Looks at the data of a copy once, when it is said to be whole. */
+  #checkTaught (partition: number, store: StoreId, { taught }: PartitionMemory): void {
+    const name = `${store}/${this.#state(partition, store)?.copy}`
+    if (taught.has(name)) return
+    taught.add(name)
+    this.checkData(partition, store)
+  }
+
+  /** Invariant 19: the data on a store's disk is what the history gives, replayed to the position that is beside it on the disk. */
+  checkData (partition: number, store: StoreId): void {
+    const state = this.#state(partition, store)
+    if (state?.copy === undefined) return
+    const range = copyRange('data', partition, state.copy)
+    const found = new Map<string, string>()
+    for (const [key, record] of this.#components.disk(store)!.entries(undefined, false)) {
+      if (Buffer.compare(key, range.gte) < 0 || Buffer.compare(key, range.lt) >= 0) continue
+      found.set(hex(userKeyOf(key)), hex(decodeValue(record).value))
+    }
+    const sorted = (map: Map<string, string>): string => JSON.stringify([...map].sort())
+    if (sorted(found) === sorted(this.#replay(partition, state.applied))) return
+    throw new Error(`invariant 19: partition ${partition} at ${store} has other data in copy ${state.copy} than its history gives at ${state.applied}`)
   }
 
   #replica (partition: number, matching: (replica: Replica) => boolean): Replica | undefined {
@@ -244,7 +272,7 @@ export class StoreOracle {
   }
 
   /** What the data of a partition must be after the entry `to`: the replay of everything committed. Values by key, in hexadecimal. */
-  replay (partition: number, to: number): Map<string, string> {
+  #replay (partition: number, to: number): Map<string, string> {
     const data = new Map<string, string>()
     this.#memory(partition).committed.forEach(({ entry }, seq) => {
       if (entry.body.kind !== 'write' || seq > to) return

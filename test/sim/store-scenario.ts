@@ -7,6 +7,7 @@
  * shows no transfer twice.
  */
 import { checkHistory, type HistoryOperation } from '../linearizability/checker.ts'
+import { type GroupMessage } from '../../store/group/messages.ts'
 import { addressOf, StoreCluster } from './store-cluster.ts'
 import { runWorkload } from './workload.ts'
 
@@ -37,6 +38,8 @@ class Scenario {
   /** Nodes that are on their way in or out. */
   readonly #busy = new Set<number>()
   #healed = false
+  /** The next leader that proposes a stop sign crashes on it. */
+  #lurking = false
   #next: number
 
   constructor (seed: number) {
@@ -53,6 +56,7 @@ class Scenario {
       }
     })
     this.#next = this.cluster.options.size
+    this.cluster.onMessage = (index, message) => { this.#ambush(index, message) }
   }
 
   #count (fault: string): void {
@@ -152,7 +156,7 @@ class Scenario {
     // A majority of the members stays: without one nothing is decided, and that is another test.
     const spare = Math.ceil(members / 2) - 1 - this.#down.size - this.#paused.size - this.#busy.size
     const quiet = this.#down.size + this.#paused.size + this.#busy.size === 0
-    const choice = random.below(11)
+    const choice = random.below(12)
     const victim = this.#up.length > 0 ? random.pick(this.#up) : undefined
     const mayFail = victim !== undefined && spare > 0 && this.#affordable(victim)
     if (choice <= 1 && mayFail) {
@@ -187,7 +191,9 @@ class Scenario {
     } else if (choice === 8 && victim !== undefined) {
       this.#count('reset')
       simulation.host(addressOf(victim)).breakLinks()
-    } else if (choice >= 9 && spare > 1) {
+    } else if (choice === 9) {
+      this.#lurking = true
+    } else if (choice >= 10 && spare > 1) {
       this.#hunt(random.below(cluster.options.partitions))
     }
   }
@@ -224,6 +230,19 @@ class Scenario {
       })
     }
     look()
+  }
+
+  /** Has a leader crash about when its stop sign reaches the first follower, so that the next one must propose it again (rule S3). */
+  #ambush (index: number, message: GroupMessage): void {
+    if (!this.#lurking || message.kind !== 'append' || message.entries.at(-1)?.body.kind !== 'stop') return
+    this.#lurking = false
+    const { simulation } = this.cluster
+    this.#later(simulation.random.between(0, 3), () => {
+      if (this.#healed || !this.#up.includes(index) || !this.#affordable(index)) return
+      this.#count('crash at a stop sign')
+      this.#down.add(index)
+      this.cluster.crash(index)
+    })
   }
 
   /** True when a majority of the configuration that a node knows is up without it. */
