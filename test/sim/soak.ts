@@ -86,7 +86,8 @@ async function main (): Promise<void> {
     if (!values.json && totals.seeds % 10 === 0) process.stdout.write(`${totals.seeds} of ${seeds.length} seeds, ${totals.failed} failed\n`)
   })
   const summary = { ...totals, faults, moves, wallMs: Math.round(clock.now() - started) }
-  process.stdout.write(values.json ? `${JSON.stringify(summary)}\n` : `${JSON.stringify(summary, null, 2)}\n${totals.seeds - totals.failed} passed, ${totals.failed} failed\n`)
+  if (values.json) process.stdout.write(`${JSON.stringify(summary)}\n`)
+  else process.stdout.write(`${JSON.stringify(summary, null, 2)}\n${totals.seeds - totals.failed} passed, ${totals.failed} failed\n`)
   process.exitCode = totals.failed === 0 ? 0 : 1
 }
 
