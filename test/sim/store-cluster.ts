@@ -79,7 +79,12 @@ export class StoreCluster {
     const { zones = 1000, replication } = this.options
     const heard = (partition: number, message: GroupMessage): void => {
       this.#addresses.set(node.storeId, addressOf(index))
-      this.oracle.sent(partition, node.storeId, message)
+      try {
+        this.oracle.sent(partition, node.storeId, message)
+      } catch (error) {
+        // The sender could take it for an error of its own; it is the simulation's.
+        this.#failures.push(error as Error)
+      }
       this.onMessage(index, message)
     }
     const node: StoreNode = new StoreNode({ environment: overheard(environment, heard) }, {

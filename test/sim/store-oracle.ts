@@ -161,6 +161,8 @@ export class StoreOracle {
       memory.operations.set(name, seq)
     }
     memory.committed[seq] = { content, entry }
+    // A committed stop sign makes the next generation, whether or not anybody has stepped to it yet.
+    if (entry.body.kind === 'stop') this.#checkGroup(partition, memory, entry.body.next)
     this.#checkMajority(partition, memory, seq, content)
   }
 

@@ -213,7 +213,8 @@ class Scenario {
     // Clients still reach it, and go on writing for a while.
     simulation.network.faults.partition([addressOf(first)], others)
     this.#busy.add(first)
-    const grace = simulation.random.between(0, 30)
+    // Half of the time both lead for a while, as far as they know, and only the second may answer anybody.
+    const grace = simulation.random.chance(0.5) ? simulation.random.between(0, 30) : simulation.random.between(300, 2000)
     const end = simulation.nowMs + 5000
     const look = (): void => {
       const second = this.#leaderOf(partition, first)
