@@ -69,7 +69,8 @@ async function main (): Promise<void> {
   const seeds = one === undefined ? Array.from({ length: Number(values.seeds) }, (_, index) => Number(values.first) + index) : [one]
   const clock = createSystemClock()
   const started = clock.now()
-  const totals = { seeds: 0, failed: 0, operations: 0, failedDefinite: 0, failedIndefinite: 0, generations: 0, viewChanges: 0, virtualMs: 0, events: 0 }
+  const sums = { operations: 0, failedDefinite: 0, failedIndefinite: 0, generations: 0, viewChanges: 0, virtualMs: 0, events: 0 }
+  const totals = { seeds: 0, failed: 0, ...sums }
   const faults: Record<string, number> = {}
   const moves: Record<string, number> = {}
   await runAll(seeds, Number(values.duration), Number(values.workers), report => {
