@@ -24,7 +24,7 @@ const SURVEYED_MAX = 4 * SURVEY_MAX
 const SURVEY_SEQUENCE = 0
 
 /** The first probes to new subjects, which open connections, are spread over so many half intervals. */
-const FIRST_PROBE_SLOTS = 4
+const FIRST_PROBE_SLOTS = 2
 
 /**
  * While an answer is awaited this member wakes up so often at least, so that LocalClock sees in small steps how late the process
