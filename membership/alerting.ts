@@ -15,6 +15,7 @@ import { type Address } from './environment/environment.ts'
 import { ALERTS_MAX } from './message-validation.ts'
 import { alertKey, type Alert } from './messages.ts'
 import { type MembershipTuning } from './options.ts'
+import { reportsOf } from './reports.ts'
 import { type View } from './view.ts'
 
 /** A stable cut that removes members is proposed after so many windows even if news keeps coming; nobody waits for the dead. */
@@ -226,7 +227,7 @@ export class Alerting {
   #broadcast (now: number, alerts: readonly Alert[]): void {
     const { sender, position } = this.#view
     for (let start = 0; start < alerts.length; start += ALERTS_MAX) {
-      this.#broadcaster.originate(now, { kind: 'alerts', sender, position, alerts: alerts.slice(start, start + ALERTS_MAX) })
+      this.#broadcaster.originate(now, { kind: 'alerts', sender, position, reports: reportsOf(alerts.slice(start, start + ALERTS_MAX)) })
     }
   }
 

@@ -13,11 +13,12 @@
 import { type Ballot } from './ballot.ts'
 import { createBitmap, isBitmapOf, mergeBits, type Bitmap } from './bitmap.ts'
 import { UnicastBroadcaster, type Broadcaster, type BroadcasterFactory, type BroadcastMessage } from './broadcaster.ts'
-import { type Cut, type CutDigest, type MemberId } from './configuration.ts'
+import { type Cut, type CutDigest, type Member, type MemberId } from './configuration.ts'
 import { type AcceptedMessage, type VotesMessage } from './consensus-messages.ts'
 import { ALERTS_MAX } from './message-validation.ts'
 import { alertKey, type Alert, type ConsensusEnvelope } from './messages.ts'
 import { type MembershipTuning } from './options.ts'
+import { alertsOf, reportsOf } from './reports.ts'
 import { type View } from './view.ts'
 
 /** Things remembered as seen in one configuration, of each sort. Beyond it nothing new is passed on; repetition at the origin remains. */
@@ -46,6 +47,8 @@ export class GossipBroadcaster implements Broadcaster {
   readonly #neighbours: readonly MemberId[]
   /** Every alert known, by its key. Invariant: size <= SEEN_MAX. */
   readonly #alerts = new Map<string, Alert>()
+  /** The records that `#alerts` name, by their text. Invariant: size <= SEEN_MAX. */
+  readonly #records = new Map<string, Member>()
   /** Alerts to pass on, with those who have them already. Invariant: the keys are keys of `#alerts`. */
   #pending = new Map<string, Set<MemberId>>()
   readonly #ledgers = new Map<string, Ledger>()
@@ -65,8 +68,9 @@ export class GossipBroadcaster implements Broadcaster {
 
   originate (now: number, message: BroadcastMessage): void {
     if (message.kind === 'alerts') {
-      const repetition = message.alerts.every(alert => this.#alerts.has(alertKey(alert)))
-      this.#addAlerts(now, undefined, message.alerts)
+      const alerts = alertsOf(message.reports)
+      const repetition = alerts.every(alert => this.#alerts.has(alertKey(alert)))
+      this.#addAlerts(now, undefined, alerts)
       // The origin repeats itself since there is no decision: by now all that is known may be what somebody lacks.
       if (repetition) this.#sendAlerts([...this.#alerts.values()], this.#neighbours)
     } else if (!this.#merge(now, undefined, message)) {
@@ -77,7 +81,7 @@ export class GossipBroadcaster implements Broadcaster {
 
   relay (now: number, via: MemberId | undefined, message: BroadcastMessage): void {
     if (message.kind === 'alerts') {
-      this.#addAlerts(now, via, message.alerts)
+      this.#addAlerts(now, via, alertsOf(message.reports))
     } else if (isBroadcast(message) && !this.#merge(now, via, message)) {
       const key = JSON.stringify([message.sender.id, message.message])
       if (this.#seen.has(key) || this.#seen.size >= SEEN_MAX) return
@@ -112,7 +116,7 @@ export class GossipBroadcaster implements Broadcaster {
       const key = alertKey(alert)
       if (!this.#alerts.has(key)) {
         if (this.#alerts.size >= SEEN_MAX) return
-        this.#alerts.set(key, alert)
+        this.#alerts.set(key, this.#interned(alert))
         this.#pending.set(key, new Set())
         this.#schedule(now)
       }
@@ -120,10 +124,20 @@ export class GossipBroadcaster implements Broadcaster {
     }
   }
 
+  /** Equal records of a joiner become one object, so that alerts which name them share a report. */
+  #interned (alert: Alert): Alert {
+    const { joiner } = alert
+    if (joiner === undefined) return alert
+    const text = JSON.stringify(joiner)
+    const known = this.#records.get(text)
+    if (known === undefined) this.#records.set(text, joiner)
+    return known === undefined || known === joiner ? alert : { ...alert, joiner: known }
+  }
+
   #sendAlerts (alerts: readonly Alert[], to: readonly MemberId[]): void {
     const { sender, position } = this.#view
     for (let start = 0; start < alerts.length; start += ALERTS_MAX) {
-      const message = { kind: 'alerts', sender, position, alerts: alerts.slice(start, start + ALERTS_MAX) } as const
+      const message = { kind: 'alerts', sender, position, reports: reportsOf(alerts.slice(start, start + ALERTS_MAX)) } as const
       for (const id of to) this.#send(id, message)
     }
   }

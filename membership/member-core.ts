@@ -27,6 +27,7 @@ import {
 } from './messages.ts'
 import { Monitor } from './monitor.ts'
 import { type ResolvedOptions } from './options.ts'
+import { alertsOf } from './reports.ts'
 import { decodeSnapshot } from './snapshot.ts'
 import { difference, type Explanation, type ViewChange } from './view-change.ts'
 import { View } from './view.ts'
@@ -274,7 +275,7 @@ export class MemberCore<State> {
     switch (message.kind) {
       case 'alerts':
         this.#relay(peer, message)
-        for (const joiner of this.#alerting.receive(this.#now, message.alerts)) this.#admission.note(joiner)
+        for (const joiner of this.#alerting.receive(this.#now, alertsOf(message.reports))) this.#admission.note(joiner)
         break
       case 'consensus':
         this.#relay(peer, message)

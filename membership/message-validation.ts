@@ -4,10 +4,10 @@
  * Pure.
  */
 import { ROUND_MAX, type Ballot } from './ballot.ts'
-import { type ClusterId, type ConfigurationId } from './configuration.ts'
+import { type ClusterId, type ConfigurationId, type MemberId } from './configuration.ts'
 import { validateConsensusMessage } from './consensus.ts'
 import {
-  type Alert, type DecisionRecord, type JoinAsk, type MembershipMessage, type Position, type Sender
+  type DecisionRecord, type JoinAsk, type MembershipMessage, type Position, type Report, type Sender
 } from './messages.ts'
 import {
   MEMBERS_MAX, address, bytes, cut, fields, flag, id, invalid, list, member, memberIds, natural, settings, text, type Fields
@@ -15,6 +15,8 @@ import {
 
 /** Alerts in one message. An observer reports each subject once, so more come from no honest process. */
 export const ALERTS_MAX = 4096
+/** Observers in one report: twice as many as anybody can have. */
+const OBSERVERS_MAX = 64
 /** Decisions in one message. */
 export const DECISIONS_MAX = 128
 const ADDRESSES_MAX = 64
@@ -51,15 +53,21 @@ function joinAsk (value: unknown): JoinAsk {
   }
 }
 
-function alert (value: unknown): Alert {
-  const raw = fields(value, 'alert')
-  const observer = id<Alert['observer']>(raw['observer'], 'alert.observer')
-  const attempt = natural(raw['attempt'], 'alert.attempt')
+function report (value: unknown): Report {
+  const raw = fields(value, 'report')
+  const observers = list(raw['observers'], 'report.observers', OBSERVERS_MAX, observer => id<MemberId>(observer, 'report.observer'))
+  const attempt = natural(raw['attempt'], 'report.attempt')
   switch (raw['status']) {
-    case 'remove': return { status: 'remove', observer, attempt, subject: id(raw['subject'], 'alert.subject') }
-    case 'join': return { status: 'join', observer, attempt, joiner: member(raw['joiner'], 'alert.joiner') }
-    default: return invalid('an alert is neither a join nor a removal')
+    case 'remove': return { status: 'remove', observers, attempt, subject: id(raw['subject'], 'report.subject') }
+    case 'join': return { status: 'join', observers, attempt, joiner: member(raw['joiner'], 'report.joiner') }
+    default: return invalid('a report is neither of a join nor of a removal')
   }
+}
+
+function reports (value: unknown): Report[] {
+  const checked = list(value, 'reports', ALERTS_MAX, report)
+  if (checked.reduce((sum, { observers }) => sum + observers.length, 0) > ALERTS_MAX) return invalid(`its reports hold more than ${ALERTS_MAX} alerts`)
+  return checked
 }
 
 function ballot (value: unknown): Ballot {
@@ -121,7 +129,7 @@ export function validateMessage (value: unknown): MembershipMessage {
     case 'decisions':
       return { kind: 'decisions', ...fromMember(raw), decisions: list(raw['decisions'], 'decisions', DECISIONS_MAX, decisionRecord) }
     case 'alerts':
-      return { kind: 'alerts', ...fromMember(raw), alerts: list(raw['alerts'], 'alerts', ALERTS_MAX, alert) }
+      return { kind: 'alerts', ...fromMember(raw), reports: reports(raw['reports']) }
     case 'leave':
       return { kind: 'leave', ...fromMember(raw) }
     case 'consensus':

@@ -153,9 +153,14 @@ export function alertKey ({ status, observer, attempt, subject, joiner }: Alert)
   return `${status} ${subject ?? joiner!.id} ${observer} ${attempt}`
 }
 
+/** Alerts about one subject that differ in nothing but their observers; see reports.ts. */
+export interface Report extends Omit<Alert, 'observer'> {
+  readonly observers: readonly MemberId[]
+}
+
 export interface Alerts extends FromMember {
   readonly kind: 'alerts'
-  readonly alerts: readonly Alert[]
+  readonly reports: readonly Report[]
 }
 
 /** A member asks its observers to report it, since it wants to leave. */
