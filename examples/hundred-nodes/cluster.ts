@@ -133,7 +133,7 @@ export class Cluster {
   async until<T> (what: () => string, deadlineMs: number, look: () => Promise<T | undefined>): Promise<T> {
     const { signal } = this.#components
     // A question to a hundred processes costs more than one to a hundred objects.
-    const pauseMs = this.#options.processes ? 250 : 100
+    const pauseMs = this.#options.processes ? 250 : 150
     const endMs = performance.now() + deadlineMs
     for (;;) {
       const answer = await look()
