@@ -1,8 +1,5 @@
 /**
  * The judge of the main job: what it calls right, lost and wrong. If it were lenient, nothing that the job reports would mean anything.
- *
- * Mutations caught: floor not raised by an acknowledgement; floor taken at the end of a read instead of at its beginning; refused
- * writes accepted; a foreign key's value accepted.
  */
 import { describe, expect, test } from 'vitest'
 import { Journal } from '../../examples/hundred-nodes/journal.ts'

@@ -1,6 +1,5 @@
 /**
  * A cluster of one comes back by itself, with its data (rule M4 for N = 1), and takes others in afterwards.
- * Mutation caught: resuming under the old member id, which the next process would refuse as its own twin.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,6 +1,5 @@
 /**
  * Rule R3: a store whose directory is a copy of another's, or was restored from an older state, does not get in.
- * Mutations caught: an objection that compares with `<` instead of `<=`; refused starts that count the incarnation up.
  */
 import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,4 @@
-/** The clock that leaves out this process's own lateness (rule M10). Mutations caught: no bound on the rate, counting idle time as lateness. */
+/** The clock that leaves out this process's own lateness (rule M10). */
 import { describe, expect, test } from 'vitest'
 import { LocalClock } from '../../../membership/local-clock.ts'
 

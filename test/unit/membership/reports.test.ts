@@ -1,7 +1,5 @@
 /**
  * Reports (rule M11): a subject's record travels once, beside all who reported it, and nothing else changes.
- *
- * Mutations caught: different attempts in one report; records told apart by the joiner's id alone; only the first observer kept.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

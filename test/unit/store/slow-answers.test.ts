@@ -1,9 +1,6 @@
 /**
  * Where answers take longer than the first delay before a question is repeated, everything still ends: transfers, and handovers under
  * writes. Found in a process that ran a hundred nodes: with fixed delays no transfer ever came to its end there.
- *
- * Mutations caught: a delay that does not grow; one that an ambiguous answer shrinks; one without a bound; a teacher that waits no longer than its
- * first delay; pauses that do not grow.
  */
 import { describe, expect, test } from 'vitest'
 import { RoundTrip } from '../../../store/group/round-trip.ts'
