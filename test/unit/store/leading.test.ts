@@ -1,9 +1,10 @@
 /**
  * Who leads, and what a leader takes over (rules S1, S3, S4), with Raft's figure 8 (USENIX ATC '14, section 5.4.2).
  *
- * Mutations of the core that these tests caught: a promise sent before it is durable; the promise forgotten at a restart; appends below the
- * promise accepted; the commit point advanced by entries of older ballots alone; an adopted stop sign numbered anew; an old
- * nomination obeyed; the longest history adopted instead of the one with the highest ballot; teaching only while serving.
+ * Mutations of the core that these tests caught: a promise sent before it is durable, or forgotten at a restart; a ballot sealed before its own
+ * promise is durable; appends below the promise accepted; the commit point advanced by entries of older ballots alone; an old nomination
+ * obeyed; the longest history adopted instead of the one with the highest ballot; the candidate's own history adopted; appends
+ * that need not fit; teaching only while serving.
  */
 import { describe, expect, test } from 'vitest'
 import { compareBallots, NO_BALLOT, type Entry } from '../../../store/group/history.ts'

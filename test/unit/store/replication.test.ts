@@ -187,6 +187,20 @@ describe('once (S9)', () => {
     expect(net.log(leader).filter(line => line.includes('x=1') || line.includes('forgotten'))).toHaveLength(1)
   })
 
+  test('an operation is remembered after its values were dropped, and after a restart of everybody', () => {
+    const net = formed('ABC', { logBytesMax: 200, logEntriesMax: 100 })
+    const operation = net.operation(1)
+    net.write('A', 'x', '1', operation)
+    for (let i = 0; i < 10; i++) { net.write('A', 'y', `${i}`); net.settle(); net.pass(50) }
+    expect(net.log('A')[1]).toBe('2 forgotten')
+    for (const name of 'ABC') net.crash(name)
+    for (const name of 'ABC') net.restart(name)
+    net.pass(500)
+    const retried = net.write('A', 'x', '1', operation)
+    net.settle()
+    expect(net.answer(retried)).toBe('written 2')
+  })
+
   test('an operation whose entry was undone is logged again, and answered for the new entry alone', () => {
     const net = formed()
     const operation = net.operation(1)
