@@ -21,6 +21,7 @@ export { type Detector, type DetectorFactory, type LinkEvidence } from './detect
 export { HardEvidence } from './detector/hard-evidence.ts'
 export { LocalClock } from './local-clock.ts'
 export { WindowedPing, windowedPing } from './detector/windowed-ping.ts'
+export { PhiAccrual, phiAccrual, type PhiAccrualOptions } from './detector/phi-accrual.ts'
 export { UnicastBroadcaster, unicastToAll, type Broadcaster, type BroadcasterFactory, type BroadcastMessage } from './broadcaster.ts'
 export { gossip, GossipBroadcaster } from './gossip-broadcaster.ts'
 export { View } from './view.ts'

@@ -9,17 +9,11 @@
 import { type Member } from '../configuration.ts'
 import { type MembershipTuning } from '../options.ts'
 import { type Detector, type DetectorFactory, type LinkEvidence } from './detector.ts'
+import { UNANSWERED_FACTOR, UNCONNECTED_FACTOR } from './first-contact.ts'
 import { HardEvidence } from './hard-evidence.ts'
 
 /** A subject that answers nothing for long is owed no more than so many answers at a time. */
 const OUTSTANDING_MAX = 64
-
-/**
- * A first probe has to wait for its connection, and after a view change many are opened at once. So long as the transport
- * has not said what came of it, the timeout is so much longer; once there is a connection, the first answer has still more time.
- */
-const UNCONNECTED_FACTOR = 20
-const UNANSWERED_FACTOR = 8
 
 export class WindowedPing implements Detector {
   readonly #tuning: MembershipTuning
