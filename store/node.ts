@@ -195,7 +195,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
     const { placement } = state
     if (placement === undefined) return
     const addresses = new Map(configuration.members.map(member => [member.storeId, member.address]))
-    const live = new Set(addresses.keys())
+    const live = new Map(configuration.members.map(member => [member.storeId, member.incarnation]))
     const { epoch } = configuration
     const viewOf = (index: number): PartitionView => {
       const partition = index as Parameters<typeof placement.seats>[0]

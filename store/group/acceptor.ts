@@ -62,18 +62,19 @@ export class Acceptor {
     const fits = prev.seq <= copy.commit || (prev.seq <= copy.last && compareBallots(replica.ballotAt(prev.seq)!, prev.ballot) === 0)
     if (!fits) {
       if (raised) replica.persist([])
-      out.send(from, { kind: 'mismatch', generation, ballot, prev: prev.seq, commit: copy.commit })
+      out.send(from, { kind: 'mismatch', generation, ballot, run: replica.run, prev: prev.seq, commit: copy.commit })
       return
     }
     const writes = this.#log(copy, entries)
     const seq = prev.seq + entries.length
     const settled = message.settled > 0 && replica.settle(message.settled)
-    const acknowledge = (): void => { out.send(from, { kind: 'appended', generation, ballot, seq, settled: message.settled }) }
+    const commit = Math.max(copy.commit, Math.min(message.commit, seq))
+    const acknowledge = (): void => { out.send(from, { kind: 'appended', generation, ballot, run: replica.run, seq, commit, settled: message.settled }) }
     if (raised || settled || writes.length > 0) replica.persist(writes, acknowledge)
     // What came before may still be on its way to the disk: an empty persist waits for that.
     else if (out.unsettled) out.persist([], acknowledge)
     else acknowledge()
-    this.#advance(now, copy, Math.min(message.commit, seq))
+    this.#advance(now, copy, commit)
   }
 
   /** Logs what is new; an entry of another ballot and everything after it gives way. */

@@ -13,19 +13,25 @@
 import { type StoreId } from '../../membership/configuration.ts'
 import { type Ballot, compareBallots, NO_BALLOT, sameMembers } from './history.ts'
 import { type Replica } from './replica.ts'
+import { RoundTrip } from './round-trip.ts'
 
 /** After a view change a silent leader is asked only when so many more retry times have passed. */
 const PATIENCE_RETRIES = 2
+/** A question that is not answered is repeated after `retryMs`, then twice as long, up to this many times as long. */
+const RETRY_FACTOR_MAX = 4
 
 export class Election {
   readonly #replica: Replica
   #nominatedAt = -Infinity
+  /** When to ask again. */
+  #patience: RoundTrip
   /** When this store first asked the present incumbent in vain, or undefined. */
   #unansweredSince: number | undefined
   #asked: Ballot = NO_BALLOT
 
   constructor (replica: Replica) {
     this.#replica = replica
+    this.#patience = new RoundTrip(replica.options.retryMs, RETRY_FACTOR_MAX)
   }
 
   /** Who leads, as far as this store can know: the live incumbent, else the first live store in the group's order. */
@@ -49,6 +55,8 @@ export class Election {
   /** The leader was heard of, or there is a new one: nobody is waiting for an answer any more. */
   heard (): void {
     this.#unansweredSince = undefined
+    const { retryMs } = this.#replica.options
+    if (this.#patience.delayMs > retryMs) this.#patience = new RoundTrip(retryMs, RETRY_FACTOR_MAX)
   }
 
   viewChanged (now: number): void {
@@ -61,7 +69,10 @@ export class Election {
     if (leader !== undefined) return
     this.lead(now)
     if (this.#replica.leader !== undefined) return
-    if (now - this.#nominatedAt >= options.retryMs) this.nominate(now)
+    if (now - this.#nominatedAt >= this.#patience.delayMs) {
+      this.nominate(now)
+      if (this.#nominatedAt === now) this.#patience.missed()
+    }
     if (this.#unansweredSince !== undefined && now - this.#unansweredSince >= options.takeoverMs && level) this.lead(now, true)
   }
 

@@ -17,7 +17,12 @@ const WINDOW_BATCHES = 4
 /** Writes may be waiting for what was lost, so however slow a follower was, it is not given much longer. */
 const DELAY_FACTOR_MAX = 8
 
+/** The commit point travels with the next append; when so many times `retryMs` passed without one, it travels alone. */
+const TELL_RETRIES = 3
+
 interface Follower {
+  /** The incarnation of its process. What an earlier one acknowledged is not counted: a disk may have lost it between the two. */
+  run: number
   /** Durable there and equal to the leader's history, up to here; -1 before its first acknowledgement. */
   match: number
   /** The next entry to send. Invariant: `next > match`. */
@@ -27,8 +32,10 @@ interface Follower {
    * Otherwise appends are pipelined. Without this, each of many appends behind a lost one would have all of them sent again.
    */
   probing: boolean
-  /** The commit point last told. */
+  /** It knows that everything up to here is committed. */
   told: number
+  /** When it was last sent anything. */
+  sentAt: number
   /** The highest epoch whose placement it knows to be carried out. */
   settled: number
   /** When it last acknowledged something new, or was sent something while it had acknowledged everything. */
@@ -46,18 +53,45 @@ export class Followers {
 
   constructor (leader: Leader) {
     this.#leader = leader
-    const { group, self, options } = leader.replica
-    for (const member of group!.members) {
-      if (member === self) continue
-      const roundTrip = new RoundTrip(options.retryMs, DELAY_FACTOR_MAX)
-      this.#followers.set(member, { match: -1, next: 1, probing: true, told: 0, settled: 0, progressAt: -Infinity, roundTrip, lagging: false })
-    }
+    const { group, self, view } = leader.replica
+    for (const member of group!.members) if (member !== self) this.#followers.set(member, this.#fresh(view!.live.get(member) ?? 0, 1))
+  }
+
+  /** Of a new process nothing is known but where to begin to compare. */
+  #fresh (run: number, next: number): Follower {
+    const roundTrip = new RoundTrip(this.#leader.replica.options.retryMs, DELAY_FACTOR_MAX)
+    return { run, match: -1, next, probing: true, told: 0, sentAt: -Infinity, settled: 0, progressAt: -Infinity, roundTrip, lagging: false }
+  }
+
+  /**
+   * A member's process is another one than before: it is compared with the leader's history anew, and hears the commit point. Until it
+   * has answered it counts for nothing.
+   */
+  #restarted (now: number, member: StoreId, run: number): Follower {
+    const { copy } = this.#leader
+    const follower = { ...this.#fresh(run, copy.last + 1), lagging: this.isLagging(member) }
+    this.#followers.set(member, follower)
+    this.#send(now, member, follower)
+    return follower
+  }
+
+  /** Whose answer this is, if it counts. A new process may answer before the leader hears of the configuration that it is in. */
+  #answering (now: number, from: StoreId, run: number): Follower | undefined {
+    const follower = this.#followers.get(from)
+    if (follower === undefined || run < follower.run) return undefined
+    return run > follower.run ? this.#restarted(now, from, run) : follower
+  }
+
+  viewChanged (now: number): void {
+    const { live } = this.#leader.replica.view!
+    for (const [member, { run }] of this.#followers) if ((live.get(member) ?? 0) > run) this.#restarted(now, member, live.get(member)!)
   }
 
   /** Starts to replicate a history adopted up to `adopted`: from the end of the shorter one, where both usually meet. */
   begin (now: number, sealed: ReadonlyMap<StoreId, GroupMessage & { kind: 'sealed' }>, adopted: number): void {
     for (const [member, follower] of this.#followers) {
       const answer = sealed.get(member)
+      follower.run = Math.max(follower.run, this.#leader.replica.view!.live.get(member) ?? 0)
       follower.next = Math.min(answer?.last.seq ?? adopted, adopted) + 1
       follower.lagging = answer !== undefined && !answer.level
       this.#send(now, member, follower)
@@ -109,7 +143,7 @@ export class Followers {
     const prev = follower.next - 1
     if (!this.#reaches(prev)) { follower.lagging = true; return false }
     if (follower.probing || follower.match >= prev) follower.progressAt = now
-    follower.told = copy.commit
+    follower.sentAt = now
     const entries = copy.slice(follower.next, batchEntriesMax, batchBytesMax)
     replica.out.send(member, {
       kind: 'append',
@@ -131,10 +165,11 @@ export class Followers {
   }
 
   /** An acknowledgement, perhaps an old one: what it says stays true, since it speaks of what is durable under this very ballot. */
-  appended (now: number, from: StoreId, { seq, settled }: GroupMessage & { kind: 'appended' }): void {
-    const follower = this.#followers.get(from)
+  appended (now: number, from: StoreId, { run, seq, commit, settled }: GroupMessage & { kind: 'appended' }): void {
     const { copy } = this.#leader
+    const follower = this.#answering(now, from, run)
     if (follower === undefined || seq > copy.last) return
+    follower.told = Math.max(follower.told, commit)
     follower.settled = Math.max(follower.settled, settled)
     if (seq >= copy.valueFloor) follower.lagging = false
     if (seq > follower.match) {
@@ -147,8 +182,9 @@ export class Followers {
   }
 
   /** The follower could not use the append after `prev`. */
-  mismatch (now: number, from: StoreId, { prev, commit }: GroupMessage & { kind: 'mismatch' }): void {
-    const follower = this.#followers.get(from)
+  mismatch (now: number, from: StoreId, { run, prev, commit }: GroupMessage & { kind: 'mismatch' }): void {
+    const follower = this.#answering(now, from, run)
+    // A process loses nothing that it acknowledged under this ballot: the message is an old one.
     if (follower === undefined || prev <= follower.match) return
     if (follower.probing && prev !== follower.next - 1) return
     follower.probing = true
@@ -177,17 +213,15 @@ export class Followers {
     const { replica, copy } = this.#leader
     for (const [member, follower] of this.#followers) {
       if (follower.lagging || !replica.view!.live.has(member)) continue
-      const late = now - follower.progressAt >= follower.roundTrip.delayMs
-      const untold = follower.told < copy.commit || follower.settled < this.#seatEpoch(member)
+      const { delayMs } = follower.roundTrip
+      const late = now - follower.progressAt >= delayMs
+      const untold = follower.told < copy.commit && now - follower.sentAt >= Math.max(delayMs, TELL_RETRIES * replica.options.retryMs)
       if (follower.match < copy.last && late) {
         if (follower.progressAt > -Infinity) follower.roundTrip.missed()
         follower.probing = true
         if (follower.match >= 0) follower.next = follower.match + 1
         this.#send(now, member, follower)
-      } else if (untold && (late || follower.told < copy.commit)) {
-        follower.progressAt = now
-        this.#send(now, member, follower)
-      }
+      } else if (untold || (late && follower.settled < this.#seatEpoch(member))) this.#send(now, member, follower)
     }
   }
 

@@ -101,7 +101,8 @@ export class Handover {
       })
     }
     for (const [store, teacher] of this.#teachers) {
-      if (needed.has(store) && view.live.has(store)) continue
+      // Of another process of the learner it is not known whether it has what the last one had.
+      if (needed.has(store) && view.live.get(store) === teacher.run) continue
       teacher.close()
       this.#teachers.delete(store)
     }

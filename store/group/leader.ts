@@ -17,6 +17,10 @@ import { Handover } from './handover.ts'
 import { type Ballot, compareBallots, comparePositions, type EntryBody, majorityOf, operationName } from './history.ts'
 import { type GroupMessage, type Item } from './messages.ts'
 import { type Replica, type ReplicaInput } from './replica.ts'
+import { RoundTrip } from './round-trip.ts'
+
+/** Questions that are not answered are repeated after `retryMs`, then twice as long, up to this many times as long. */
+const RETRY_FACTOR_MAX = 4
 
 export type Request = ReplicaInput & { kind: 'write' | 'read' }
 type Sealed = GroupMessage & { kind: 'sealed' }
@@ -43,6 +47,8 @@ export class Leader {
   readonly #firstEpoch: number
   #sealed = new Map<StoreId, Sealed>()
   #sentAt = -Infinity
+  /** When to ask again for promises and confirmations. */
+  readonly #patience: RoundTrip
   /** The first entry of this ballot; nothing adopted counts before it is committed. */
   #firstOwn = Infinity
   /** Entries up to here were given to the disk. */
@@ -67,6 +73,7 @@ export class Leader {
     this.ballot = ballot
     this.startedAt = now
     this.#firstEpoch = replica.view!.epoch
+    this.#patience = new RoundTrip(replica.options.retryMs, RETRY_FACTOR_MAX)
     this.followers = new Followers(this)
     this.handover = new Handover(this)
   }
@@ -211,6 +218,7 @@ export class Leader {
     if (this.#unconfirmed.length > 0 && this.serving) {
       this.#rounds.push({ round: ++this.#round, reads: this.#unconfirmed })
       this.#unconfirmed = []
+      this.#sentAt = now
       this.#confirm()
       this.#confirmRounds()
     }
@@ -285,7 +293,9 @@ export class Leader {
         this.#elect(now)
         return
       case 'confirmed':
-        if (message.round > (this.#confirmed.get(from) ?? 0) && message.round <= this.#round) this.#confirmed.set(from, message.round)
+        if (message.round <= (this.#confirmed.get(from) ?? 0) || message.round > this.#round) return
+        this.#confirmed.set(from, message.round)
+        this.#patience.answered(now - this.#sentAt)
         this.#confirmRounds()
         return
       case 'appended': this.followers.appended(now, from, message); break
@@ -368,6 +378,7 @@ export class Leader {
   viewChanged (now: number): void {
     const missing = this.replica.missingMajority()
     if (missing !== undefined) for (const { ticket } of this.#takeUntouched()) this.replica.out.respond(ticket, this.#unavailable(missing))
+    if (this.phase !== 'sealing' && this.phase !== 'deferring') this.followers.viewChanged(now)
     this.#confirmView()
     this.flush(now)
     this.handover.viewChanged(now)
@@ -375,16 +386,17 @@ export class Leader {
   }
 
   tick (now: number): void {
-    const { retryMs } = this.replica.options
     if (this.phase === 'sealing' || this.phase === 'deferring') {
       // Before the own promise is durable nobody may hear of this ballot.
-      if (now - this.#sentAt < retryMs || !this.#sealed.has(this.replica.self)) return
+      if (now - this.#sentAt < this.#patience.delayMs || !this.#sealed.has(this.replica.self)) return
+      this.#patience.missed()
       if (this.phase === 'sealing') { this.#sendSeals(now); this.#elect(now) } else this.replica.stepDown(now, true)
       return
     }
     this.followers.tick(now)
     this.handover.tick(now)
-    if (this.#rounds.length > 0 && now - this.#sentAt >= retryMs) {
+    if (this.#rounds.length > 0 && now - this.#sentAt >= this.#patience.delayMs) {
+      this.#patience.missed()
       this.#sentAt = now
       this.#confirm()
     }

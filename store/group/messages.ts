@@ -29,10 +29,13 @@ export type GroupMessage =
   | { readonly kind: 'refused', readonly generation: number, readonly promised: Ballot }
   /** Leader to follower. `prev` is the position right before the first entry; `settled` the epoch whose placement this group is, or 0. */
   | { readonly kind: 'append', readonly generation: number, readonly ballot: Ballot, readonly prev: Position, readonly entries: readonly Entry[], readonly commit: number, readonly settled: number }
-  /** The follower's history equals the leader's, durably, up to `seq`. */
-  | { readonly kind: 'appended', readonly generation: number, readonly ballot: Ballot, readonly seq: number, readonly settled: number }
+  /**
+   * The follower's history equals the leader's, durably, up to `seq`, and it knows that everything up to `commit` is committed. `run` is the
+   * incarnation of the process that says so: of a later one it is not known whether it found all that again.
+   */
+  | { readonly kind: 'appended', readonly generation: number, readonly ballot: Ballot, readonly run: number, readonly seq: number, readonly commit: number, readonly settled: number }
   /** The follower's history does not reach, or does not fit, the position `prev`; up to `commit` it does. */
-  | { readonly kind: 'mismatch', readonly generation: number, readonly ballot: Ballot, readonly prev: number, readonly commit: number }
+  | { readonly kind: 'mismatch', readonly generation: number, readonly ballot: Ballot, readonly run: number, readonly prev: number, readonly commit: number }
   /** The follower has not reached the generation's base: it must be taught. */
   | { readonly kind: 'lagging', readonly generation: number, readonly ballot: Ballot }
   /** Leader to follower: am I still the one you promised? Confirms all reads up to `round`. */
@@ -169,8 +172,14 @@ export function validateGroupMessage (value: unknown): GroupMessage {
       if (entries.some(({ body }) => body.kind === 'write' && body.operations === null)) return fail('a write without its values')
       return { kind, generation, ballot, prev, entries, commit: integer(message.commit, 'a commit'), settled: integer(message.settled, 'an epoch') }
     }
-    case 'appended': return { kind, generation, ballot, seq: integer(message.seq, 'a sequence number'), settled: integer(message.settled, 'an epoch') }
-    case 'mismatch': return { kind, generation, ballot, prev: integer(message.prev, 'a position'), commit: integer(message.commit, 'a commit') }
+    case 'appended': {
+      const [run, seq, commit] = [integer(message.run, 'an incarnation'), integer(message.seq, 'a sequence number'), integer(message.commit, 'a commit')]
+      return { kind, generation, ballot, run, seq, commit, settled: integer(message.settled, 'an epoch') }
+    }
+    case 'mismatch': {
+      const run = integer(message.run, 'an incarnation')
+      return { kind, generation, ballot, run, prev: integer(message.prev, 'a position'), commit: integer(message.commit, 'a commit') }
+    }
     case 'confirm': case 'confirmed': return { kind, generation, ballot, round: integer(message.round, 'a round') }
     case 'learn': {
       const digest = typeof message.digest === 'string' && message.digest.length <= 128 ? message.digest : fail('a digest')

@@ -45,8 +45,8 @@ export interface ReplicaOptions extends CopyOptions {
 /** What one partition needs to know of a configuration. */
 export interface PartitionView {
   readonly epoch: number
-  /** The stores of the configuration's members. */
-  readonly live: ReadonlySet<StoreId>
+  /** The stores of the configuration's members, each with its incarnation, which rises with every process of the store (rule R3). */
+  readonly live: ReadonlyMap<StoreId, number>
   /** Where the placement wants this partition, and since which epochs. */
   readonly seats: readonly StoreId[]
   readonly seatEpochs: readonly number[]
@@ -94,6 +94,8 @@ export class Replica {
   readonly election: Election
   readonly #acceptor: Acceptor
   nextCopy = 1
+  /** The incarnation under which this store was last a member. What it acknowledges names it. */
+  run = 0
   #seat: DurableState['seat']
   #nonce: number
   /** The open question whether the live copy may go, or 0 when no answer to it counts any more. */
@@ -274,6 +276,7 @@ export class Replica {
 
   #changeView (now: number, view: PartitionView): void {
     this.view = view
+    this.run = view.live.get(this.self) ?? this.run
     const writes: StoreWrite[] = []
     let changed = false
     // Rule S1: generation 0 is the placement of the genesis epoch; a store in it that has no record yet has promised nothing.

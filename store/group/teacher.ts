@@ -17,6 +17,8 @@ const DELAY_FACTOR_MAX = 32
 
 export class Teacher {
   readonly target: StoreId
+  /** The incarnation of the target's process: what this teacher knows is about that one. */
+  readonly run: number
   readonly #leader: Leader
   readonly #transfer: number
   /** True while this teacher holds one of the node's places for transfers: until the learner's copy is whole. */
@@ -41,6 +43,7 @@ export class Teacher {
   constructor (leader: Leader, target: StoreId, transfer: number) {
     this.#leader = leader
     this.target = target
+    this.run = leader.replica.view!.live.get(target)!
     this.#transfer = transfer
     this.#roundTrip = new RoundTrip(leader.replica.options.retryMs, DELAY_FACTOR_MAX)
   }

@@ -146,13 +146,20 @@ export class StoreCluster {
     if (end !== 'condition') throw new Error(`not at rest after ${limitMs} ms: ${this.unrest()}\n${this.describe()}\n${simulation.failureReport()}`)
   }
 
-  /** Compares the data of every replica with the replay of the history. */
+  /** Compares the data of every replica with the replay of the history, and its position with the leader's. */
   async compareData (): Promise<void> {
-    // Committed entries reach the data a little later than the answer.
-    await this.simulation.runFor(1000)
+    // Committed entries reach the followers and the data a little later than the answer.
+    await this.simulation.runFor(2000)
+    const commits = new Map<number, number>()
+    for (const node of this.nodes.values()) {
+      for (const [partition, { leader, copy }] of node.replicas) if (leader?.serving === true) commits.set(partition, copy!.commit)
+    }
     for (const node of this.nodes.values()) {
       for (const [partition, { copy }] of node.replicas) {
         if (copy === undefined) continue
+        if (copy.commit !== commits.get(partition)) {
+          throw new Error(`partition ${partition} at ${node.address} knows the commit point ${copy.commit}; it is ${commits.get(partition)}`)
+        }
         if (copy.applied !== copy.commit) throw new Error(`partition ${partition} at ${node.address}: data at ${copy.applied}, commit at ${copy.commit}`)
         this.oracle.checkData(partition, node.storeId)
       }

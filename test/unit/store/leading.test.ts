@@ -37,8 +37,8 @@ describe('who leads (S4)', () => {
     expect(net.leader).toBe('B')
     net.restart('A')
     net.view(3, 'ABC', 'ABC')
-    net.settle()
-    expect(net.leader, 'the live incumbent stays').toBe('B')
+    net.settle(of('append', 'B', 'A'))
+    expect(net.leader, 'the live incumbent stays while A is not level').toBe('B')
   })
 
   test('the incumbent hands over to the first of the order once that one is level, and writes wait instead of failing', () => {
@@ -153,10 +153,10 @@ describe('what is taken over (S3)', () => {
     // B adopts the entry and replicates it; the followers acknowledge the old entry, but not yet B's own.
     net.settle(of('append', 'B'))
     for (const { to } of net.take(of('append', 'B'))) {
-      net.receive(to, 'B', { kind: 'appended', generation: 0, ballot: ballot(2, 1, 'B'), seq: 2, settled: 0 })
+      net.receive(to, 'B', { kind: 'appended', generation: 0, ballot: ballot(2, 1, 'B'), run: 1, seq: 2, commit: 0, settled: 0 })
     }
     expect(net.replica('B').copy!.commit).toBe(0)
-    for (const from of 'CD') net.receive(from, 'B', { kind: 'appended', generation: 0, ballot: ballot(2, 1, 'B'), seq: 3, settled: 0 })
+    for (const from of 'CD') net.receive(from, 'B', { kind: 'appended', generation: 0, ballot: ballot(2, 1, 'B'), run: 1, seq: 3, commit: 0, settled: 0 })
     net.turn()
     expect(net.replica('B').copy!.commit).toBe(3)
   })

@@ -41,7 +41,7 @@ interface Persist { readonly token: number, readonly writes: readonly StoreWrite
 
 interface Store {
   readonly name: string
-  readonly disk: Disk
+  disk: Disk
   replica: Replica
   /** Writes that are not durable yet, oldest first. */
   persists: Persist[]
@@ -78,6 +78,8 @@ export class ReplicaNet {
   readonly #options: ReplicaOptions
   readonly #genesis: readonly string[]
   readonly #seatEpochs = new Map<string, number>()
+  /** The incarnation of each store's process. */
+  readonly #runs = new Map<string, number>()
   #tickets = 0
   #clientNumbers = 0
   #views = new Map<string, PartitionView>()
@@ -96,7 +98,7 @@ export class ReplicaNet {
     for (const store of seats) if (!this.#seatEpochs.has(store)) this.#seatEpochs.set(store, epoch)
     const view: PartitionView = {
       epoch,
-      live: new Set(live.split('').map(id)),
+      live: new Map(live.split('').map(store => [id(store), this.#run(store)])),
       seats: seats.split('').map(id),
       seatEpochs: seats.split('').map(store => this.#seatEpochs.get(store)!),
       digest: `placement ${seats}`,
@@ -107,6 +109,10 @@ export class ReplicaNet {
       this.#views.set(name, view)
       this.input(name, { kind: 'view', view })
     }
+  }
+
+  #run (name: string): number {
+    return this.#runs.get(name) ?? 1
   }
 
   #create (name: string): void {
@@ -237,6 +243,16 @@ export class ReplicaNet {
     }
   }
 
+  /** What the disk of a store holds now, for `rollBack`. */
+  snapshot (name: string): Disk {
+    return structuredClone(this.store(name).disk)
+  }
+
+  /** The disk of a store that is down goes back to what it once held: it loses what it had synced since. */
+  rollBack (name: string, disk: Disk): void {
+    this.store(name).disk = disk
+  }
+
   /** Power off: what is not durable is lost, so are the messages to it. */
   crash (name: string): void {
     const store = this.store(name)
@@ -246,8 +262,12 @@ export class ReplicaNet {
     this.take(of('*', undefined, name))
   }
 
+  /** A new process on what is left on the disk. The others hear of it with the next view. */
   restart (name: string): void {
     const store = this.store(name)
+    const view = this.#views.get(name)!
+    this.#runs.set(name, this.#run(name) + 1)
+    this.#views.set(name, { ...view, live: new Map([...view.live, [id(name), this.#run(name)]]) })
     store.replica = this.#replica(name, store.disk)
     store.up = true
     this.input(name, { kind: 'view', view: this.#views.get(name)! })
