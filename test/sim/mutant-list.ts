@@ -38,6 +38,10 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'const raised'
   },
   {
+    name: 'a member that returned is not spoken to before the next write', rule: 'S2', file: `${GROUP}/leader.ts`,
+    find: 'if (this.phase !== \'sealing\' && this.phase !== \'deferring\') this.followers.viewChanged(now)', replace: ''
+  },
+  {
     name: 'a promise is sent before it is durable', rule: 'S4', file: `${GROUP}/acceptor.ts`,
     find: 'replica.persist([], () => { replica.out.send(from, message) })', replace: 'replica.persist([]); replica.out.send(from, message)'
   },

@@ -89,6 +89,7 @@ class Scenario {
     stopped = true
     const result = await simulation.settle(work)
     await cluster.rest()
+    await this.#restartAtRest()
     const reads = await this.#readAll(clients[0]!)
     const check = checkHistory([...result.history, ...reads])
     if (!check.ok) {
@@ -130,6 +131,16 @@ class Scenario {
       viewChanges: epoch,
       moves
     }
+  }
+
+  /** One node loses its power while nothing is written, and comes back: nothing but its return makes the others speak to it. */
+  async #restartAtRest (): Promise<void> {
+    const { cluster } = this
+    const index = cluster.simulation.random.pick([...cluster.nodes.keys()])
+    cluster.crash(index, true)
+    this.#restart(index)
+    await cluster.simulation.settle(cluster.starts.get(index)!)
+    await cluster.rest()
   }
 
   async #readAll (client: ReturnType<StoreCluster['client']>): Promise<HistoryOperation[]> {
