@@ -12,10 +12,9 @@ import { type Broadcaster } from './broadcaster.ts'
 import { type Cut, type Member, type MemberId } from './configuration.ts'
 import { CutDetector, type TallyExplanation } from './cut-detector.ts'
 import { type Address } from './environment/environment.ts'
-import { ALERTS_MAX } from './message-validation.ts'
-import { alertKey, type Alert } from './messages.ts'
+import { REPORTS_MAX } from './message-validation.ts'
 import { type MembershipTuning } from './options.ts'
-import { reportsOf } from './reports.ts'
+import { type About, bitsOf, type Entry, type Report, ReportBook, reportBy } from './reports.ts'
 import { type View } from './view.ts'
 
 /** A stable cut that removes members is proposed after so many windows even if news keeps coming; nobody waits for the dead. */
@@ -25,8 +24,8 @@ const JOIN_WINDOWS_MAX = 20
 /** Quiet windows before a proposal, where alerts reach everybody in one hop, and where they take several. */
 const QUIET_WINDOWS = 1
 const QUIET_WINDOWS_GOSSIP = 2
-/** Alerts remembered in one configuration: those beyond it are counted each time they arrive, which changes nothing but the cost. */
-const HEARD_MAX = 65_536
+/** Changing tallies are looked at so often: a part of the batch window. */
+const EXAMINATION_WINDOWS = 0.1
 /** Repetitions of undecided alerts slow down to this multiple of the first pause. */
 const REPEAT_FACTOR_MAX = 8
 
@@ -47,12 +46,12 @@ export class Alerting {
   #detector!: CutDetector
   #broadcaster!: Broadcaster
   /** This member's alerts in this configuration, in the order made. Invariant: at most one per subject and status. */
-  #mine = new Map<string, Alert>()
+  #mine = new Map<string, Report>()
   /** How often each was reported before, where a tally was emptied. */
   #attempts = new Map<string, number>()
-  /** Alerts that were counted; gossip brings each one several times. Invariant: size <= HEARD_MAX. */
-  #heard = new Set<string>()
-  #batch: Alert[] = []
+  /** What was counted; gossip brings each alert several times. */
+  #heard!: ReportBook
+  #batch: Report[] = []
   #batchAtMs = Infinity
   #repeatAtMs = Infinity
   #repeatDelayMs = 0
@@ -62,6 +61,7 @@ export class Alerting {
   #proposed = false
   /** Tallies are looked at when one changed, and when time makes a difference: not for every probe that passes by. */
   #examinedVersion = 0
+  #examinedAtMs = -Infinity
   #examineAtMs = Infinity
   /** The faulty edges that were last weighed, and the version of the tallies then. */
   #weighed = ''
@@ -82,7 +82,7 @@ export class Alerting {
     this.#detector = new CutDetector(view.configuration, view.overlay, { ...this.#tuning, delayedAddresses: delayed })
     this.#mine = new Map()
     this.#attempts = new Map()
-    this.#heard = new Set()
+    this.#heard = new ReportBook(view.overlay)
     this.#batch = []
     this.#batchAtMs = Infinity
     this.#repeatAtMs = Infinity
@@ -113,11 +113,11 @@ export class Alerting {
   }
 
   reportRemoval (now: number, subject: MemberId): void {
-    this.#report(now, `remove ${subject}`, { status: 'remove', observer: this.#view.self.id, attempt: 0, subject })
+    this.#report(now, `remove ${subject}`, { subject })
   }
 
   reportJoin (now: number, joiner: Member): void {
-    this.#report(now, `join ${joiner.id}`, { status: 'join', observer: this.#view.self.id, attempt: 0, joiner })
+    this.#report(now, `join ${joiner.id}`, { joiner })
   }
 
   hasReportedJoin (joiner: MemberId): boolean {
@@ -125,32 +125,39 @@ export class Alerting {
   }
 
   /** Alerts of others. Returns the joiners that they name. */
-  receive (now: number, alerts: readonly Alert[]): Member[] {
+  receive (now: number, reports: readonly Report[]): Member[] {
     const joiners: Member[] = []
-    for (const alert of alerts) {
-      const key = alertKey(alert)
-      if (this.#heard.has(key)) continue
-      if (this.#heard.size < HEARD_MAX) this.#heard.add(key)
-      this.#count(now, alert)
-      if (alert.joiner !== undefined) joiners.push(alert.joiner)
+    for (const report of reports) {
+      const news = this.#heard.add(report)
+      if (news === undefined) continue
+      this.#count(now, news.entry, news.fresh)
+      if (news.entry.joiner !== undefined) joiners.push(news.entry.joiner)
     }
     return joiners
   }
 
-  /** Sends what is due, lets tallies age, and proposes a cut that has settled. */
-  advance (now: number): void {
+  /** Sends what is due, lets tallies age, and proposes a cut that has settled. Returns whether tallies changed since the last examination. */
+  advance (now: number): boolean {
     if (now >= this.#batchAtMs) this.#sendBatch(now)
     if (now >= this.#repeatAtMs) this.#repeat(now)
-    if (this.#examinedVersion === this.version && now < this.#examineAtMs) return
+    if (now < this.#dueAtMs) return false
     this.#age(now)
     if (!this.#proposed) this.#settle(now)
+    const changed = this.#examinedVersion !== this.version
     this.#examinedVersion = this.version
+    this.#examinedAtMs = now
     this.#examineAtMs = this.#nextExamination(now)
+    return changed
   }
 
   get nextAtMs (): number {
-    const examineAtMs = this.#examinedVersion === this.version ? this.#examineAtMs : -Infinity
-    return Math.min(this.#batchAtMs, this.#repeatAtMs, examineAtMs)
+    return Math.min(this.#batchAtMs, this.#repeatAtMs, this.#dueAtMs)
+  }
+
+  /** When to look at the tallies: when time makes a difference, and soon after they changed, once for many changes. */
+  get #dueAtMs (): number {
+    if (this.#examinedVersion === this.version) return this.#examineAtMs
+    return Math.min(this.#examineAtMs, this.#examinedAtMs + this.#tuning.batchWindowMs * EXAMINATION_WINDOWS)
   }
 
   /** A deadline that has passed has nothing more to do, now that the tallies were examined. */
@@ -186,21 +193,24 @@ export class Alerting {
     this.#detector.invariants()
   }
 
-  #report (now: number, key: string, first: Alert): void {
+  #report (now: number, key: string, about: About): void {
     if (this.#mine.has(key)) return
     const attempt = this.#attempts.get(key) ?? 0
+    const report = reportBy(this.#view.self.id, this.#view.overlay, about, attempt)
+    if (report === undefined) return
     this.#attempts.set(key, attempt + 1)
-    const alert = { ...first, attempt }
-    this.#mine.set(key, alert)
-    this.#count(now, alert)
-    this.#batch.push(alert)
+    this.#mine.set(key, report)
+    this.receive(now, [report])
+    this.#batch.push(report)
     if (this.#batchAtMs === Infinity) this.#batchAtMs = now + this.#tuning.batchWindowMs
   }
 
-  #count (now: number, alert: Alert): void {
-    const changed = alert.joiner === undefined
-      ? this.#detector.reportRemoval(alert.observer, alert.subject!)
-      : this.#detector.reportJoin(alert.observer, alert.joiner)
+  #count (now: number, { subject, joiner, observers }: Entry, fresh: number): void {
+    let changed = false
+    for (const bit of bitsOf(fresh)) {
+      const observer = observers[bit]!
+      if (joiner === undefined ? this.#detector.reportRemoval(observer, subject) : this.#detector.reportJoin(observer, joiner)) changed = true
+    }
     if (!changed) return
     this.version++
     this.firstAlertAtMs ??= now
@@ -224,10 +234,10 @@ export class Alerting {
     this.#repeatAtMs = now + this.#repeatDelayMs
   }
 
-  #broadcast (now: number, alerts: readonly Alert[]): void {
+  #broadcast (now: number, reports: readonly Report[]): void {
     const { sender, position } = this.#view
-    for (let start = 0; start < alerts.length; start += ALERTS_MAX) {
-      this.#broadcaster.originate(now, { kind: 'alerts', sender, position, reports: reportsOf(alerts.slice(start, start + ALERTS_MAX)) })
+    for (let start = 0; start < reports.length; start += REPORTS_MAX) {
+      this.#broadcaster.originate(now, { kind: 'alerts', sender, position, reports: reports.slice(start, start + REPORTS_MAX) })
     }
   }
 

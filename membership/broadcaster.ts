@@ -27,21 +27,24 @@ export interface Broadcaster {
   flush (): void
 }
 
-export type BroadcasterFactory = (view: View, tuning: MembershipTuning, send: (to: MemberId, message: BroadcastMessage) => void) => Broadcaster
+/** Sends one message to several members, each of them directly. It is encoded once. */
+export type SendToMembers = (to: readonly MemberId[], message: BroadcastMessage) => void
+
+export type BroadcasterFactory = (view: View, tuning: MembershipTuning, send: SendToMembers) => Broadcaster
 
 /** Sends every message to every other member: N messages per broadcast, in one hop. For small clusters. */
 export class UnicastBroadcaster implements Broadcaster {
   readonly #others: readonly MemberId[]
-  readonly #send: (to: MemberId, message: BroadcastMessage) => void
+  readonly #send: SendToMembers
   readonly nextAtMs = Infinity
 
-  constructor (view: View, send: (to: MemberId, message: BroadcastMessage) => void) {
+  constructor (view: View, send: SendToMembers) {
     this.#others = view.configuration.members.map(member => member.id).filter(id => id !== view.self.id)
     this.#send = send
   }
 
   originate (_now: number, message: BroadcastMessage): void {
-    for (const id of this.#others) this.#send(id, message)
+    this.#send(this.#others, message)
   }
 
   relay (): void {

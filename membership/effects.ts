@@ -30,6 +30,7 @@ export type MembershipEffect<State> =
   /** Make durable, then report `persisted` with the token. Records become durable in the order asked for. */
   | { readonly kind: 'persist', readonly token: number, readonly record: DurableRecord<State> }
   | { readonly kind: 'send', readonly to: Address, readonly message: MembershipMessage }
+  | { readonly kind: 'send-to-all', readonly to: readonly Address[], readonly message: MembershipMessage }
   | { readonly kind: 'reply', readonly peer: Peer, readonly message: MembershipMessage }
   | { readonly kind: 'proposal', readonly cut: Cut }
   | { readonly kind: 'view-change', readonly change: ViewChange<State> }
@@ -57,6 +58,10 @@ export class Outbox<State> {
 
   send (to: Address, message: MembershipMessage): void {
     this.#effects.push({ kind: 'send', to, message })
+  }
+
+  sendToAll (to: readonly Address[], message: MembershipMessage): void {
+    this.#effects.push({ kind: 'send-to-all', to, message })
   }
 
   reply (peer: Peer, message: MembershipMessage): void {

@@ -27,7 +27,6 @@ import {
 } from './messages.ts'
 import { Monitor } from './monitor.ts'
 import { type ResolvedOptions } from './options.ts'
-import { alertsOf } from './reports.ts'
 import { decodeSnapshot } from './snapshot.ts'
 import { difference, type Explanation, type ViewChange } from './view-change.ts'
 import { View } from './view.ts'
@@ -75,8 +74,8 @@ export class MemberCore<State> {
   /** Set once this process is no member any more. */
   #over: 'no' | 'saying goodbye' | 'yes' = 'no'
   #isolated = false
-  /** The version of the tallies that consensus was last told the suspects of. */
-  #suspectsVersion = 0
+  /** The version of the tallies when the verdicts of the detectors were last weighed. */
+  #weighedVersion = -1
 
   constructor (parts: MemberComponents<State>) {
     this.#parts = parts
@@ -162,13 +161,15 @@ export class MemberCore<State> {
       this.#agree({ kind: 'timer' })
     }
     this.#broadcaster.advance(now)
-    this.#monitor.advance(now)
-    this.#alerting.reportFaulty(now, this.#monitor.faulty(), this.#monitor.failing())
+    const stirred = this.#monitor.advance(now)
+    if (stirred || this.#weighedVersion !== this.#alerting.version) {
+      this.#weighedVersion = this.#alerting.version
+      this.#alerting.reportFaulty(now, this.#monitor.faulty(), this.#monitor.failing())
+    }
     this.#admission.advance(now)
     this.#gate?.advance(now)
     if (this.#arrival === undefined) {
-      this.#tellSuspects()
-      this.#alerting.advance(now)
+      if (this.#alerting.advance(now)) this.#tellSuspects()
       this.#catchUp.advance(now)
     }
     this.#tellIsolation()
@@ -275,7 +276,7 @@ export class MemberCore<State> {
     switch (message.kind) {
       case 'alerts':
         this.#relay(peer, message)
-        for (const joiner of this.#alerting.receive(this.#now, alertsOf(message.reports))) this.#admission.note(joiner)
+        for (const joiner of this.#alerting.receive(this.#now, message.reports)) this.#admission.note(joiner)
         break
       case 'consensus':
         this.#relay(peer, message)
@@ -417,9 +418,10 @@ export class MemberCore<State> {
     this.#consensusAtMs = Infinity
     const { recoveryTimeoutMs, recoveryRankDelayMs: rankDelayMs } = options
     this.#consensus = new Consensus({ configuration, self: self.id }, { recoveryTimeoutMs, rankDelayMs })
-    this.#broadcaster = broadcaster(view, options, (to, message) => { this.#out.send(view.member(to)!.address, message) })
+    this.#broadcaster = broadcaster(view, options, (to, message) => {
+      this.#out.sendToAll(to.map(id => view.member(id)!.address), message)
+    })
     this.#gate = view.size === 1 ? this.#openGate(before === undefined) : undefined
-    this.#suspectsVersion = this.#alerting.version
     this.#alerting.enter(view, this.#broadcaster)
     this.#monitor.enter(this.#now, view)
     this.#catchUp.enter(this.#now, view)
@@ -490,8 +492,6 @@ export class MemberCore<State> {
   }
 
   #tellSuspects (): void {
-    if (this.#alerting.version === this.#suspectsVersion) return
-    this.#suspectsVersion = this.#alerting.version
     this.#agree({ kind: 'suspects', members: this.#alerting.suspects() })
   }
 

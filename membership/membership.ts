@@ -330,6 +330,9 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
       case 'send':
         transport.send(effect.to, CHANNELS.membership, effect.message)
         break
+      case 'send-to-all':
+        transport.sendToAll(effect.to, CHANNELS.membership, effect.message)
+        break
       case 'reply':
         (effect.peer as Remote).reply(effect.message)
         break

@@ -4,19 +4,20 @@
  * Pure.
  */
 import { ROUND_MAX, type Ballot } from './ballot.ts'
-import { type ClusterId, type ConfigurationId, type MemberId } from './configuration.ts'
+import { type ClusterId, type ConfigurationId } from './configuration.ts'
 import { validateConsensusMessage } from './consensus.ts'
 import {
-  type DecisionRecord, type JoinAsk, type MembershipMessage, type Position, type Report, type Sender
+  type DecisionRecord, type JoinAsk, type MembershipMessage, type Position, type Sender
 } from './messages.ts'
+import { type RecordDigest, type Report } from './reports.ts'
 import {
   MEMBERS_MAX, address, bytes, cut, fields, flag, id, invalid, list, member, memberIds, natural, settings, text, type Fields
 } from './wire-checks.ts'
 
-/** Alerts in one message. An observer reports each subject once, so more come from no honest process. */
-export const ALERTS_MAX = 4096
-/** Observers in one report: twice as many as anybody can have. */
-const OBSERVERS_MAX = 64
+/** Reports in one message; those beyond travel in another. */
+export const REPORTS_MAX = 4096
+/** A bit for each of the 32 observers that a subject can have at most. */
+const OBSERVERS_MASK_MAX = 2 ** 32 - 1
 /** Decisions in one message. */
 export const DECISIONS_MAX = 128
 const ADDRESSES_MAX = 64
@@ -55,19 +56,19 @@ function joinAsk (value: unknown): JoinAsk {
 
 function report (value: unknown): Report {
   const raw = fields(value, 'report')
-  const observers = list(raw['observers'], 'report.observers', OBSERVERS_MAX, observer => id<MemberId>(observer, 'report.observer'))
+  const observers = natural(raw['observers'], 'report.observers', OBSERVERS_MASK_MAX)
   const attempt = natural(raw['attempt'], 'report.attempt')
   switch (raw['status']) {
-    case 'remove': return { status: 'remove', observers, attempt, subject: id(raw['subject'], 'report.subject') }
-    case 'join': return { status: 'join', observers, attempt, joiner: member(raw['joiner'], 'report.joiner') }
-    default: return invalid('a report is neither of a join nor of a removal')
+    case 'remove':
+      return { status: 'remove', attempt, subject: id(raw['subject'], 'report.subject'), observers }
+    case 'join': {
+      const record = id<RecordDigest>(raw['record'], 'report.record')
+      if (raw['joiner'] === undefined) return { status: 'join', attempt, record, observers }
+      return { status: 'join', attempt, record, joiner: member(raw['joiner'], 'report.joiner'), observers }
+    }
+    default:
+      return invalid('a report is neither of a join nor of a removal')
   }
-}
-
-function reports (value: unknown): Report[] {
-  const checked = list(value, 'reports', ALERTS_MAX, report)
-  if (checked.reduce((sum, { observers }) => sum + observers.length, 0) > ALERTS_MAX) return invalid(`its reports hold more than ${ALERTS_MAX} alerts`)
-  return checked
 }
 
 function ballot (value: unknown): Ballot {
@@ -129,7 +130,7 @@ export function validateMessage (value: unknown): MembershipMessage {
     case 'decisions':
       return { kind: 'decisions', ...fromMember(raw), decisions: list(raw['decisions'], 'decisions', DECISIONS_MAX, decisionRecord) }
     case 'alerts':
-      return { kind: 'alerts', ...fromMember(raw), reports: reports(raw['reports']) }
+      return { kind: 'alerts', ...fromMember(raw), reports: list(raw['reports'], 'reports', REPORTS_MAX, report) }
     case 'leave':
       return { kind: 'leave', ...fromMember(raw) }
     case 'consensus':

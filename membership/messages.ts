@@ -9,8 +9,8 @@
 import { type ClusterId, type Configuration, type ConfigurationId, type Cut, type Member, type MemberId, type Settings } from './configuration.ts'
 import { type Ballot } from './ballot.ts'
 import { type ConsensusMessage } from './consensus-messages.ts'
-import { type AlertStatus } from './cut-detector.ts'
 import { type Address } from './environment/environment.ts'
+import { type Report } from './reports.ts'
 
 /** Raised when processes of two versions could not understand each other. A joiner of another version is refused. */
 export const PROTOCOL_VERSION = 1
@@ -135,27 +135,6 @@ export interface DecisionRecord {
 export interface Decisions extends FromMember {
   readonly kind: 'decisions'
   readonly decisions: readonly DecisionRecord[]
-}
-
-export interface Alert {
-  readonly status: AlertStatus
-  readonly observer: MemberId
-  /** How often this observer had reported this subject in this configuration before: tallies that were emptied fill anew. */
-  readonly attempt: number
-  /** Set for a removal. */
-  readonly subject?: MemberId
-  /** Set for a join. */
-  readonly joiner?: Member
-}
-
-/** What makes two alerts the same. */
-export function alertKey ({ status, observer, attempt, subject, joiner }: Alert): string {
-  return `${status} ${subject ?? joiner!.id} ${observer} ${attempt}`
-}
-
-/** Alerts about one subject that differ in nothing but their observers; see reports.ts. */
-export interface Report extends Omit<Alert, 'observer'> {
-  readonly observers: readonly MemberId[]
 }
 
 export interface Alerts extends FromMember {

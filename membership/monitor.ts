@@ -56,6 +56,9 @@ export class Monitor {
   /** The last probe to each subject that it has not answered yet. Invariant: the keys are subjects. */
   readonly #unanswered = new Map<MemberId, number>()
   #attentionAtMs = Infinity
+  /** When a detector next wants to be polled, unless something happened to one (`#stirred`). */
+  #pollAtMs = Infinity
+  #stirred = true
 
   constructor (factory: DetectorFactory, tuning: MembershipTuning, out: Mailbox) {
     this.#factory = factory
@@ -76,6 +79,7 @@ export class Monitor {
       if (known === undefined) fresh++
     }
     this.#edges = edges
+    this.#stirred = true
     for (const id of this.#unanswered.keys()) if (!edges.has(id)) this.#unanswered.delete(id)
     const heard = new Map<MemberId, number>()
     for (const { id } of view.configuration.members) heard.set(id, this.#heardAtMs.get(id) ?? now)
@@ -84,23 +88,26 @@ export class Monitor {
     this.#surveyed.clear()
   }
 
-  /** Sends the probes that are due. */
-  advance (now: number): void {
+  /** Sends the probes that are due. Returns false when nothing happened that a verdict could have come of. */
+  advance (now: number): boolean {
+    if (!this.#stirred && now < this.nextAtMs) return false
+    this.#stirred = false
+    this.#pollAtMs = Infinity
     for (const { subject, detector } of this.#edges.values()) {
       const sequence = detector.poll(now)
+      this.#pollAtMs = Math.min(this.#pollAtMs, detector.nextAtMs)
       if (sequence === undefined) continue
       this.#unanswered.set(subject.id, sequence)
       this.#probe(subject, sequence)
     }
     this.#attentionAtMs = this.#unanswered.size > 0 ? now + ATTENTION_MS : Infinity
     this.#judgeIsolation(now)
+    return true
   }
 
   get nextAtMs (): number {
-    let next = this.#attentionAtMs
-    for (const { detector } of this.#edges.values()) next = Math.min(next, detector.nextAtMs)
-    if (this.#doubtfulSinceMs !== undefined) next = Math.min(next, this.#nextSurveyMs)
-    return next
+    const next = Math.min(this.#attentionAtMs, this.#pollAtMs)
+    return this.#doubtfulSinceMs === undefined ? next : Math.min(next, this.#nextSurveyMs)
   }
 
   /** Any valid message of a member of this configuration. */
@@ -111,6 +118,7 @@ export class Monitor {
   replied (now: number, reply: ProbeReply): void {
     const edge = this.#edges.get(reply.to)
     if (edge === undefined) return
+    this.#stirred = true
     if (this.#unanswered.get(reply.to) === reply.sequence) this.#unanswered.delete(reply.to)
     // A process that is about to join has no position yet; one of another cluster is none of ours, whatever its id.
     const { configuration } = this.#view
@@ -127,7 +135,10 @@ export class Monitor {
 
   link (now: number, event: LinkEvent): void {
     const subject = this.#view.memberAt(event.address)
-    if (subject !== undefined) this.#edges.get(subject.id)?.detector.link(now, event.kind)
+    const edge = subject === undefined ? undefined : this.#edges.get(subject.id)
+    if (edge === undefined) return
+    this.#stirred = true
+    edge.detector.link(now, event.kind)
   }
 
   /** The subjects with a verdict against them, in the order of the overlay. */
@@ -147,6 +158,7 @@ export class Monitor {
   /** Forgets a verdict that nobody confirmed (rule M7): the detector begins anew. */
   rearm (now: number, id: MemberId): void {
     const edge = this.#edges.get(id)
+    this.#stirred = true
     if (edge !== undefined) this.#edges.set(id, { subject: edge.subject, detector: this.#factory(edge.subject, now, this.#tuning) })
   }
 

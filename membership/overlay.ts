@@ -25,6 +25,13 @@ const RING_COUNT_MAX = 64
  */
 const PLACES_PER_HASH = 2 ** 21
 
+/** Overlays of the last configurations of this process. */
+const RECENT_MAX = 4
+const recent: Overlay[] = []
+
+/** Joiners whose observers are remembered, per overlay. */
+const JOINERS_MAX = 16_384
+
 export class Overlay {
   /** K. */
   readonly ringCount: number
@@ -37,6 +44,23 @@ export class Overlay {
   /** Member i observes `#subjects[#subjectsFrom[i]]` up to, not including, `#subjects[#subjectsFrom[i + 1]]`. Ascending. */
   readonly #subjects: Uint32Array
   readonly #subjectsFrom: Uint32Array
+  /** Observers by member, as they were asked for. Invariant: the keys are members. */
+  readonly #observersOf = new Map<MemberId, readonly MemberId[]>()
+  /** Observers by joiner. Invariant: size <= JOINERS_MAX. */
+  readonly #observersOfJoiner = new Map<MemberId, readonly MemberId[]>()
+
+  /**
+   * The overlay of a configuration that this process may have computed already: members that share a process, as in tests and
+   * simulations, share it. A configuration's id names its content.
+   */
+  static of (configuration: Configuration, ringCount: number): Overlay {
+    const index = recent.findIndex(overlay => overlay.ringCount === ringCount && hasSameMembers(overlay.#configuration, configuration))
+    const overlay = recent[index] ?? new Overlay(configuration, ringCount)
+    if (index >= 0) recent.splice(index, 1)
+    recent.unshift(overlay)
+    if (recent.length > RECENT_MAX) recent.pop()
+    return overlay
+  }
 
   /**
    * @param ringCount K, from 1 to 64.
@@ -62,6 +86,15 @@ export class Overlay {
 
   /** The min(K, N - 1) different members that observe `subject`, sorted. Empty for who is no member. */
   observersOf (subject: MemberId): readonly MemberId[] {
+    let observers = this.#observersOf.get(subject)
+    if (observers === undefined) {
+      observers = this.#rowOf(subject)
+      if (observers.length > 0) this.#observersOf.set(subject, observers)
+    }
+    return observers
+  }
+
+  #rowOf (subject: MemberId): readonly MemberId[] {
     const index = memberIndex(this.#configuration, subject)
     if (index < 0) return []
     const first = index * this.#observersPerMember
@@ -80,8 +113,18 @@ export class Overlay {
    * For who is a member already, its observers.
    */
   observersOfJoiner (joiner: MemberId): readonly MemberId[] {
-    const { members } = this.#configuration
     if (memberIndex(this.#configuration, joiner) >= 0) return this.observersOf(joiner)
+    let observers = this.#observersOfJoiner.get(joiner)
+    if (observers === undefined) {
+      observers = this.#predecessorsOf(joiner)
+      if (this.#observersOfJoiner.size >= JOINERS_MAX) this.#observersOfJoiner.clear()
+      this.#observersOfJoiner.set(joiner, observers)
+    }
+    return observers
+  }
+
+  #predecessorsOf (joiner: MemberId): readonly MemberId[] {
+    const { members } = this.#configuration
     const wanted = Math.min(this.ringCount, members.length)
     const indexWhenJoined = members.findIndex(member => member.id > joiner)
     const index = indexWhenJoined < 0 ? members.length : indexWhenJoined
@@ -119,6 +162,11 @@ export class Overlay {
     }
     return rows
   }
+}
+
+function hasSameMembers (a: Configuration, b: Configuration): boolean {
+  if (a === b) return true
+  return a.id === b.id && a.members.length === b.members.length && a.members.every((member, index) => member.id === b.members[index]!.id)
 }
 
 function ringOf (configuration: Configuration, ring: number): Float64Array {

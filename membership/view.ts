@@ -26,7 +26,7 @@ export class View {
   constructor (configuration: Configuration, self: Member, ringCount: number) {
     this.configuration = configuration
     this.self = self
-    this.overlay = new Overlay(configuration, ringCount)
+    this.overlay = Overlay.of(configuration, ringCount)
     this.position = positionOf(configuration)
     this.sender = { id: self.id, address: self.address }
     this.subjects = this.overlay.subjectsOf(self.id)

@@ -81,6 +81,8 @@ export interface Transport {
    * share frames. Never throws for a peer that cannot be reached: the message is lost and a link event says why.
    */
   send (to: Address, channel: Channel, message: unknown): void
+  /** Sends one message to several peers, as `send` does to each; it is encoded once. */
+  sendToAll (to: readonly Address[], channel: Channel, message: unknown): void
   /** Sets the one receiver of a channel. The message has been decoded, not validated: treat it as hostile. */
   receive (channel: Channel, receiver: (message: unknown, from: Remote) => void): void
   /** Adds a listener of link events. Returns a function that removes it. */

@@ -87,10 +87,16 @@ class MemoryNode implements MemoryTransport {
   }
 
   send (to: Address, channel: Channel, message: unknown): void {
+    this.sendToAll([to], channel, message)
+  }
+
+  sendToAll (to: readonly Address[], channel: Channel, message: unknown): void {
     if (this.#state === 'closed') return
     const bytes = encodeMessage(message)
-    if (to === this.address) this.#sendToSelf(channel, bytes)
-    else this.#transmit(this.#byAddress.get(to) ?? this.#dial(to), channel, bytes)
+    for (const address of to) {
+      if (address === this.address) this.#sendToSelf(channel, bytes)
+      else this.#transmit(this.#byAddress.get(address) ?? this.#dial(address), channel, bytes)
+    }
   }
 
   connect (to: Address): void {

@@ -186,11 +186,24 @@ class WebSocketNode implements WebSocketTransport, ConnectionOwner {
 
   /** @throws {RangeError} for a message larger than a frame. @throws {TypeError} for what is no message. */
   send (to: Address, channel: Channel, message: unknown): void {
-    if (this.#state === 'closed') return
+    if (this.#state !== 'closed') this.#queue(to, channel, this.#encode(message))
+  }
+
+  sendToAll (to: readonly Address[], channel: Channel, message: unknown): void {
+    if (this.#state === 'closed' || to.length === 0) return
+    const bytes = this.#encode(message)
+    for (const address of to) this.#queue(address, channel, bytes)
+  }
+
+  #encode (message: unknown): Uint8Array {
     const bytes = encodeMessage(message)
     if (bytes.length >= this.#settings.frameBytesMax) {
       throw new RangeError(`A message of ${bytes.length} bytes does not fit into a frame of ${this.#settings.frameBytesMax} bytes`)
     }
+    return bytes
+  }
+
+  #queue (to: Address, channel: Channel, bytes: Uint8Array): void {
     if (to === this.#address) {
       onNextTurn(() => this.#deliverToSelf(channel, bytes))
       return

@@ -57,6 +57,10 @@ export class SimulatedTransport implements Transport {
     else this.#network.send(this.#endFor(to), channel, message)
   }
 
+  sendToAll (to: readonly Address[], channel: Channel, message: unknown): void {
+    for (const address of to) this.send(address, channel, message)
+  }
+
   #sendToSelf (channel: Channel, message: unknown): void {
     const packet = this.#network.pack(channel, message)
     const remote: Remote = { address: this.address, connectionId: 0, reply: answer => { if (this.#usable) this.#sendToSelf(channel, answer) } }

@@ -64,6 +64,10 @@ export class NotingTransport implements Transport {
     else this.onSend(sent)
   }
 
+  sendToAll (to: readonly Address[], channel: number, message: unknown): void {
+    for (const address of to) this.send(address, channel, message)
+  }
+
   receive (_channel: number, receiver: (message: unknown, from: never) => void): void { this.#receiver = receiver as (message: unknown) => void }
   onLink (listener: (event: LinkEvent) => void): () => void {
     this.#listeners.add(listener)

@@ -30,8 +30,9 @@ const valid: Record<string, unknown>[] = [
     kind: 'decisions', sender, position,
     decisions: [{ previousId: 'x', epoch: 4, id: 'y', cut: { joins: [member], removals: ['a', 'b'] }, ballot: { round: 0, member: 0 }, voters: ['a'] }]
   },
-  { kind: 'alerts', sender, position, reports: [{ status: 'remove', observers: ['a', 'c'], attempt: 0, subject: 'b' }] },
-  { kind: 'alerts', sender, position, reports: [{ status: 'join', observers: ['a'], attempt: 1, joiner: member }] },
+  { kind: 'alerts', sender, position, reports: [{ status: 'remove', attempt: 0, subject: 'b', observers: 0b101 }] },
+  { kind: 'alerts', sender, position, reports: [{ status: 'join', attempt: 1, record: 'd', joiner: member, observers: 2 ** 31 }] },
+  { kind: 'alerts', sender, position, reports: [{ status: 'join', attempt: 0, record: 'd', observers: 1 }] },
   { kind: 'leave', sender, position }
 ]
 
@@ -57,15 +58,15 @@ describe('validation of messages', () => {
   })
 
   test('lists and strings have bounds, cuts are sorted, addresses have ports', () => {
-    const report = (observers: number): unknown =>
-      ({ status: 'remove', observers: Array.from({ length: observers }, (_, index) => `o${index}`), attempt: 0, subject: 'b' })
+    const report = (observers: number): unknown => ({ status: 'remove', attempt: 0, subject: 'b', observers })
     const decision = (cut: unknown): unknown => ({
       kind: 'decisions', sender, position, decisions: [{ previousId: 'x', epoch: 4, id: 'y', cut, ballot: { round: 0, member: 0 }, voters: ['a'] }]
     })
     const bad = [
       { kind: 'alerts', sender, position, reports: Array.from({ length: 5000 }, () => report(1)) },
-      { kind: 'alerts', sender, position, reports: [report(65)] },
-      { kind: 'alerts', sender, position, reports: Array.from({ length: 100 }, () => report(64)) },
+      { kind: 'alerts', sender, position, reports: [report(2 ** 32)] },
+      { kind: 'alerts', sender, position, reports: [report(-1)] },
+      { kind: 'alerts', sender, position, reports: [{ status: 'join', attempt: 0, joiner: member, observers: 1 }] },
       { kind: 'leave', sender: { ...sender, id: 'i'.repeat(65) }, position },
       { kind: 'leave', sender: { ...sender, address: 'nowhere' }, position },
       decision({ joins: [], removals: ['b', 'a'] }),
