@@ -79,14 +79,11 @@ export class Election {
   /** Asks whoever should lead to do so, or to say that a copy may go. Repeated by the tick until it is answered. */
   nominate (now: number): void {
     const replica = this.#replica
-    const { group, view, seen, self, out, holdsLeftover } = replica
+    const { group, view, seen, self, holdsLeftover } = replica
     if (view === undefined || replica.leader !== undefined || !view.live.has(self)) return
     if (group === undefined) {
-      // A learner whose seat went before it ever heard of a group: those who hold the partition now tell it the chain.
-      const holder = view.seats.find(store => store !== self && view.live.has(store))
-      if (!holdsLeftover || holder === undefined) return
-      this.#nominatedAt = now
-      out.send(holder, { kind: 'nominate', generation: 0, seen: NO_BALLOT, held: 0 })
+      // A learner whose seat went before it ever heard of a group.
+      if (holdsLeftover) this.#askSeats(now)
       return
     }
     const settled = seen.store !== '' && view.live.has(seen.store)
@@ -103,11 +100,23 @@ export class Election {
   #ask (now: number, held: number): void {
     const { group, seen, self, out } = this.#replica
     const to = this.expected()
-    if (to === undefined || to === self) return
+    if (to === undefined || to === self) { this.#askSeats(now); return }
     this.#nominatedAt = now
     if (compareBallots(this.#asked, seen) !== 0 || this.#unansweredSince === undefined) this.#unansweredSince = now
     this.#asked = seen
     out.send(to, { kind: 'nominate', generation: group!.generation, seen, held })
+  }
+
+  /**
+   * No other store of the group that this one knows is in the configuration: it may have missed the end of that generation. Those who
+   * hold the partition by the placement answer with the chain if there is a later one.
+   */
+  #askSeats (now: number): void {
+    const { group, view, self, out } = this.#replica
+    this.#nominatedAt = now
+    for (const store of view!.seats) {
+      if (store !== self && view!.live.has(store)) out.send(store, { kind: 'nominate', generation: group?.generation ?? 0, seen: NO_BALLOT, held: 0 })
+    }
   }
 
   /** Asked to lead, or to say who does, by a store that has seen nothing above `seen`. */

@@ -182,6 +182,37 @@ describe('stop signs (S5)', () => {
   })
 })
 
+describe('whoever missed the end of a generation', () => {
+  test('hears of it from the stores that the placement names, when all others of its group are gone', () => {
+    const net = formed()
+    fill(net, 5)
+    net.lost = of('*', undefined, 'C')
+    net.view(2, 'ABCDEF', 'DEF')
+    net.pass(1000)
+    expect([net.replica('C').group!.generation, net.replica('D').group!.generation]).toEqual([0, 1])
+    net.crash('A')
+    net.crash('B')
+    net.lost = () => false
+    net.view(3, 'CDEF', 'DEF')
+    expect(net.answers.get(net.read('C', 'k0'))).toMatchObject({ code: 'PARTITION_UNAVAILABLE' })
+    net.pass(1000)
+    expect(net.answers.get(net.read('C', 'k0'))).toMatchObject({ code: 'NOT_OWNER', hints: [{ storeId: 'D' }, { storeId: 'E' }, { storeId: 'F' }] })
+    net.pass(1000)
+    expect(net.replica('C').copy, 'and its copy goes').toBeUndefined()
+  })
+
+  test('asks them without end, but rarely, when they know no more than it does', () => {
+    const net = formed()
+    net.crash('B')
+    net.crash('C')
+    net.view(2, 'ADE', 'ADE')
+    net.pass(1000)
+    const from = net.sent.length
+    net.pass(10_000)
+    expect(net.sent.length - from).toBeLessThan(250)
+  })
+})
+
 describe('learners (S6)', () => {
   test('what a learner says it has survives its restart and a generation that it missed', () => {
     const net = formed()
