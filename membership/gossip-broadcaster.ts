@@ -27,7 +27,7 @@ import { type View } from './view.ts'
 const SEEN_MAX = 65_536
 
 /** The first news go out fast; where news keep coming, windows double up to this many times the first. */
-const WINDOW_FACTOR_MAX = 8
+const WINDOW_FACTOR_MAX = 4
 
 /** A bitmap that grows as news of votes, or of acceptances in one ballot, come in. */
 interface Ledger {

@@ -32,7 +32,7 @@ export interface MembershipTuning {
   readonly refusalProbeMs: number
   /** Alerts within one window travel together; a proposal waits for one quiet window. Raising it merges more. @default 100 */
   readonly batchWindowMs: number
-  /** What a member learns within one window it passes on in one frame per neighbour. @default 20 */
+  /** What a member learns within one window it passes on in one frame per neighbour; windows grow to four times this. @default 50 */
   readonly gossipWindowMs: number
   /**
    * Up to so many members alerts and votes go straight to everybody, which costs a connection per pair and the fewest messages;
@@ -105,7 +105,7 @@ export const LAN: Readonly<MembershipTuning> = Object.freeze({
   refusalSpanMs: 500,
   refusalProbeMs: 100,
   batchWindowMs: 100,
-  gossipWindowMs: 20,
+  gossipWindowMs: 50,
   unicastMembersMax: 11,
   unstableTimeoutMs: 2000,
   alertRepeatMs: 1000,
@@ -150,7 +150,7 @@ export const TEST: Readonly<MembershipTuning> = Object.freeze({
   refusalSpanMs: 100,
   refusalProbeMs: 25,
   batchWindowMs: 20,
-  gossipWindowMs: 5,
+  gossipWindowMs: 10,
   unstableTimeoutMs: 500,
   alertRepeatMs: 250,
   recoveryTimeoutMs: 300,

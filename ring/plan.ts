@@ -45,6 +45,8 @@ export function plan (before: Placement, after: Placement): Plan {
     const partition = index as PartitionIndex
     const [old, seats] = [before.seats(partition), after.seats(partition)]
     if (old[0] !== seats[0]) leaderChanges++
+    // Most partitions keep their seats, whatever changes.
+    if (seats.every(store => old.includes(store))) continue
     const left = old.filter(store => !seats.includes(store))
     const epochs = after.seatEpochs(partition)
     for (const [seat, to] of seats.entries()) {

@@ -13,7 +13,7 @@ import { createSystemClock, createSystemRandom, onNextTurn, silentLog } from '..
 import { TransportError } from '../errors.ts'
 import { formatAddress, isAddress, parseAddress } from './address.ts'
 import { Connection, type ConnectionEnd, type ConnectionOwner } from './connection.ts'
-import { DialQueue } from './dial-queue.ts'
+import { DialPolicy } from './dial-policy.ts'
 import { type Hello } from './hello.ts'
 import { type Link, LinkTable } from './link-table.ts'
 import { Listener, TRANSPORT_PATH } from './listener.ts'
@@ -37,7 +37,10 @@ export interface WebSocketTransportOptions {
   readonly helloTimeoutMs?: number
   /** How long an attempt to connect may take. Includes the lateness of this process. @default 5000 */
   readonly connectTimeoutMs?: number
-  /** After a failed attempt messages to that address are lost for so long, before the next attempt. @default 100 */
+  /**
+   * After a failed attempt messages to that address are lost for so long, before the next attempt; doubles with each failure up to 16
+   * times this, except for membership's own messages. @default 100
+   */
   readonly redialDelayMs?: number
   /** A connection on which nothing arrives for about so long, pings included, is closed. @default 30_000 */
   readonly silenceTimeoutMs?: number
@@ -66,8 +69,6 @@ const DEFAULTS = Object.freeze({
 
 /** Signs of life are looked for this many times within the silence timeout. */
 const SWEEPS_PER_SILENCE = 3
-/** At most this many failed addresses are remembered for the delay before the next attempt. */
-const FAILED_ADDRESSES_MAX = 10_000
 
 /** @throws {TransportError} TRANSPORT_ADDRESS_INVALID when `advertise` is not an address, or is needed and missing. */
 export function createWebSocketTransport (options: WebSocketTransportOptions = {}): WebSocketTransport {
@@ -99,13 +100,11 @@ class WebSocketNode implements WebSocketTransport, ConnectionOwner {
   readonly #connections = new Set<Connection>()
   /** Open connections of peers that do not listen. */
   readonly #clients = new Set<Connection>()
-  /** Until when messages to an address are lost because the last attempt failed. */
-  readonly #failedUntilMs = new Map<Address, number>()
   #state: 'new' | 'starting' | 'started' | 'closed' = 'new'
   #address: Address | undefined
   #listener: Listener | undefined
   #connectionIds = 0
-  readonly #dialQueue = new DialQueue()
+  readonly #dials: DialPolicy
   /** Attempts that count against `dialsMax`. */
   readonly #dialling = new Set<Connection>()
   #dirty: Connection[] = []
@@ -117,6 +116,7 @@ class WebSocketNode implements WebSocketTransport, ConnectionOwner {
     this.helloTimeoutMs = settings.helloTimeoutMs
     this.queueBytesMax = settings.queueBytesMax
     this.#log = settings.log
+    this.#dials = new DialPolicy(settings.dialsMax, settings.redialDelayMs)
     this.#run = settings.random.id()
     this.#address = settings.listen === undefined ? undefined : settings.advertise
   }
@@ -216,19 +216,25 @@ class WebSocketNode implements WebSocketTransport, ConnectionOwner {
 
   /** Where a message to an address goes that is not connected: into a new attempt, or into what waits for one. */
   #reach (to: Address, channel: Channel): Connection | Outbox | undefined {
-    if ((this.#failedUntilMs.get(to) ?? -Infinity) > this.clock.now()) return undefined
     const urgent = channel === CHANNELS.membership
+    if (this.#dials.isPausing(this.clock.now(), to, urgent)) return undefined
     const waiting = this.#links.get(to)?.waiting
     if (waiting !== undefined && !urgent) return waiting
-    if (urgent || this.#dialling.size < this.#settings.dialsMax) return this.#dial(to)
-    this.#dialQueue.push(to, this.#address)
+    if (urgent || this.#dials.hasTurn) return this.#dial(to)
+    this.#dials.enqueue(to, this.#address)
     return this.#links.obtain(to).waiting = new Outbox(this.queueBytesMax)
+  }
+
+  #dialEnded (connection: Connection): void {
+    if (!this.#dialling.delete(connection)) return
+    this.#dials.ended()
+    this.#dialNext()
   }
 
   /** Begins the attempts that waited for their turn. */
   #dialNext (): void {
-    while (this.#state !== 'closed' && this.#dialling.size < this.#settings.dialsMax) {
-      const to = this.#dialQueue.shift()
+    while (this.#state !== 'closed') {
+      const to = this.#dials.next()
       if (to === undefined) return
       // Whoever dialled this process meanwhile needs no attempt any more.
       if (this.#links.get(to)?.waiting !== undefined) this.#dial(to)
@@ -274,6 +280,7 @@ class WebSocketNode implements WebSocketTransport, ConnectionOwner {
     link.waiting?.drainInto(connection.outbox)
     link.waiting = undefined
     this.#dialling.add(connection)
+    this.#dials.began()
     return connection
   }
 
@@ -284,7 +291,7 @@ class WebSocketNode implements WebSocketTransport, ConnectionOwner {
   }
 
   onHello (connection: Connection, hello: Hello): void {
-    if (this.#dialling.delete(connection)) this.#dialNext()
+    this.#dialEnded(connection)
     const dialled = connection.dialled
     if (dialled === undefined && hello.address === undefined) {
       connection.greet()
@@ -336,7 +343,7 @@ class WebSocketNode implements WebSocketTransport, ConnectionOwner {
     if (link.dial === dial) link.dial = undefined
     link.deferred?.terminate()
     link.deferred = undefined
-    this.#failedUntilMs.delete(link.address)
+    this.#dials.reached(link.address)
     connection.names.add(link.address)
     if (link.waiting !== undefined) {
       link.waiting.drainInto(connection.outbox)
@@ -376,7 +383,7 @@ class WebSocketNode implements WebSocketTransport, ConnectionOwner {
   onEnd (connection: Connection, end: ConnectionEnd): void {
     this.#connections.delete(connection)
     if (this.#state === 'closed') return
-    if (this.#dialling.delete(connection)) this.#dialNext()
+    this.#dialEnded(connection)
     if (connection.broke) this.#log.warn({ peer: connection.hello?.address ?? connection.dialled, reason: end.reason }, 'closed a connection')
     this.#unlink(connection)
     if (this.#clients.delete(connection)) this.#emit({ kind: 'closed', address: clientName(connection), connectionId: connection.id })
@@ -398,8 +405,7 @@ class WebSocketNode implements WebSocketTransport, ConnectionOwner {
     }
     if (link.open.length > 0) return
     this.#log.debug({ to: link.address, code: end.code, reason: end.reason }, 'cannot connect')
-    if (this.#failedUntilMs.size >= FAILED_ADDRESSES_MAX) this.#failedUntilMs.clear()
-    this.#failedUntilMs.set(link.address, this.clock.now() + this.#settings.redialDelayMs)
+    this.#dials.failed(this.clock.now(), link.address)
     this.#emit({ kind: end.code === 'ECONNREFUSED' ? 'refused' : 'unreachable', address: link.address })
   }
 
