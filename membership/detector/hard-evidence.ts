@@ -55,9 +55,15 @@ export class HardEvidence {
     return this.#established
   }
 
-  /** True while refusals are being gathered: probe more often. */
+  /** True while refusals are being gathered: probe more often. Not any more once they are enough. */
   get gathering (): boolean {
-    return this.#closedAtMs !== undefined
+    return this.#closedAtMs !== undefined && !this.conclusive
+  }
+
+  /** When to probe again while refusals are gathered: after a pause, and right at the end of the span. */
+  nextProbeMs (now: number, pauseMs: number): number {
+    const endMs = (this.#firstRefusalMs ?? Infinity) + this.#spanMs
+    return now < endMs ? Math.min(now + pauseMs, endMs) : now + pauseMs
   }
 
   get refused (): boolean {

@@ -99,7 +99,7 @@ export class WindowedPing implements Detector {
 
   /** Probes keep to a grid of intervals from the first one, so that one tick serves all edges of a process. */
   #following (now: number): number {
-    if (this.#evidence.gathering) return now + this.#tuning.refusalProbeMs
+    if (this.#evidence.gathering) return this.#evidence.nextProbeMs(now, this.#tuning.refusalProbeMs)
     const interval = this.#tuning.probeIntervalMs
     const next = this.#nextProbeMs + interval * (Math.floor((now - this.#nextProbeMs) / interval) + 1)
     return next > now ? next : next + interval

@@ -1,0 +1,132 @@
+/**
+ * Busy, dead and stuck processes, told apart (rule M10), with real processes and the default options.
+ *
+ * The first test is the control of the second: without stand-ins the same load costs a member its place.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { eventually, pause } from './eventually.ts'
+import type { BlockCommand, WorkerNodeArguments, WorkerNodeEvent } from './worker-node.ts'
+
+const PROGRAM = fileURLToPath(new URL('../../dist/test/process/worker-node.js', import.meta.url))
+const NODES = 5
+const BLOCKED_MAX_MS = 15_000
+/** Silence alone would take that long at least: four probes, one per second. What is faster is hard evidence. */
+const SILENCE_VERDICT_MS = 3500
+
+type View = WorkerNodeEvent & { event: 'view' }
+interface Timed { readonly atMs: number, readonly event: WorkerNodeEvent }
+
+/** Owns the process; it ends with `kill`. */
+class WorkerNode {
+  readonly name: string
+  readonly events: Timed[] = []
+  readonly #child: ChildProcess
+  #errors = ''
+
+  constructor (options: WorkerNodeArguments) {
+    if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is missing: run npm run build first`)
+    this.name = options.name
+    this.#child = spawn(process.execPath, [PROGRAM, JSON.stringify(options)], { stdio: ['pipe', 'pipe', 'pipe'] })
+    createInterface({ input: this.#child.stdout! }).on('line', line => {
+      this.events.push({ atMs: performance.now(), event: JSON.parse(line) as WorkerNodeEvent })
+    })
+    this.#child.stderr!.on('data', (data: Buffer) => { this.#errors += data.toString() })
+    // Written to after its death, the pipe says so; the test looks at the events.
+    this.#child.stdin!.on('error', () => {})
+  }
+
+  get views (): View[] {
+    return this.events.map(({ event }) => event).filter(event => event.event === 'view')
+  }
+
+  /** The first event of a kind. @throws when it does not come in time */
+  async event<Kind extends WorkerNodeEvent['event']> (kind: Kind, timeoutMs: number): Promise<WorkerNodeEvent & { event: Kind }> {
+    let found: Timed | undefined
+    await eventually(timeoutMs, () => {
+      found = this.events.find(({ event }) => event.event === kind)
+      return Promise.resolve(found === undefined ? `${this.name} has not told ${kind}, but ${JSON.stringify(this.events.at(-1))}\n${this.#errors}` : undefined)
+    })
+    return found!.event as WorkerNodeEvent & { event: Kind }
+  }
+
+  block (command: BlockCommand): void {
+    this.#child.stdin!.write(JSON.stringify(command) + '\n')
+  }
+
+  /** When it learned that a member was removed. */
+  sawRemovalAtMs (name: string): number | undefined {
+    return this.events.find(({ event }) => event.event === 'view' && event.removed.includes(name))?.atMs
+  }
+
+  async kill (): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
+    const closed = new Promise(resolve => { this.#child.once('close', resolve) })
+    this.#child.kill('SIGKILL')
+    await closed
+  }
+}
+
+/** A cluster whose processes end with the test. */
+async function formed (standIn: boolean): Promise<WorkerNode[]> {
+  const nodes: WorkerNode[] = []
+  onTestFinished(async () => { await Promise.all(nodes.map(node => node.kill())) })
+  const launch = (seed?: string): void => {
+    nodes.push(new WorkerNode({ name: `n${nodes.length}`, expect: NODES, standIn, ...(seed === undefined ? {} : { seed }) }))
+  }
+  launch()
+  const { address } = await nodes[0]!.event('listening', 20_000)
+  while (nodes.length < NODES) launch(address)
+  await eventually(30_000, () => Promise.resolve(nodes.every(node => node.views.at(-1)?.names.length === NODES) ? undefined : 'the cluster has not formed'))
+  return nodes
+}
+
+/** Waits until all witnesses saw the removal; returns how long after `sinceMs` the first did. */
+async function removal (name: string, witnesses: readonly WorkerNode[], sinceMs: number, timeoutMs: number): Promise<number> {
+  await eventually(timeoutMs, () => {
+    const missing = witnesses.filter(node => node.sawRemovalAtMs(name) === undefined)
+    return Promise.resolve(missing.length === 0 ? undefined : `${missing.map(node => node.name).join()} did not see the removal of ${name}`)
+  })
+  return Math.min(...witnesses.map(node => node.sawRemovalAtMs(name)!)) - sinceMs
+}
+
+describe.concurrent('with the default options', () => {
+  test('without stand-ins a member whose main thread is blocked for 3 s in every 5 s is removed', async () => {
+    const nodes = await formed(false)
+    const busy = nodes[NODES - 1]!
+    busy.block({ blockMs: 3000, everyMs: 5000, times: 6 })
+    await removal(busy.name, nodes.filter(node => node !== busy), performance.now(), 30_000)
+  }, 60_000)
+
+  test('with stand-ins it stays, blames nobody, and is removed all the same when it is killed', async () => {
+    const nodes = await formed(true)
+    const busy = nodes[NODES - 1]!
+    const views = nodes.map(node => node.views.length)
+    busy.block({ blockMs: 3000, everyMs: 5000, times: 5 })
+    await busy.event('blocked', 40_000)
+    expect(nodes.map(node => node.views.length), 'no view change').toEqual(views)
+    expect(nodes.flatMap(node => node.events).filter(({ event }) => event.event === 'status' && event.status === 'isolated')).toEqual([])
+
+    // Killed amid a block, while its stand-in answers for it.
+    busy.block({ blockMs: 3000, everyMs: 3000, times: 1 })
+    await pause(1000)
+    const killedMs = performance.now()
+    await busy.kill()
+    expect(await removal(busy.name, nodes.filter(node => node !== busy), killedMs, 10_000)).toBeLessThan(SILENCE_VERDICT_MS)
+  }, 90_000)
+
+  test('with stand-ins a member whose main thread never comes back is removed after 15 s', async () => {
+    const nodes = await formed(true)
+    const stuck = nodes[NODES - 1]!
+    const others = nodes.filter(node => node !== stuck)
+    const stuckMs = performance.now()
+    stuck.block({ blockMs: 60_000, everyMs: 60_000, times: 1 })
+    const removedAfterMs = await removal(stuck.name, others, stuckMs, 40_000)
+    expect(removedAfterMs).toBeGreaterThan(BLOCKED_MAX_MS)
+    expect(removedAfterMs).toBeLessThan(BLOCKED_MAX_MS + 10_000)
+    for (const node of others) expect(node.views.at(-1)!.names).toEqual(others.map(({ name }) => name).sort())
+  }, 90_000)
+})
