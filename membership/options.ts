@@ -28,7 +28,7 @@ export interface MembershipTuning {
   readonly probeFailures: number
   /** How long refusals must repeat after a connection closed before they count as a crash (rule M10). @default 500 */
   readonly refusalSpanMs: number
-  /** Time between two connection attempts while refusals are being confirmed. @default 100 */
+  /** Time between two connection attempts while refusals are being confirmed; the last one comes when the span is over. @default 250 */
   readonly refusalProbeMs: number
   /** Alerts within one window travel together; a proposal waits for one quiet window. Raising it merges more. @default 100 */
   readonly batchWindowMs: number
@@ -103,7 +103,7 @@ export const LAN: Readonly<MembershipTuning> = Object.freeze({
   probeWindow: 10,
   probeFailures: 4,
   refusalSpanMs: 500,
-  refusalProbeMs: 100,
+  refusalProbeMs: 250,
   batchWindowMs: 100,
   gossipWindowMs: 50,
   unicastMembersMax: 11,
@@ -129,7 +129,7 @@ export const WAN: Readonly<MembershipTuning> = Object.freeze({
   probeIntervalMs: 1000,
   probeTimeoutMs: 2000,
   refusalSpanMs: 2000,
-  refusalProbeMs: 400,
+  refusalProbeMs: 800,
   batchWindowMs: 400,
   gossipWindowMs: 100,
   unstableTimeoutMs: 6000,
@@ -148,7 +148,7 @@ export const TEST: Readonly<MembershipTuning> = Object.freeze({
   probeIntervalMs: 100,
   probeTimeoutMs: 200,
   refusalSpanMs: 100,
-  refusalProbeMs: 25,
+  refusalProbeMs: 50,
   batchWindowMs: 20,
   gossipWindowMs: 10,
   unstableTimeoutMs: 500,

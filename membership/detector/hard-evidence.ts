@@ -60,10 +60,10 @@ export class HardEvidence {
     return this.#closedAtMs !== undefined && !this.conclusive
   }
 
-  /** When to probe again while refusals are gathered: after a pause, and right at the end of the span. */
+  /** When to probe again while refusals are gathered: after a pause, the last time right when the span ends. */
   nextProbeMs (now: number, pauseMs: number): number {
     const endMs = (this.#firstRefusalMs ?? Infinity) + this.#spanMs
-    return now < endMs ? Math.min(now + pauseMs, endMs) : now + pauseMs
+    return now < endMs && now + pauseMs > endMs - pauseMs / 2 ? endMs : now + pauseMs
   }
 
   get refused (): boolean {

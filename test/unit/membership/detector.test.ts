@@ -65,12 +65,20 @@ describe('hard evidence (M10)', () => {
     expect(detector.faulty).toBe(true)
   })
 
-  test('a close makes it ask at once, and often', () => {
+  test('a close makes it ask at once, then often, then when the span ends, and then no more often than before', () => {
     const detector = established()
     detector.link(1100, 'closed')
-    expect(detector.nextAtMs).toBe(1100)
-    expect(detector.poll(1100)).toBeDefined()
-    expect(detector.nextAtMs).toBe(1200)
+    const asked: number[] = []
+    while (!detector.faulty) {
+      const now = detector.nextAtMs
+      expect(detector.poll(now)).toBeDefined()
+      asked.push(now)
+      detector.link(now + 1, 'refused')
+    }
+    const { refusalProbeMs, refusalSpanMs, probeIntervalMs } = LAN
+    expect(asked).toEqual([1100, 1100 + refusalProbeMs, 1101 + refusalSpanMs])
+    detector.poll(detector.nextAtMs)
+    expect(detector.nextAtMs - asked.at(-1)!).toBeGreaterThanOrEqual(probeIntervalMs)
   })
 
   test('refusals without an established connection before them count only as failed probes', () => {
