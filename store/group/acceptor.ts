@@ -70,7 +70,7 @@ export class Acceptor {
     const settled = message.settled > 0 && replica.settle(message.settled)
     const commit = Math.max(copy.commit, Math.min(message.commit, seq))
     const acknowledge = (): void => { out.send(from, { kind: 'appended', generation, ballot, run: replica.run, seq, commit, settled: message.settled }) }
-    if (raised || settled || writes.length > 0) replica.persist(writes, acknowledge)
+    if (raised || settled || writes.length > 0) replica.log(writes, acknowledge)
     // What came before may still be on its way to the disk: an empty persist waits for that.
     else if (out.unsettled) out.persist([], acknowledge)
     else acknowledge()
@@ -101,7 +101,7 @@ export class Acceptor {
     if (body?.kind === 'stop' && body.next.generation > this.#replica.group!.generation) this.#replica.adopt(now, body.next)
   }
 
-  /** Committed entries ride to the data on the next persist; when none comes, they go by themselves. */
+  /** Committed entries ride to the data on the next persist that takes them; when none comes, they go by themselves. */
   tick (now: number): void {
     const { copy, leader, options } = this.#replica
     if (copy?.unapplied === true && leader === undefined && now - this.#appliedAt >= options.applyDelayMs) this.#replica.persist([])

@@ -2,7 +2,8 @@
  * One copy of a partition at one store: a log that ends in uncommitted entries, and data that is the log replayed to `applied`.
  *
  * `floor <= applied <= commit <= last`. Entries in (floor, last] are in memory and on disk. What is committed but not yet in the
- * data is in `overlay`, so that reads need not wait for the disk and data writes can ride on the next synced batch.
+ * data is in `overlay`, so that reads need not wait for the disk, data writes can ride on a later synced batch, and of several
+ * writes of one key only the last needs to.
  * The operation ids of the log are the memory that makes retries happen once (rule S9).
  *
  * Pure.
@@ -53,6 +54,8 @@ export class Copy {
   get valueFloor (): number { return this.#valueFloor }
   get commit (): number { return this.#commit }
   get applied (): number { return this.#applied }
+  /** The data has, or is on its way to have, everything up to here. */
+  get applying (): number { return this.#applying }
   get last (): number { return this.#floor + this.#entries.length }
 
   entry (seq: number): Entry | undefined {
@@ -116,7 +119,7 @@ export class Copy {
     return this.#applying < this.#commit
   }
 
-  /** The data writes of everything committed and not yet on its way. Call `applyDone` with `commit` once they are durable. */
+  /** The data writes of everything committed and not yet on its way. Call `applyDone` with `applying` once they are durable. */
   takeApplied (): StoreWrite[] {
     const writes: StoreWrite[] = []
     const from = this.#applying

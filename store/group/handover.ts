@@ -62,6 +62,9 @@ export class Handover {
     return group!.members.every(member => this.#leader.followers.holds(member) >= group!.base)
   }
 
+  /** True while somebody is brought up to date, from the data. */
+  get teaching (): boolean { return this.#teachers.size > 0 }
+
   /** Numbers the questions and pieces that this leader sends to learners. */
   nextRound (): number {
     return ++this.#round

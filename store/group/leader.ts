@@ -213,7 +213,7 @@ export class Leader {
       const last = copy.last
       this.#persisting = last
       this.followers.replicate(now)
-      this.replica.persist(writes, () => { this.followers.durable = Math.max(this.followers.durable, last) })
+      this.replica.log(writes, () => { this.followers.durable = Math.max(this.followers.durable, last) })
     }
     if (this.#unconfirmed.length > 0 && this.serving) {
       this.#rounds.push({ round: ++this.#round, reads: this.#unconfirmed })
@@ -400,7 +400,7 @@ export class Leader {
       this.#sentAt = now
       this.#confirm()
     }
-    if (this.copy.unapplied && !this.#changed) this.replica.persist([])
+    if (this.copy.unapplied) this.replica.persist([])
     this.progress(now)
   }
 

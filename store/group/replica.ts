@@ -100,6 +100,8 @@ export class Replica {
   #nonce: number
   /** The open question whether the live copy may go, or 0 when no answer to it counts any more. */
   #held = 0
+  /** The state record as the disk has it, or will have it when what was persisted is durable. */
+  #recorded: DurableState | undefined
   /** Copies to delete once the state record that no longer names them is durable. */
   #doomed: number[] = []
 
@@ -113,6 +115,7 @@ export class Replica {
     this.#acceptor = new Acceptor(this)
     if (durable === undefined) return
     const { state, entries } = durable
+    this.#recorded = state
     this.group = state.group
     this.promised = this.seen = state.promised
     this.nextCopy = state.nextCopy
@@ -164,17 +167,32 @@ export class Replica {
     }
   }
 
-  /** Persists the state record with further writes, and whatever is committed but not yet in the data. */
+  /** Makes writes durable together with the state record, and brings whatever is committed to the data. */
   persist (writes: readonly StoreWrite[], then: () => void = () => {}): void {
+    this.#persist(this.copy?.unapplied === true ? [...writes, ...this.copy.takeApplied()] : writes, then)
+  }
+
+  /**
+   * Makes entries durable. What is committed goes to the data with one of the next persists, a tick later: together, and each key once.
+   * A learner waits for the data, and so does whoever has to keep too much of it in memory.
+   */
+  log (writes: readonly StoreWrite[], then: () => void): void {
+    const { copy, leader, options } = this
+    if (copy !== undefined && copy.commit - copy.applying < options.batchEntriesMax && leader?.handover.teaching !== true) this.#persist(writes, then)
+    else this.persist(writes, then)
+  }
+
+  #persist (writes: readonly StoreWrite[], then: () => void): void {
     const copy = this.copy
-    const applying = copy !== undefined && copy.unapplied ? copy.takeApplied() : []
-    const commit = copy?.commit ?? 0
+    const applied = copy?.applying ?? 0
     const compacted = copy?.compact(this.leader?.needed()) ?? []
-    const state: DurableState = { ...this.durableState(), applied: commit }
+    const state: DurableState = { ...this.durableState(), applied }
+    const record: StoreWrite[] = sameState(state, this.#recorded) ? [] : [{ kind: 'state', state }]
+    this.#recorded = state
     const doomed = this.#doomed
     this.#doomed = []
-    this.out.persist([{ kind: 'state', state }, ...writes, ...applying, ...compacted], () => {
-      copy?.applyDone(commit)
+    this.out.persist([...record, ...writes, ...compacted], () => {
+      copy?.applyDone(applied)
       for (const number of doomed) this.out.push({ kind: 'deleteCopy', copy: number })
       then()
     })
@@ -429,4 +447,10 @@ export class Replica {
     }
     if (this.leader !== undefined && !this.isMember) throw new Error('invariant: only a member leads')
   }
+}
+
+/** True when a state record need not be written again. */
+function sameState (a: DurableState, b: DurableState | undefined): boolean {
+  return b !== undefined && a.group === b.group && compareBallots(a.promised, b.promised) === 0 && a.copy === b.copy && a.nextCopy === b.nextCopy &&
+    a.floor === b.floor && a.applied === b.applied && a.seat === b.seat
 }

@@ -57,6 +57,32 @@ describe('writes (S2)', () => {
     expect(net.log('A').filter(line => line.includes('never')), 'undo is truncation').toEqual([])
   })
 
+  test('an append costs its entries on the disk; the data follows a tick later, each key once, with the record of its position', () => {
+    const net = formed()
+    net.pass(500)
+    net.store('B').slow = true
+    for (const value of ['1', '2', '3']) { net.write('A', 'x', value); net.settle() }
+    const written = (): string[] => net.store('B').persists.flatMap(({ writes }) => writes.map(({ kind }) => kind))
+    expect(written()).toEqual(['entry', 'entry', 'entry'])
+    net.pass(600)
+    // Once for what the appends told to be committed, once when the last commit point was told.
+    expect(written().slice(3)).toEqual(['state', 'item', 'state', 'item'])
+    net.sync('B')
+    expect([net.data('B'), net.store('B').disk.state!.applied]).toEqual([{ x: '3' }, 4])
+  })
+
+  test('what waits for the data does not grow without bound under writes', () => {
+    const net = formed('ABC', { batchEntriesMax: 4 })
+    net.pass(500)
+    let waits = 0
+    for (let i = 0; i < 30; i++) {
+      net.write('A', `k${i}`, 'v')
+      net.settle()
+      for (const name of 'ABC') waits = Math.max(waits, net.replica(name).copy!.commit - net.replica(name).copy!.applied)
+    }
+    expect(waits).toBeLessThanOrEqual(5)
+  })
+
   test('a restart finds the data at its position, and the entries above it in the log', () => {
     const net = formed()
     for (const value of ['1', '2', '3']) { net.write('A', 'x', value); net.settle() }
