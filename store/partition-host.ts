@@ -57,7 +57,12 @@ export class PartitionHost {
   constructor (components: PartitionHostComponents, options: PartitionHostOptions) {
     this.#components = components
     this.#options = options
-    this.#writer = new StoreWriter({ database: components.database, failed: error => { this.#fail('a write to the disk failed', error) } })
+    this.#writer = new StoreWriter({
+      database: components.database,
+      // A page of the ledger goes in one batch with the state record that it speaks of (rule S11).
+      collect: () => { for (const [epoch, page] of components.ledger.takeChanged()) this.#writer.put(ledgerKey(epoch), page) },
+      failed: error => { this.#fail('a write to the disk failed', error) }
+    })
     for (const [partition, stored] of components.partitions) this.#create(partition, stored)
   }
 
@@ -189,7 +194,6 @@ export class PartitionHost {
     for (const partition of touched) this.apply(partition, { kind: 'flush' })
     this.#scheduled = false
     if (this.#fetches.length > 0) this.#run(this.#fetch(this.#fetches.splice(0)))
-    for (const [epoch, page] of this.#components.ledger.takeChanged()) this.#writer.put(ledgerKey(epoch), page)
     this.#writer.flush()
   }
 

@@ -15,6 +15,8 @@ type BatchOperation = { type: 'put', key: Uint8Array, value: Uint8Array } | { ty
 
 export interface StoreWriterComponents {
   readonly database: Database
+  /** Called right before a batch is put together, to add what rides with whatever is persisted by then. */
+  readonly collect: () => void
   /** Called once, with the error that ended all writing. */
   readonly failed: (error: unknown) => void
 }
@@ -39,6 +41,7 @@ export class StoreWriter {
     this.#callbacks.push(done)
   }
 
+  /** Adds a record to the batch that is being put together. */
   put (key: Uint8Array, value: unknown): void {
     this.#operations.push({ type: 'put', key, value: encodeRecord(value) })
   }
@@ -65,6 +68,7 @@ export class StoreWriter {
   }
 
   async #run (): Promise<void> {
+    this.#components.collect()
     const operations = this.#operations
     const callbacks = this.#callbacks
     this.#operations = []

@@ -1,0 +1,88 @@
+/**
+ * Group commit (rule S8): one synced batch at a time, in which everything travels that waits for it; and nothing after an error.
+ */
+import { describe, expect, test } from 'vitest'
+import { type Database } from '../../../membership/environment/environment.ts'
+import { type StoreWrite } from '../../../store/group/effects.ts'
+import { StoreWriter } from '../../../store/storage/store-writer.ts'
+
+interface Batch { readonly keys: readonly string[], readonly sync: boolean, readonly end: (error?: Error) => void }
+
+/** A writer on a database whose batches end when the test says so. `pages` ride with the next batch. */
+function writing (): { writer: StoreWriter, batches: Batch[], pages: string[], failures: unknown[] } {
+  const batches: Batch[] = []
+  const pages: string[] = []
+  const failures: unknown[] = []
+  const database = {
+    batch: (operations: { key: Uint8Array }[], { sync }: { sync: boolean }) => new Promise<void>((resolve, reject) => {
+      const keys = operations.map(({ key }) => Buffer.from(key).toString())
+      batches.push({ keys, sync, end: error => { if (error === undefined) resolve(); else reject(error) } })
+    })
+  } as unknown as Database
+  const collect = (): void => { for (const page of pages.splice(0)) writer.put(Buffer.from(page), 1) }
+  const writer: StoreWriter = new StoreWriter({ database, collect, failed: error => { failures.push(error) } })
+  return { writer, batches, pages, failures }
+}
+
+const item = (key: string): StoreWrite[] => [{ kind: 'item', copy: 1, key: Buffer.from(key), value: Buffer.from('v'), seq: 1 }]
+const turn = (): Promise<void> => new Promise(resolve => { setImmediate(resolve) })
+
+describe('StoreWriter', () => {
+  test('what comes while a batch is under way is the next batch, synced, with one answer to each, in order', async () => {
+    const { writer, batches } = writing()
+    const done: string[] = []
+    for (const name of 'ab') writer.persist(0, item(name), () => { done.push(name) })
+    writer.flush()
+    for (const name of 'cd') writer.persist(0, item(name), () => { done.push(name) })
+    writer.flush()
+    expect(batches.map(({ keys, sync }) => [keys.length, sync])).toEqual([[2, true]])
+    expect(done).toEqual([])
+    batches[0]!.end()
+    await turn()
+    expect(done).toEqual(['a', 'b'])
+    expect(batches.map(({ keys, sync }) => [keys.length, sync])).toEqual([[2, true], [2, true]])
+    batches[1]!.end()
+    await turn()
+    expect(done).toEqual(['a', 'b', 'c', 'd'])
+  })
+
+  test('a page is in the batch of what was persisted with it, whoever starts that batch (S11)', async () => {
+    const { writer, batches, pages } = writing()
+    writer.persist(0, item('a'), () => {})
+    writer.flush()
+    writer.persist(0, item('b'), () => {})
+    pages.push('page')
+    // The end of the batch before starts the next one: nobody had the time to call flush.
+    batches[0]!.end()
+    await turn()
+    expect(batches[1]!.keys.at(-1)).toBe('page')
+  })
+
+  test('an empty persist waits for what came before it, and costs no write', async () => {
+    const { writer, batches } = writing()
+    const done: string[] = []
+    writer.persist(0, item('a'), () => { done.push('a') })
+    writer.flush()
+    writer.persist(0, [], () => { done.push('empty') })
+    writer.flush()
+    await turn()
+    expect(done).toEqual([])
+    batches[0]!.end()
+    await turn()
+    expect([done, batches.length]).toEqual([['a', 'empty'], 1])
+  })
+
+  test('after an error nothing is acknowledged and nothing is written any more, and it is said once', async () => {
+    const { writer, batches, failures } = writing()
+    const done: string[] = []
+    writer.persist(0, item('a'), () => { done.push('a') })
+    writer.flush()
+    writer.persist(0, item('b'), () => { done.push('b') })
+    batches[0]!.end(new Error('no space left'))
+    await turn()
+    writer.persist(0, item('c'), () => { done.push('c') })
+    writer.flush()
+    await turn()
+    expect([done, batches.length, failures.length]).toEqual([[], 1, 1])
+  })
+})
