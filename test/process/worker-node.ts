@@ -27,6 +27,7 @@ export type WorkerNodeEvent =
   | { readonly event: 'listening', readonly address: string }
   | { readonly event: 'view', readonly epoch: number, readonly names: readonly string[], readonly removed: readonly string[] }
   | { readonly event: 'status', readonly status: string }
+  /** The main thread was blocked so many times, and each time ran for the rest of its period. */
   | { readonly event: 'blocked', readonly times: number }
 
 const BLOCK_MAX_MS = 60_000
@@ -56,13 +57,12 @@ async function main ({ name, seed, expect, standIn: withStandIn }: WorkerNodeArg
 
   const idle = new Int32Array(new SharedArrayBuffer(4))
   function block ({ blockMs, everyMs, times }: BlockCommand, done = 0): void {
-    if (done === times) {
-      tell({ event: 'blocked', times })
-      return
-    }
     // A wait blocks the event loop as a computation would, and leaves the processor to others.
     Atomics.wait(idle, 0, 0, Math.min(blockMs, BLOCK_MAX_MS))
-    setTimeout(() => { block({ blockMs, everyMs, times }, done + 1) }, everyMs - blockMs)
+    setTimeout(() => {
+      tell({ event: 'blocked', times: done + 1 })
+      if (done + 1 < times) block({ blockMs, everyMs, times }, done + 1)
+    }, everyMs - blockMs)
   }
   createInterface({ input: process.stdin })
     .on('line', line => { block(JSON.parse(line) as BlockCommand) })

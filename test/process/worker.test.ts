@@ -7,7 +7,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, test, type TestContext } from 'vitest'
 import { eventually, pause } from './eventually.ts'
 import type { BlockCommand, WorkerNodeArguments, WorkerNodeEvent } from './worker-node.ts'
 
@@ -43,14 +43,17 @@ class WorkerNode {
     return this.events.map(({ event }) => event).filter(event => event.event === 'view')
   }
 
-  /** The first event of a kind. @throws when it does not come in time */
-  async event<Kind extends WorkerNodeEvent['event']> (kind: Kind, timeoutMs: number): Promise<WorkerNodeEvent & { event: Kind }> {
+  /** Waits for the first event like that. @throws when it does not come in time */
+  async told (what: Partial<WorkerNodeEvent>, timeoutMs: number): Promise<WorkerNodeEvent> {
+    const wanted = Object.entries(what)
+    const like = (event: Record<string, unknown>): boolean => wanted.every(([name, value]) => event[name] === value)
     let found: Timed | undefined
     await eventually(timeoutMs, () => {
-      found = this.events.find(({ event }) => event.event === kind)
-      return Promise.resolve(found === undefined ? `${this.name} has not told ${kind}, but ${JSON.stringify(this.events.at(-1))}\n${this.#errors}` : undefined)
+      found = this.events.find(({ event }) => like({ ...event }))
+      const soFar = this.events.map(({ atMs, event }) => `${Math.round(atMs)} ms: ${JSON.stringify(event)}`).join('\n')
+      return Promise.resolve(found === undefined ? `${this.name} has not told ${JSON.stringify(what)}, but\n${soFar}\n${this.#errors}` : undefined)
     })
-    return found!.event as WorkerNodeEvent & { event: Kind }
+    return found!.event
   }
 
   block (command: BlockCommand): void {
@@ -71,15 +74,15 @@ class WorkerNode {
 }
 
 /** A cluster whose processes end with the test. */
-async function formed (standIn: boolean): Promise<WorkerNode[]> {
+async function formed (context: TestContext, standIn: boolean): Promise<WorkerNode[]> {
   const nodes: WorkerNode[] = []
-  onTestFinished(async () => { await Promise.all(nodes.map(node => node.kill())) })
+  context.onTestFinished(async () => { await Promise.all(nodes.map(node => node.kill())) })
   const launch = (seed?: string): void => {
     nodes.push(new WorkerNode({ name: `n${nodes.length}`, expect: NODES, standIn, ...(seed === undefined ? {} : { seed }) }))
   }
   launch()
-  const { address } = await nodes[0]!.event('listening', 20_000)
-  while (nodes.length < NODES) launch(address)
+  const listening = await nodes[0]!.told({ event: 'listening' }, 20_000)
+  while (nodes.length < NODES) launch((listening as WorkerNodeEvent & { event: 'listening' }).address)
   await eventually(30_000, () => Promise.resolve(nodes.every(node => node.views.at(-1)?.names.length === NODES) ? undefined : 'the cluster has not formed'))
   return nodes
 }
@@ -94,19 +97,20 @@ async function removal (name: string, witnesses: readonly WorkerNode[], sinceMs:
 }
 
 describe.concurrent('with the default options', () => {
-  test('without stand-ins a member whose main thread is blocked for 3 s in every 5 s is removed', async () => {
-    const nodes = await formed(false)
+  test('without stand-ins a member whose main thread is blocked for 3 s in every 5 s is removed', async context => {
+    const nodes = await formed(context, false)
     const busy = nodes[NODES - 1]!
     busy.block({ blockMs: 3000, everyMs: 5000, times: 6 })
     await removal(busy.name, nodes.filter(node => node !== busy), performance.now(), 30_000)
   }, 60_000)
 
-  test('with stand-ins it stays, blames nobody, and is removed all the same when it is killed', async () => {
-    const nodes = await formed(true)
+  test('with stand-ins it stays, blames nobody, and is removed all the same when it is killed', async context => {
+    const { expect } = context
+    const nodes = await formed(context, true)
     const busy = nodes[NODES - 1]!
     const views = nodes.map(node => node.views.length)
     busy.block({ blockMs: 3000, everyMs: 5000, times: 5 })
-    await busy.event('blocked', 40_000)
+    await busy.told({ event: 'blocked', times: 5 }, 60_000)
     expect(nodes.map(node => node.views.length), 'no view change').toEqual(views)
     expect(nodes.flatMap(node => node.events).filter(({ event }) => event.event === 'status' && event.status === 'isolated')).toEqual([])
 
@@ -116,10 +120,11 @@ describe.concurrent('with the default options', () => {
     const killedMs = performance.now()
     await busy.kill()
     expect(await removal(busy.name, nodes.filter(node => node !== busy), killedMs, 10_000)).toBeLessThan(SILENCE_VERDICT_MS)
-  }, 90_000)
+  }, 120_000)
 
-  test('with stand-ins a member whose main thread never comes back is removed after 15 s', async () => {
-    const nodes = await formed(true)
+  test('with stand-ins a member whose main thread never comes back is removed after 15 s', async context => {
+    const { expect } = context
+    const nodes = await formed(context, true)
     const stuck = nodes[NODES - 1]!
     const others = nodes.filter(node => node !== stuck)
     const stuckMs = performance.now()
@@ -128,5 +133,5 @@ describe.concurrent('with the default options', () => {
     expect(removedAfterMs).toBeGreaterThan(BLOCKED_MAX_MS)
     expect(removedAfterMs).toBeLessThan(BLOCKED_MAX_MS + 10_000)
     for (const node of others) expect(node.views.at(-1)!.names).toEqual(others.map(({ name }) => name).sort())
-  }, 90_000)
+  }, 120_000)
 })
