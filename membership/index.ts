@@ -16,6 +16,7 @@ export {
 } from './environment/environment.ts'
 export { createJsonLog, createSystemClock, createSystemRandom, silentLog } from './environment/system.ts'
 export { createWebSocketTransport, type WebSocketTransport, type WebSocketTransportOptions } from './transport/websocket.ts'
+export { type TransportTraffic } from './transport/connection.ts'
 export { createMemoryHub, type MemoryHub, type MemoryTransport } from './transport/memory.ts'
 export { type Detector, type DetectorFactory, type LinkEvidence } from './detector/detector.ts'
 export { HardEvidence } from './detector/hard-evidence.ts'

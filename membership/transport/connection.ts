@@ -6,17 +6,39 @@
  */
 import { type RawData, type WebSocket } from 'ws'
 import { type Address, type CancelTimer, type Channel, type Clock, type Remote } from '../environment/environment.ts'
+import { FrameDecoder, FrameEncoder } from './frame-codec.ts'
 import { decodeHello, encodeHello, type Hello } from './hello.ts'
-import { decodeFrame, encodeFrame, encodeMessage } from './message-codec.ts'
+import { encodeMessage } from './message-codec.ts'
 import { Outbox } from './outbox.ts'
 
 const BINARY = Object.freeze({ binary: true, compress: false })
+
+/** What passed the connections of one transport since it was made: the payloads of WebSocket frames, hellos included. */
+export interface TransportTraffic {
+  readonly sent: { readonly messages: number, readonly frames: number, readonly bytes: number }
+  readonly received: { readonly messages: number, readonly frames: number, readonly bytes: number }
+}
+
+/** Counts one direction. */
+export class TrafficCounter {
+  messages = 0
+  frames = 0
+  bytes = 0
+
+  count (messages: number, bytes: number): void {
+    this.messages += messages
+    this.frames++
+    this.bytes += bytes
+  }
+}
 
 /** What a connection reports, and what it may ask. */
 export interface ConnectionOwner {
   readonly clock: Clock
   readonly helloTimeoutMs: number
   readonly queueBytesMax: number
+  readonly sent: TrafficCounter
+  readonly received: TrafficCounter
   /** What this side says of itself. */
   hello (): Hello
   /** The other side said who it is. */
@@ -51,6 +73,8 @@ export class Connection {
   dirty = false
   readonly #socket: WebSocket
   readonly #owner: ConnectionOwner
+  readonly #encoder = new FrameEncoder()
+  readonly #decoder = new FrameDecoder()
   readonly #remotes = new Map<Channel, Remote>()
   /** Invariant: messages pass only while open, and a closed connection never opens again. */
   #state: 'greeting' | 'open' | 'closed' = 'greeting'
@@ -92,7 +116,9 @@ export class Connection {
 
   /** Tells the other side who this is: when connected on the side that dialled, as the answer on the other. */
   greet (): void {
-    this.#socket.send(encodeHello(this.#owner.hello()), BINARY)
+    const hello = encodeHello(this.#owner.hello())
+    this.#owner.sent.count(0, hello.length)
+    this.#socket.send(hello, BINARY)
   }
 
   /** From now on messages pass. */
@@ -115,7 +141,9 @@ export class Connection {
     for (;;) {
       const batch = this.outbox.take(this.#socket.bufferedAmount)
       if (batch === undefined) return
-      this.#socket.send(encodeFrame(batch.messages, batch.bytes), BINARY, this.#onWritten)
+      const frame = this.#encoder.encode(batch.messages, batch.bytes)
+      this.#owner.sent.count(batch.messages.length, frame.length)
+      this.#socket.send(frame, BINARY, this.#onWritten)
     }
   }
 
@@ -158,17 +186,19 @@ export class Connection {
     let values: unknown[]
     try {
       if (this.hello === undefined) {
+        this.#owner.received.count(0, (data as Buffer).length)
         this.hello = decodeHello(data as Buffer)
         this.#cancelHello()
         this.#owner.onHello(this, this.hello)
         return
       }
       if (this.#state !== 'open') throw new TypeError('a message before the hello was answered')
-      values = decodeFrame(data as Buffer)
+      values = this.#decoder.decode(data as Buffer)
     } catch (error) {
       this.fail((error as Error).message)
       return
     }
+    this.#owner.received.count(values.length / 2, (data as Buffer).length)
     for (let index = 0; index < values.length && this.isOpen; index += 2) {
       this.#owner.onMessage(this, values[index] as Channel, values[index + 1])
     }

@@ -1,20 +1,18 @@
 /**
  * Messages as bytes: MessagePack, of which only what the `Transport` contract allows is written and read.
  *
- * A frame is a sequence of MessagePack values: channel, message, channel, message, and so on. What arrives is checked before
- * it is decoded: extension types (which could build cycles, regular expressions or generated code), lengths that point beyond
- * the frame, deep nesting, and more values than any message has: an empty object is one byte in a frame and a hundred in memory.
+ * What arrives is checked before it is decoded: extension types (which could build cycles, regular expressions or generated
+ * code), lengths that point beyond the bytes, deep nesting, and more values than any message has: an empty object is one byte on
+ * the wire and a hundred in memory. How messages share a frame is the business of frame-codec.ts.
  *
  * Pure.
  */
 import { Packr } from 'msgpackr'
-import { CHANNELS, type Channel } from '../environment/environment.ts'
 
 /** Arrays and objects within each other, at most. */
 const DEPTH_MAX = 64
 /** Values in one frame, at most. The largest write has 100,000 operations of seven values each; no frame has two of those. */
 const VALUES_MAX = 1_000_000
-const CHANNEL_MAX = Math.max(...Object.values(CHANNELS))
 
 // Records would let the other side define structures that are compiled into functions. Copied byte arrays do not keep the
 // whole frame they came in alive.
@@ -22,19 +20,24 @@ const packr = new Packr({ useRecords: false, copyBuffers: true, int64AsType: 'nu
 
 /** What is left to read in each open array or object. Shared, because nothing here is re-entered. */
 const left = new Int32Array(DEPTH_MAX + 1)
-/** Values met since it was last set to zero. Shared for the same reason. */
+/** Values met since `beginCount`. Shared for the same reason. */
 const counted = { values: 0 }
 
+/** What is skimmed from here on, until the next call, has a million values at most. */
+export function beginCount (): void {
+  counted.values = 0
+}
+
 /**
- * Finds the end of the value that begins at `start`, and adds the values in it to `counted`.
+ * Finds the end of the value that begins at `start`, and counts the values in it.
  * @returns the offset behind it, or -1 when it is not a value of the contract, or the values are too many.
  */
-function skim (bytes: Uint8Array, start: number): number {
+export function skim (bytes: Uint8Array, start: number): number {
   const end = bytes.length
   let position = start
   let depth = 0
   left[0] = 1
-  counted.values++
+  if (++counted.values > VALUES_MAX) return -1
   for (;;) {
     while (left[depth] === 0) {
       if (depth === 0) return position
@@ -77,7 +80,7 @@ function skim (bytes: Uint8Array, start: number): number {
 
 /** True when the bytes are one value of the contract, and no more. */
 function isMessage (bytes: Uint8Array): boolean {
-  counted.values = 0
+  beginCount()
   return skim(bytes, 0) === bytes.length
 }
 
@@ -106,35 +109,12 @@ export function decodeMessage (bytes: Uint8Array): unknown {
   return packr.unpack(bytes) as unknown
 }
 
-/**
- * The values of a frame: channel, message, channel, message ...
- * @throws {TypeError} when the bytes are not a frame.
- */
-export function decodeFrame (frame: Uint8Array): unknown[] {
-  let position = 0
-  counted.values = 0
-  while (position < frame.length) {
-    if (frame[position]! > CHANNEL_MAX) throw new TypeError('unknown channel')
-    position = skim(frame, position + 1)
-    if (position === -1 || counted.values > VALUES_MAX) throw new TypeError('not a frame')
-  }
-  return frame.length === 0 ? [] : packr.unpackMultiple(frame) as unknown[]
+/** The value between two offsets, as `skim` found it. */
+export function unpackBetween (bytes: Uint8Array, start: number, end: number): unknown {
+  return packr.unpack(bytes, { start, end }) as unknown
 }
 
-/** Encoded messages, waiting to be put into frames. */
-export interface EncodedMessage {
-  readonly channel: Channel
-  readonly bytes: Uint8Array
-}
-
-/** One frame of encoded messages, whose sizes with one byte each for the channel add up to `bytes`. */
-export function encodeFrame (messages: readonly EncodedMessage[], bytes: number): Uint8Array {
-  const frame = Buffer.allocUnsafe(bytes)
-  let position = 0
-  for (const message of messages) {
-    frame[position++] = message.channel
-    frame.set(message.bytes, position)
-    position += message.bytes.length
-  }
-  return frame
+/** All values that follow each other in bytes that were skimmed from the first to the last. */
+export function unpackAll (bytes: Uint8Array): unknown[] {
+  return bytes.length === 0 ? [] : packr.unpackMultiple(bytes) as unknown[]
 }

@@ -12,7 +12,7 @@ import {
 import { createSystemClock, createSystemRandom, onNextTurn, silentLog } from '../environment/system.ts'
 import { TransportError } from '../errors.ts'
 import { formatAddress, isAddress, parseAddress } from './address.ts'
-import { Connection, type ConnectionEnd, type ConnectionOwner } from './connection.ts'
+import { Connection, type ConnectionEnd, type ConnectionOwner, TrafficCounter, type TransportTraffic } from './connection.ts'
 import { DialPolicy } from './dial-policy.ts'
 import { type Hello } from './hello.ts'
 import { type Link, LinkTable } from './link-table.ts'
@@ -54,6 +54,8 @@ export interface WebSocketTransportOptions {
 export interface WebSocketTransport extends Transport {
   /** Dies as a killed process does: destroys every socket and stops listening, in this very call and without a goodbye. */
   kill (): void
+  /** What was sent and received so far. */
+  readonly traffic: TransportTraffic
 }
 
 const DEFAULTS = Object.freeze({
@@ -90,6 +92,8 @@ class WebSocketNode implements WebSocketTransport, ConnectionOwner {
   readonly clock: Clock
   readonly helloTimeoutMs: number
   readonly queueBytesMax: number
+  readonly sent = new TrafficCounter()
+  readonly received = new TrafficCounter()
   readonly #settings: Settings
   readonly #log: Log
   readonly #run: string
@@ -123,6 +127,10 @@ class WebSocketNode implements WebSocketTransport, ConnectionOwner {
 
   get address (): Address | undefined {
     return this.#address
+  }
+
+  get traffic (): TransportTraffic {
+    return { sent: { ...this.sent }, received: { ...this.received } }
   }
 
   async start (): Promise<void> {

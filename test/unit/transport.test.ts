@@ -12,7 +12,8 @@ import { type AddressInfo, connect, createServer, type Server } from 'node:net'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { WebSocket } from 'ws'
 import { CHANNELS, type Address, type LinkEvent, type Log, type Transport } from '../../membership/environment/environment.ts'
-import { decodeFrame, encodeFrame, encodeMessage } from '../../membership/transport/message-codec.ts'
+import { FrameDecoder, FrameEncoder } from '../../membership/transport/frame-codec.ts'
+import { encodeMessage } from '../../membership/transport/message-codec.ts'
 import { createMemoryHub, type MemoryTransport } from '../../membership/transport/memory.ts'
 import { createWebSocketTransport, type WebSocketTransport, type WebSocketTransportOptions } from '../../membership/transport/websocket.ts'
 import { transportConformance } from '../conformance/transport.ts'
@@ -74,8 +75,8 @@ transportConformance('simulated transport', {
 
 test('decoded bytes do not keep, or change with, the frame they came in', () => {
   const message = encodeMessage(new Uint8Array([1, 2, 3]))
-  const frame = encodeFrame([{ channel: CHANNELS.store, bytes: message }], message.length + 1)
-  const [channel, bytes] = decodeFrame(frame) as [number, Uint8Array]
+  const frame = new FrameEncoder().encode([{ channel: CHANNELS.store, bytes: message }], message.length + 1)
+  const [channel, bytes] = new FrameDecoder().decode(frame) as [number, Uint8Array]
   expect(channel).toBe(CHANNELS.store)
   frame.fill(0)
   expect([...bytes]).toEqual([1, 2, 3])
@@ -173,6 +174,19 @@ describe('WebSocket transport, strangers and limits', () => {
     other.closeAllConnections()
     other.close()
     silent.close()
+  })
+
+  test('both sides count what passed, and repeated messages of membership take a few bytes', async () => {
+    const [a, b] = [await node(), await node()]
+    const heard: unknown[] = []
+    b.transport.receive(CHANNELS.membership, message => { heard.push(message) })
+    const message = (sequence: number): unknown => ({ kind: 'probe', sender: { id: 'a'.repeat(32), address: a.address }, sequence })
+    for (let sequence = 0; sequence < 100; sequence++) a.transport.send(b.address, CHANNELS.membership, message(sequence))
+    await until(() => heard.length === 100)
+    expect(heard).toEqual(Array.from({ length: 100 }, (_, sequence) => message(sequence)))
+    expect(a.transport.traffic.sent.messages).toBe(100)
+    expect(b.transport.traffic.received).toEqual(a.transport.traffic.sent)
+    expect(a.transport.traffic.sent.bytes).toBeLessThan(100 * 12 + 300)
   })
 
   test('a process known under two names keeps one connection', async () => {
