@@ -1,9 +1,15 @@
 /**
  * Stand-ins for a blocked main thread (rule M10): what they say on the wire, when they answer, and what a detector makes of it. The
  * threads themselves are in test/process/worker.test.ts.
+ *
+ * Mutations that were tried and are caught here: an answer although the main thread beat since the question; patience counted from the
+ * question instead of the last beat; a beat not seen when answers are due; no bound on the questions kept; an excuse without
+ * an end; answers from before a close, or after the subject's own, handed on; answers not heard; a successor not
+ * handed on; a token or a version that is not checked.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { type Detector } from '../../../membership/detector/detector.ts'
 import { phiAccrual } from '../../../membership/detector/phi-accrual.ts'
 import { StandInDetector, type StandInChannel } from '../../../membership/detector/stand-in-detector.ts'
 import {
@@ -84,6 +90,14 @@ describe('when a stand-in answers', () => {
     responder.due(0, 7)
     responder.ask(200, 7, 'later', 2, 250)
     expect(responder.due(250, 7).map(({ asker }) => asker)).toEqual(['early', 'later'])
+  })
+
+  test('a block counts from the last beat that it saw, by whatever call', () => {
+    const responder = new StandInResponder<string>()
+    responder.ask(0, 7, 'early', 1, 250)
+    expect(responder.due(100, 8)).toEqual([])
+    responder.ask(500, 8, 'later', 2, 250)
+    expect(responder.due(500, 8)).toEqual([{ asker: 'later', ticket: 2, blockedMs: 400 }])
   })
 
   test('never says that the main thread was blocked for longer than it was', () => {
@@ -173,6 +187,39 @@ describe.each([['windowedPing', windowedPing], ['phiAccrual', phiAccrual()]] as 
     for (const inquiry of inquiries.slice(0, late)) inquiry.blockedMs = 300
     expect(made.run(11_000 + LAN.refusalSpanMs + 3 * LAN.refusalProbeMs, silent, () => made.detector.faulty)).toBe(true)
   })
+})
+
+test('what a stand-in said before a connection closed, or before the subject answered itself, reaches no detector', () => {
+  const inquiries: { blockedMs: number | undefined }[] = []
+  const replies: number[] = []
+  let sequence = 0
+  const inner: Detector = {
+    nextAtMs: 0,
+    failing: false,
+    faulty: false,
+    poll: () => ++sequence,
+    replied: (_now, answered) => { replies.push(answered) },
+    link: () => {},
+    succeeded: () => {}
+  }
+  const channel: StandInChannel = {
+    ask: () => {
+      const inquiry = { blockedMs: undefined }
+      inquiries.push(inquiry)
+      return inquiry
+    }
+  }
+  const detector = new StandInDetector(inner, channel, TARGET, LAN, BLOCKED_MAX_MS)
+  const [closed, self, excused] = [detector.poll(0)!, 2, 3]
+  detector.link(1, 'closed')
+  detector.poll(2)
+  detector.replied(3, self)
+  detector.poll(4)
+  for (const inquiry of inquiries) inquiry.blockedMs = 300
+  detector.poll(5)
+  detector.poll(6)
+  expect(closed).toBe(1)
+  expect(replies).toEqual([self, excused])
 })
 
 // A stand-in that never answers, as that of a main thread that runs, changes nothing.
