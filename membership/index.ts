@@ -17,6 +17,7 @@ export {
 export { createJsonLog, createSystemClock, createSystemRandom, silentLog } from './environment/system.ts'
 export { createWebSocketTransport, type WebSocketTransport, type WebSocketTransportOptions } from './transport/websocket.ts'
 export { type TransportTraffic } from './transport/connection.ts'
+export { type TransportTls } from './transport/tls.ts'
 export { createMemoryHub, type MemoryHub, type MemoryTransport } from './transport/memory.ts'
 export { type Detector, type DetectorFactory, type LinkEvidence } from './detector/detector.ts'
 export { HardEvidence } from './detector/hard-evidence.ts'

@@ -5,6 +5,7 @@
  */
 import { createJsonLog, createSystemClock, createSystemRandom } from '../membership/environment/system.ts'
 import { type Database, type Log, type StorageFactory } from '../membership/environment/environment.ts'
+import { type TransportTls } from '../membership/transport/tls.ts'
 import { createWebSocketTransport } from '../membership/transport/websocket.ts'
 import { Level } from 'level'
 import { mkdirSync } from 'node:fs'
@@ -28,6 +29,8 @@ export interface NodeParts extends Pick<NodeComponents, 'fold'> {
   readonly storage?: StorageFactory
   /** @default JSON lines, warnings and errors only, to standard error */
   readonly log?: Log
+  /** Speaks TLS with the other nodes and with clients, all of which need it too. @default plain TCP */
+  readonly tls?: TransportTls
 }
 
 export interface KillableNode extends StoreNode {
@@ -48,6 +51,7 @@ export function createNode (options: NodeOptions, parts: NodeParts = {}): Killab
   const transport = createWebSocketTransport({
     listen: { host: listen.slice(0, port).replace(/^\[|\]$/g, ''), port: Number(listen.slice(port + 1)) },
     ...(advertise === undefined ? {} : { advertise }),
+    ...(parts.tls === undefined ? {} : { tls: parts.tls }),
     clock,
     random,
     log

@@ -4,11 +4,13 @@
  * Owns: the HTTP server and the count of the connections that came through it.
  */
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
 import { type AddressInfo } from 'node:net'
 import { type Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { type Log } from '../environment/environment.ts'
 import { TransportError } from '../errors.ts'
+import { type TransportTls } from './tls.ts'
 
 /** Requests to upgrade elsewhere are no peers of ours. */
 export const TRANSPORT_PATH = '/transport'
@@ -24,6 +26,7 @@ export interface ListenerOptions {
   readonly helloTimeoutMs: number
   readonly connectionsMax: number
   readonly onHttpRequest: RequestListener | undefined
+  readonly tls: TransportTls | undefined
 }
 
 const INVALID_ADDRESS_CODES = new Set(['EADDRNOTAVAIL', 'ENOTFOUND', 'EAI_AGAIN', 'EINVAL', 'EACCES', 'ERR_SOCKET_BAD_PORT'])
@@ -48,10 +51,11 @@ export class Listener {
     this.#options = options
     this.#log = log
     this.#onSocket = onSocket
-    this.#server = createServer(
-      { headersTimeout: options.helloTimeoutMs, connectionsCheckingInterval: CHECKING_INTERVAL_MS, noDelay: true },
-      options.onHttpRequest ?? ((_request, response) => { response.writeHead(404).end() })
-    )
+    const http = { headersTimeout: options.helloTimeoutMs, connectionsCheckingInterval: CHECKING_INTERVAL_MS, noDelay: true }
+    const answer = options.onHttpRequest ?? ((_request, response) => { response.writeHead(404).end() })
+    this.#server = options.tls === undefined
+      ? createServer(http, answer)
+      : createSecureServer({ ...http, handshakeTimeout: options.helloTimeoutMs, ...options.tls }, answer)
     this.#sockets = new WebSocketServer({
       noServer: true, maxPayload: options.frameBytesMax, perMessageDeflate: false, clientTracking: false, skipUTF8Validation: true
     })
@@ -59,6 +63,7 @@ export class Listener {
       log.debug({ error }, 'closed a connection that does not speak HTTP')
       socket.destroy()
     })
+    this.#server.on('tlsClientError', (error: Error) => { log.debug({ error }, 'closed a connection that failed its TLS handshake') })
     this.#sockets.on('wsClientError', (error, socket) => {
       log.debug({ error }, 'closed a connection that does not speak WebSocket')
       socket.destroy()

@@ -19,6 +19,7 @@ import { type Link, LinkTable } from './link-table.ts'
 import { Listener, TRANSPORT_PATH } from './listener.ts'
 import { decodeMessage, encodeMessage } from './message-codec.ts'
 import { Outbox } from './outbox.ts'
+import { type TransportTls } from './tls.ts'
 
 export interface WebSocketTransportOptions {
   /** Where to listen; port 0 picks a free one. Left out: a client's transport, which does not listen. */
@@ -46,6 +47,8 @@ export interface WebSocketTransportOptions {
   readonly silenceTimeoutMs?: number
   /** Accepted connections at one time; further ones are refused. @default 10_000 */
   readonly connectionsMax?: number
+  /** Speaks TLS with everybody. The same at every process and client of a cluster. @default plain TCP */
+  readonly tls?: TransportTls
   readonly clock?: Clock
   readonly random?: Random
   readonly log?: Log
@@ -153,9 +156,9 @@ class WebSocketNode implements WebSocketTransport, ConnectionOwner {
   }
 
   async #listen ({ host, port }: { readonly host: string, readonly port: number }): Promise<void> {
-    const { frameBytesMax, helloTimeoutMs, connectionsMax, onHttpRequest } = this.#settings
+    const { frameBytesMax, helloTimeoutMs, connectionsMax, onHttpRequest, tls } = this.#settings
     const listener = new Listener(this.#log, socket => { this.#track(socket, undefined) }, {
-      host, port, frameBytesMax, helloTimeoutMs, connectionsMax, onHttpRequest
+      host, port, frameBytesMax, helloTimeoutMs, connectionsMax, onHttpRequest, tls
     })
     this.#listener = listener
     const listeningPort = await listener.listen()
@@ -274,7 +277,9 @@ class WebSocketNode implements WebSocketTransport, ConnectionOwner {
       onNextTurn(() => { if (this.#state !== 'closed') this.#emit({ kind: 'unreachable', address: to }) })
       return undefined
     }
-    const socket = new WebSocket(`ws://${to}${TRANSPORT_PATH}`, {
+    const { tls } = this.#settings
+    const socket = new WebSocket(`${tls === undefined ? 'ws' : 'wss'}://${to}${TRANSPORT_PATH}`, {
+      ...tls,
       handshakeTimeout: this.#settings.connectTimeoutMs,
       maxPayload: this.#settings.frameBytesMax,
       perMessageDeflate: false,

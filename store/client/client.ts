@@ -13,6 +13,7 @@ import { AbstractLevel, type AbstractBatchOperation, type AbstractBatchOptions, 
   type AbstractDelOptions, type AbstractGetManyOptions, type AbstractGetOptions, type AbstractPutOptions } from 'abstract-level'
 import { type Address, type Clock, type Log, type Random, type Transport } from '../../membership/environment/environment.ts'
 import { createSystemClock, createSystemRandom, silentLog } from '../../membership/environment/system.ts'
+import { type TransportTls } from '../../membership/transport/tls.ts'
 import { createWebSocketTransport } from '../../membership/transport/websocket.ts'
 import { type ClusterView, type Operation } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
@@ -37,6 +38,8 @@ export type ClientOptions<K = string, V = string> = Omit<SessionOptions, 'seeds'
 export interface ConnectOptions<K = string, V = string> extends ClientOptions<K, V> {
   /** Where the client reports what it cannot tell by an error. @default nothing is logged */
   readonly log?: Log
+  /** For a cluster that speaks TLS: what to accept, and what to show. @default plain TCP */
+  readonly tls?: TransportTls
 }
 
 type Bytes = Buffer | Uint8Array
@@ -280,10 +283,11 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
  * @throws {StoreError} STORE_NO_SEED when none answered before the deadline; STORE_INVALID_OPTIONS
  */
 export async function connect<K = string, V = string> (seeds: readonly Address[], options: ConnectOptions<K, V> = {}): Promise<Client<K, V>> {
-  const { log = silentLog, ...rest } = options
+  const { log = silentLog, tls, ...rest } = options
   const clock = createSystemClock()
   const random = createSystemRandom()
-  const client = new Client<K, V>({ transport: () => createWebSocketTransport({ clock, log }), clock, random, log }, { ...rest, seeds })
+  const transport = (): Transport => createWebSocketTransport({ clock, log, ...(tls === undefined ? {} : { tls }) })
+  const client = new Client<K, V>({ transport, clock, random, log }, { ...rest, seeds })
   try {
     await client.open()
   } catch (error) {
