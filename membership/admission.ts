@@ -6,6 +6,11 @@
  * (addresses and store ids), M7 (undecided joiners carry over to the next configuration) and M8 (a founder alone holds joiners
  * behind the formation gate). A joiner that is refused before it counts is told why.
  *
+ * Rule M11: where many join few, as at formation, those few send the configuration to some joiners only. Whoever has received its
+ * first configuration offers it to the members that it observes, and a joiner asks one of those that offer it. So a process sends
+ * about K configurations at most, and since the overlay is an expander a few hops reach everybody: every joiner has K observers
+ * that may offer. Whom no offer reaches asks again as every joiner does, and a member that probes it sends it the configuration (M8).
+ *
  * Pure: the time is an argument.
  */
 import { type Cut, type Member, type MemberId } from './configuration.ts'
@@ -17,6 +22,8 @@ import { type View } from './view.ts'
 
 /** Joiners that one member works on at a time. Others are told to ask again. */
 export const PENDING_JOINS_MAX = 4096
+/** Joiners to whom one member sends the configuration of its own accord. */
+export const SERVED_MAX = 16
 /** Unanswered probes after which a joiner counts as unreachable. */
 const PROBES_MAX = 5
 
@@ -57,12 +64,20 @@ export class Admission {
 
   /** Begins a configuration: undecided joiners carry over to their new observers (rule M7). */
   enter (now: number, view: View): void {
+    const first = (this.#view as View | undefined) === undefined
     const known = [...this.#known.values()]
     const peers = new Map([...this.#pending].map(([id, pending]) => [id, pending.peer]))
     this.#view = view
     this.#pending = new Map()
     this.#known = new Map()
     for (const joiner of known) if (view.member(joiner.id) === undefined) this.consider(now, joiner, peers.get(joiner.id))
+    if (first) this.#offer(view)
+  }
+
+  /** Others may have joined with this process, and wait for the same configuration. Members that have it pass over this. */
+  #offer (view: View): void {
+    const { position, subjects } = view
+    for (const id of subjects) this.#out.send(view.member(id)!.address, { kind: 'admitted', position, member: id, offer: true })
   }
 
   /**
@@ -161,16 +176,18 @@ export class Admission {
   }
 
   /**
-   * Tells those whom a cut admitted: one of the observers they asked sends the configuration, the others its id.
+   * Tells those whom a cut admitted: one of the observers they asked sends the configuration, the others its id. So does the one
+   * observer where it has too many to send to: theirs comes from those who have it by then.
    * @param before the configuration that decided; `snapshot()` of the host is of the one after it.
    */
   welcome (before: View, after: View, cut: Cut): void {
+    let served = 0
     for (const joiner of cut.joins) {
       const observers = before.overlay.observersOfJoiner(joiner.id).filter(id => after.member(id) !== undefined)
       if (!observers.includes(before.self.id)) continue
       const server = observers[hash32(joiner.id, 1n) % observers.length]
-      if (server === before.self.id) this.#out.send(joiner.address, this.#host.snapshot())
-      else this.#out.send(joiner.address, { kind: 'admitted', position: after.position, member: joiner.id })
+      if (server === before.self.id && served++ < SERVED_MAX) this.#out.send(joiner.address, this.#host.snapshot())
+      else this.#out.send(joiner.address, { kind: 'admitted', position: after.position, member: joiner.id, offer: false })
     }
   }
 }

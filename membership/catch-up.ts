@@ -27,8 +27,8 @@ export class CatchUp {
   #target = 0
   /** Who mentioned it last. */
   #informant: Address | undefined
-  /** Others to ask, in an order of this member's own. */
-  #others: Address[] = []
+  /** Others to ask, in an order of this member's own; computed when somebody is to be asked, which is seldom. */
+  #others: Address[] | undefined
   #cursor = 0
   #fruitless = 0
   #attempts = 0
@@ -44,16 +44,12 @@ export class CatchUp {
 
   enter (now: number, view: View): void {
     this.#view = view
-    this.#others = view.configuration.members
-      .filter(member => member.id !== view.self.id)
-      .map(member => ({ address: member.address, rank: hash32(`${view.self.id} ${member.id}`, 2n) }))
-      .sort((a, b) => a.rank - b.rank)
-      .map(other => other.address)
+    this.#others = undefined
     this.#cursor = 0
     this.#fruitless = 0
     this.#attempts = 0
     this.#probedAtMs = now
-    this.#nextQuietMs = this.#others.length > 0 ? now + this.#tuning.quietTimeoutMs : Infinity
+    this.#nextQuietMs = view.size > 1 ? now + this.#tuning.quietTimeoutMs : Infinity
     // More may be missing: go on asking at once.
     this.#nextFetchMs = this.#target > view.epoch ? now : Infinity
   }
@@ -116,6 +112,16 @@ export class CatchUp {
   }
 
   #nextOther (): Address | undefined {
+    this.#others ??= this.#orderOthers()
     return this.#others.length === 0 ? this.#informant : this.#others[this.#cursor++ % this.#others.length]
+  }
+
+  #orderOthers (): Address[] {
+    const { configuration, self } = this.#view
+    return configuration.members
+      .filter(member => member.id !== self.id)
+      .map(member => ({ address: member.address, rank: hash32(`${self.id} ${member.id}`, 2n) }))
+      .sort((a, b) => a.rank - b.rank)
+      .map(other => other.address)
   }
 }

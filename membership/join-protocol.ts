@@ -43,6 +43,10 @@ export class JoinProtocol {
   /** The configuration whose observers were asked since the last attempt: they are asked once, however many seeds name them. */
   #requested: string | undefined
   #reason = 'no seed answered'
+  /** Members that have the configuration this process is in and were not asked for it yet. Invariant: size <= LEARNED_MAX. */
+  readonly #offers = new Set<Address>()
+  /** Until when the one that was asked for it is given time. */
+  #patientUntilMs = -Infinity
 
   constructor (self: Member, clusterId: ClusterId | undefined, options: ResolvedOptions, out: Mailbox, startedMs: number, timeoutMs: number) {
     this.#self = self
@@ -73,6 +77,11 @@ export class JoinProtocol {
       return new MembershipError('MEMBERSHIP_JOIN_TIMEOUT', `Not admitted in time: ${this.#reason}.`, { definite: false })
     }
     if (now < this.#nextMs) return undefined
+    const [offer] = this.#offers
+    if (offer !== undefined) {
+      this.#take(now, offer)
+      return undefined
+    }
     for (const address of this.#targets()) this.#out.send(address, this.#ask)
     this.#requested = undefined
     const { joinRetryMs, joinRetryMaxMs } = this.#options
@@ -112,10 +121,11 @@ export class JoinProtocol {
         if (!answer.retry) return new MembershipError('MEMBERSHIP_JOIN_REFUSED', `The cluster refused this process: ${answer.reason}.`)
         break
       case 'admitted':
-        // Another observer sends the configuration. Should it die over that, the one that told us is asked.
         this.#position = answer.position
         this.#follow(peer)
-        this.#pause(now, this.#options.fetchTimeoutMs)
+        if (answer.offer) this.#offered(now, peer)
+        // Somebody else sends or offers the configuration. Should that fail, the one that told us is asked.
+        else this.#pause(now, this.#options.fetchTimeoutMs)
         break
     }
     return undefined
@@ -126,6 +136,20 @@ export class JoinProtocol {
     return configuration.clusterName === this.#options.clusterName &&
       (this.#ask.clusterId === '' || configuration.clusterId === this.#ask.clusterId) &&
       configuration.members.some(member => member.id === this.#self.id)
+  }
+
+  /** A whole configuration is long: it is asked of one member at a time (rule M11). */
+  #offered (now: number, { address }: Peer): void {
+    if (address === undefined || this.#offers.size >= LEARNED_MAX) return
+    this.#offers.add(address)
+    if (now >= this.#patientUntilMs) this.#take(now, address)
+  }
+
+  #take (now: number, offer: Address): void {
+    this.#offers.delete(offer)
+    this.#out.send(offer, this.#ask)
+    this.#patientUntilMs = now + this.#options.fetchTimeoutMs
+    this.#pause(now, this.#options.fetchTimeoutMs)
   }
 
   #follow (peer: Peer): void {

@@ -118,7 +118,7 @@ export function validateMessage (value: unknown): MembershipMessage {
     case 'join-refused':
       return { kind: 'join-refused', reason: text(raw['reason'], 'reason', 1024), retry: flag(raw['retry'], 'retry') }
     case 'admitted':
-      return { kind: 'admitted', position: position(raw['position']), member: id(raw['member'], 'member') }
+      return { kind: 'admitted', position: position(raw['position']), member: id(raw['member'], 'member'), offer: flag(raw['offer'], 'offer') }
     case 'snapshot':
       return {
         kind: 'snapshot',

@@ -97,11 +97,15 @@ export interface JoinRefused {
   readonly retry: boolean
 }
 
-/** The decision that admits a joiner is taken; another observer sends it the configuration. */
+/**
+ * The decision that admits a joiner is taken. Somebody else sends it the configuration, or, where `offer` is set, the sender has it and
+ * may be asked for it.
+ */
 export interface Admitted {
   readonly kind: 'admitted'
   readonly position: Position
   readonly member: MemberId
+  readonly offer: boolean
 }
 
 /** A whole configuration, to a joiner or to a member that is further behind than the log of decisions reaches. */

@@ -126,8 +126,7 @@ export class Overlay {
   #predecessorsOf (joiner: MemberId): readonly MemberId[] {
     const { members } = this.#configuration
     const wanted = Math.min(this.ringCount, members.length)
-    const indexWhenJoined = members.findIndex(member => member.id > joiner)
-    const index = indexWhenJoined < 0 ? members.length : indexWhenJoined
+    const index = firstAbove(members, joiner)
     const observers: number[] = []
     for (let ring = 0; observers.length < wanted; ring++) {
       const places = this.#rings[ring]!
@@ -185,6 +184,18 @@ function addPredecessor (observers: number[], places: Float64Array, position: nu
     return
   }
   throw new Error('Overlay: a ring has no further member to observe the subject.')
+}
+
+/** The index that a joiner would have among members sorted by id. */
+function firstAbove (members: Configuration['members'], joiner: MemberId): number {
+  let low = 0
+  let high = members.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (members[middle]!.id > joiner) high = middle
+    else low = middle + 1
+  }
+  return low
 }
 
 /** The first position whose place is not below `place`; the length when there is none. */

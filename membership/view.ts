@@ -1,7 +1,8 @@
 /**
  * A configuration as one of its members sees it: indexed, with its overlay.
  *
- * Suresh et al. (USENIX ATC '18), section 4.1. Computed once per configuration and process.
+ * Suresh et al. (USENIX ATC '18), section 4.1. Computed once per configuration and process; what does not depend on who looks is
+ * computed once per configuration, for all members that share a process.
  *
  * Pure.
  */
@@ -11,6 +12,29 @@ import { positionOf, type Position, type Sender } from './messages.ts'
 import { Overlay } from './overlay.ts'
 import { classicQuorum } from './quorum.ts'
 
+/** The members of a configuration by what they are asked for. */
+interface Index {
+  readonly byId: ReadonlyMap<MemberId, Member>
+  readonly byAddress: ReadonlyMap<Address, Member>
+  readonly byStore: ReadonlyMap<StoreId, Member>
+}
+
+const indexes = new WeakMap<Configuration, Index>()
+
+function indexOf (configuration: Configuration): Index {
+  let index = indexes.get(configuration)
+  if (index === undefined) {
+    const { members } = configuration
+    index = {
+      byId: new Map(members.map(member => [member.id, member])),
+      byAddress: new Map(members.map(member => [member.address, member])),
+      byStore: new Map(members.map(member => [member.storeId, member]))
+    }
+    indexes.set(configuration, index)
+  }
+  return index
+}
+
 export class View {
   readonly configuration: Configuration
   readonly self: Member
@@ -19,9 +43,7 @@ export class View {
   readonly sender: Sender
   /** Distinct members that this process observes. */
   readonly subjects: readonly MemberId[]
-  readonly #byId = new Map<MemberId, Member>()
-  readonly #byAddress = new Map<Address, Member>()
-  readonly #byStore = new Map<StoreId, Member>()
+  readonly #index: Index
 
   constructor (configuration: Configuration, self: Member, ringCount: number) {
     this.configuration = configuration
@@ -30,11 +52,7 @@ export class View {
     this.position = positionOf(configuration)
     this.sender = { id: self.id, address: self.address }
     this.subjects = this.overlay.subjectsOf(self.id)
-    for (const member of configuration.members) {
-      this.#byId.set(member.id, member)
-      this.#byAddress.set(member.address, member)
-      this.#byStore.set(member.storeId, member)
-    }
+    this.#index = indexOf(configuration)
   }
 
   get epoch (): number {
@@ -50,15 +68,15 @@ export class View {
   }
 
   member (id: MemberId): Member | undefined {
-    return this.#byId.get(id)
+    return this.#index.byId.get(id)
   }
 
   memberAt (address: Address): Member | undefined {
-    return this.#byAddress.get(address)
+    return this.#index.byAddress.get(address)
   }
 
   holderOf (storeId: StoreId): Member | undefined {
-    return this.#byStore.get(storeId)
+    return this.#index.byStore.get(storeId)
   }
 
   /** Whether this process is among those who would report the joiner. */

@@ -23,7 +23,7 @@ const valid: Record<string, unknown>[] = [
   { kind: 'join-held', clusterId: 'c', held: 3, expected: 9 },
   { kind: 'join-redirect', addresses: ['10.0.0.2:7000'] },
   { kind: 'join-refused', reason: 'no', retry: false },
-  { kind: 'admitted', position, member: 'j' },
+  { kind: 'admitted', position, member: 'j', offer: true },
   { kind: 'snapshot', configuration: Uint8Array.of(1), state: new Uint8Array(0) },
   { kind: 'fetch-decisions', sender, position, gap: false },
   {
