@@ -23,6 +23,8 @@ export interface StandInChannel {
   ask (target: StandInAddress, patienceMs: number): StandInInquiry
 }
 
+/** Of the timeout of a probe. Stand-ins answer after twice their patience at the latest: before the probe would fail. */
+const PATIENCE = 0.4
 /** Older questions are given up. */
 const ASKED_MAX = 16
 
@@ -39,8 +41,7 @@ export class StandInDetector implements Detector {
     this.#inner = inner
     this.#channel = channel
     this.#target = target
-    // Half of the timeout, so that the answer is here before the probe would fail.
-    this.#patienceMs = tuning.probeTimeoutMs / 2
+    this.#patienceMs = tuning.probeTimeoutMs * PATIENCE
     this.#blockedMaxMs = blockedMaxMs
   }
 

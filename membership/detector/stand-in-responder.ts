@@ -2,11 +2,11 @@
  * When a stand-in answers for the main thread: only while that is blocked, and with how long it has been.
  *
  * Rule M10. A main thread that runs answers its probes itself, and if its answers do not arrive the network is at fault, which nobody may
- * hide. So a question is kept until the main thread has been blocked for as long as the asker thinks worth an excuse; a beat in the
- * meantime means that it runs, and the question is dropped.
+ * hide. So a question is kept until the main thread has been blocked for as long as the asker thinks worth an excuse, and is given up
+ * after twice that time: a main thread that ran for half of it had the time to answer.
  *
- * The main thread counts its beats, and this object sees the counter whenever it is asked something: "blocked for" is the time since it
- * first saw the present count, which may be less than the truth by the time between two questions, and is never more.
+ * The main thread counts its beats, and this object sees the counter whenever it is called: "blocked for" is the time since it
+ * first saw the present count, which may be less than the truth by the time between two calls, and is never more.
  *
  * Pure: the time is an argument.
  */
@@ -18,9 +18,8 @@ const WAITING_MAX = 1024
 interface Waiting<Asker> {
   readonly asker: Asker
   readonly ticket: number
-  /** The count when the question came. */
-  readonly beats: number
-  readonly dueMs: number
+  readonly patienceMs: number
+  readonly givenUpMs: number
 }
 
 export interface StandInAnswer<Asker> {
@@ -38,17 +37,17 @@ export class StandInResponder<Asker> {
   /** A question came; `beats` is the main thread's count now. Beyond what can be kept it is dropped, like a lost datagram. */
   ask (now: number, beats: number, asker: Asker, ticket: number, patienceMs: number): void {
     this.#see(now, beats)
-    if (this.#waiting.length < WAITING_MAX) this.#waiting.push({ asker, ticket, beats, dueMs: this.#beatsSinceMs + patienceMs })
+    if (this.#waiting.length < WAITING_MAX) this.#waiting.push({ asker, ticket, patienceMs, givenUpMs: now + 2 * patienceMs })
   }
 
   /** The answers that are due. Call it after `ask`, and at `nextAtMs`. */
   due (now: number, beats: number): StandInAnswer<Asker>[] {
     this.#see(now, beats)
     const answers: StandInAnswer<Asker>[] = []
-    this.#waiting = this.#waiting.filter(question => {
-      if (question.beats !== beats) return false
-      if (now < question.dueMs) return true
-      answers.push({ asker: question.asker, ticket: question.ticket, blockedMs: now - this.#beatsSinceMs })
+    const blockedMs = now - this.#beatsSinceMs
+    this.#waiting = this.#waiting.filter(({ asker, ticket, patienceMs, givenUpMs }) => {
+      if (blockedMs < patienceMs) return this.#beatsSinceMs + patienceMs <= givenUpMs
+      answers.push({ asker, ticket, blockedMs })
       return false
     })
     return answers
@@ -57,7 +56,7 @@ export class StandInResponder<Asker> {
   /** Infinity while nobody waits. */
   get nextAtMs (): number {
     let next = Infinity
-    for (const { dueMs } of this.#waiting) next = Math.min(next, dueMs)
+    for (const { patienceMs } of this.#waiting) next = Math.min(next, this.#beatsSinceMs + patienceMs)
     return next
   }
 
