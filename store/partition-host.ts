@@ -37,6 +37,10 @@ export interface PartitionHostOptions extends ReplicaOptions {
 
 interface Fetch { readonly partition: number, readonly token: number, readonly copy: number, readonly keys: readonly Uint8Array[] }
 
+/** A replica that had nothing to do for so many ticks is at rest: it gets only each so many-th of them. */
+const BUSY_TICKS = 50
+const REST_TICKS = 10
+
 export class PartitionHost {
   readonly #components: PartitionHostComponents
   readonly #options: PartitionHostOptions
@@ -47,6 +51,9 @@ export class PartitionHost {
   /** Goes with every message: stores of two clusters that were given each other's addresses do not mix. */
   #clusterId = ''
   #touched = new Set<number>()
+  #ticks = 0
+  /** The tick at which each replica last had something to do. */
+  readonly #busySinceTick = new Map<number, number>()
   #fetches: Fetch[] = []
   #scheduled = false
   #transfers = 0
@@ -100,6 +107,7 @@ export class PartitionHost {
       return
     }
     if (input.kind !== 'flush' && input.kind !== 'tick') this.#touched.add(partition)
+    if (input.kind !== 'tick' || effects.length > 0) this.#busySinceTick.set(partition, this.#ticks)
     for (const effect of effects) this.#perform(partition, effect)
     // Most ticks find nothing to do; they must not cost a turn of their own.
     if (input.kind !== 'tick' || effects.length > 0) this.#schedule()
@@ -244,7 +252,11 @@ export class PartitionHost {
   #tick (): void {
     this.#cancelTick = this.#components.environment.clock.setTimer(this.#options.tickMs, () => {
       this.#tick()
-      for (const partition of this.#replicas.keys()) this.apply(partition, { kind: 'tick' })
+      this.#ticks++
+      for (const partition of this.#replicas.keys()) {
+        const atRest = this.#ticks - (this.#busySinceTick.get(partition) ?? 0) > BUSY_TICKS
+        if (!atRest || (this.#ticks + partition) % REST_TICKS === 0) this.apply(partition, { kind: 'tick' })
+      }
     })
   }
 
