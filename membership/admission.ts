@@ -16,7 +16,7 @@
 import { type Cut, type Member, type MemberId } from './configuration.ts'
 import { type Mailbox, type Peer } from './effects.ts'
 import { hash32 } from './hash.ts'
-import { PROTOCOL_VERSION, type JoinAsk, type Position, type ProbeReply, type Snapshot } from './messages.ts'
+import { PROTOCOL_VERSION, type JoinAsk, type JoinRefused, type Position, type ProbeReply, type Snapshot } from './messages.ts'
 import { type MembershipTuning } from './options.ts'
 import { type View } from './view.ts'
 
@@ -91,7 +91,7 @@ export class Admission {
       return
     }
     if (this.#known.size >= PENDING_JOINS_MAX && !this.#known.has(joiner.id)) {
-      this.#out.reply(peer, { kind: 'join-refused', retry: true, reason: `${PENDING_JOINS_MAX} processes are joining already` })
+      this.#out.reply(peer, { kind: 'join-refused', retry: true, spent: false, reason: `${PENDING_JOINS_MAX} processes are joining already` })
       return
     }
     // A request to the right observers is answered by the decision. All others need to know whom to ask.
@@ -103,7 +103,15 @@ export class Admission {
   }
 
   /** Why the cluster will not have this joiner, or undefined. */
-  refusal (ask: JoinAsk): string | undefined {
+  refusal (ask: JoinAsk): JoinRefused | undefined {
+    const mismatch = this.#mismatch(ask)
+    if (mismatch !== undefined) return { kind: 'join-refused', reason: mismatch, retry: false, spent: false }
+    const spent = this.#spent(ask)
+    return spent === undefined ? undefined : { kind: 'join-refused', reason: spent, retry: false, spent: true }
+  }
+
+  /** What can never fit: the joiner wants another cluster, or speaks otherwise. */
+  #mismatch (ask: JoinAsk): string | undefined {
     const { configuration } = this.#view
     if (ask.protocol !== PROTOCOL_VERSION) return `this cluster speaks protocol ${PROTOCOL_VERSION}, the joiner ${ask.protocol}`
     if (ask.clusterName !== configuration.clusterName) return `this cluster is named ${configuration.clusterName}, not ${ask.clusterName}`
@@ -114,6 +122,11 @@ export class Admission {
       const fixed = configuration.settings[key]
       if (fixed !== value) return `the setting ${key} is fixed to ${String(fixed)}, the joiner has ${value}`
     }
+    return undefined
+  }
+
+  /** What would fit under another id and a higher incarnation. */
+  #spent (ask: JoinAsk): string | undefined {
     const holder = this.#view.holderOf(ask.member.storeId)
     if (holder !== undefined && holder.id !== ask.member.id && ask.member.incarnation <= holder.incarnation) {
       return `store ${holder.storeId} is a member already, with incarnation ${holder.incarnation}; the joiner has ${ask.member.incarnation}`
@@ -154,7 +167,7 @@ export class Admission {
         this.#pending.delete(id)
         this.#known.delete(id)
         const reason = `nobody answers as ${id} at the advertised address ${pending.joiner.address}`
-        if (pending.peer !== undefined) this.#out.reply(pending.peer, { kind: 'join-refused', retry: true, reason })
+        if (pending.peer !== undefined) this.#out.reply(pending.peer, { kind: 'join-refused', retry: true, spent: false, reason })
         continue
       }
       pending.sequence = ++this.#sequence

@@ -34,9 +34,9 @@ export class Chain<State> {
     this.#out = out
   }
 
-  /** @param decision what led here from the view before; undefined for a first configuration, and across a gap. */
-  enter (view: View, state: State, decision: Decision | undefined): void {
-    if (decision !== undefined) this.#log.append(this.#view.configuration, view.configuration, decision)
+  /** @param origin the decision that led here; undefined for a founder's or a joiner's first configuration, and across a gap. */
+  enter (view: View, state: State, origin: DecisionRecord | undefined): void {
+    if (origin !== undefined) this.#log.append(origin)
     this.#view = view
     this.#state = state
     this.#snapshot = undefined
@@ -52,8 +52,9 @@ export class Chain<State> {
     return epoch === this.#view.epoch ? this.#view.position.configurationId : this.#log.idOf(epoch)
   }
 
-  /** What the fold has against a joiner. */
+  /** What speaks against a joiner: its id was a member's that was removed, or the fold has something against it. */
   objection (joiner: Member): string | undefined {
+    if (this.#log.hasRemoved(joiner.id)) return `the member ${joiner.id} was removed; a process that comes back takes another id`
     return this.#fold?.objection?.(this.#state, joiner)
   }
 

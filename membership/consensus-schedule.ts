@@ -56,6 +56,12 @@ export class ConsensusSchedule {
     if (!fastRoundIsOpen || now >= this.#activeSinceMs + this.#options.recoveryTimeoutMs) this.#dueAtMs = now
   }
 
+  /** Recovery is due now, whatever the fast round looks like. */
+  expedite (now: number): void {
+    this.activate(now)
+    this.#dueAtMs ??= now
+  }
+
   /** Takes this member's place in the order of coordinators: by hash, those in `last` after all others. */
   rank (last: ReadonlySet<number>): void {
     const { id, members } = this.#configuration

@@ -39,6 +39,13 @@ export type ConsensusInput =
   | { readonly kind: 'propose', readonly cut: Cut }
   /** A validated message. Those of other configurations are ignored. */
   | { readonly kind: 'message', readonly from: MemberId, readonly message: ConsensusMessage }
+  /**
+   * A cut to choose where nobody voted for anything: casts no vote and starts nothing. Replaces the one before. An offer that
+   * cannot follow this configuration is refused like a message.
+   */
+  | { readonly kind: 'offer', readonly cut: Cut }
+  /** Begin classic ballots without waiting for the fast round: so many members cannot vote any more that it cannot succeed (rule M4). */
+  | { readonly kind: 'recover' }
   /** The members that are now thought dead; replaces the set before. */
   | { readonly kind: 'suspects', readonly members: ReadonlySet<MemberId> }
   /** The record of that persist effect, and of all before it, is durable. */
@@ -61,7 +68,10 @@ export type ConsensusEffect =
 export interface ConsensusComponents {
   readonly configuration: Configuration
   readonly self: MemberId
-  /** What this member's former process left behind. Apply a `timer` input first, to take up where it stopped. */
+  /**
+   * What this member's former process left behind. Apply a `timer` input first, to take up where it stopped; without it the
+   * instance answers others and begins nothing until it hears that something is under way.
+   */
   readonly durable?: ConsensusRecord
 }
 
@@ -86,6 +96,8 @@ export class Consensus {
   readonly #outbox: Outbox
   /** What this member proposed, whether or not it could vote for it. */
   #candidate: CutDigest | undefined
+  /** What this member would choose where nobody, itself included, proposed anything. */
+  #offer: CutDigest | undefined
   /** The ballot this member coordinates. */
   #recovery: Recovery | undefined
   /** An accept whose bytes are still to come. */
@@ -145,6 +157,8 @@ export class Consensus {
     switch (input.kind) {
       case 'propose': this.#propose(now, input.cut); break
       case 'message': this.#message(now, input.from, input.message); break
+      case 'offer': this.#takeOffer(now, input.cut); break
+      case 'recover': this.#schedule.expedite(now); break
       case 'suspects': this.#suspect(input.members); break
       case 'persisted': this.#persisted(now, input.token); break
       case 'timer': this.#timer(now); break
@@ -185,6 +199,12 @@ export class Consensus {
     if (!this.#acceptor.castVote({ digest, cut })) return
     this.#dirty = true
     this.#say('all', { kind: 'votes', ...this.#header, proposals: [this.#proposalVotes(digest, this.#ownBit())] })
+  }
+
+  #takeOffer (now: number, cut: Cut): void {
+    const digest = cutDigest(cut)
+    this.#learnCut(now, digest, cut)
+    this.#offer = digest
   }
 
   #suspect (members: ReadonlySet<MemberId>): void {
@@ -397,7 +417,7 @@ export class Consensus {
   /** Where no promiser took part in anything, any proposal will do; best one whose bytes are here. */
   #freeChoice (): CutDigest | undefined {
     const proposals = this.#fastVotes.proposals().map(({ digest }) => digest)
-    return proposals.find(digest => this.#cuts.has(digest)) ?? this.#candidate ?? proposals[0]
+    return proposals.find(digest => this.#cuts.has(digest)) ?? this.#candidate ?? this.#offer ?? proposals[0]
   }
 
   #acceptFor (member: number, ballot: Ballot, digest: CutDigest): AcceptMessage {

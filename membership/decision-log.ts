@@ -7,7 +7,7 @@
  * Pure.
  */
 import { isFast } from './ballot.ts'
-import { cutDigest, nextConfiguration, type Configuration } from './configuration.ts'
+import { cutDigest, nextConfiguration, type Configuration, type MemberId } from './configuration.ts'
 import { checkDecision, type Decision } from './consensus-decision.ts'
 import { MembershipError } from './errors.ts'
 import { type DecisionRecord, type Position } from './messages.ts'
@@ -19,11 +19,10 @@ export class DecisionLog {
   /** Oldest first. Invariant: each one's previousId is the id of the one before it; length <= LOG_LENGTH_MAX. */
   #records: DecisionRecord[] = []
 
-  append (previous: Configuration, next: Configuration, decision: Decision): void {
+  append (record: DecisionRecord): void {
     const last = this.#records.at(-1)
-    if (last !== undefined && last.id !== previous.id) this.#records = []
-    const { cut, ballot, voters } = decision
-    this.#records.push({ previousId: previous.id, epoch: next.epoch, id: next.id, cut, ballot, voters })
+    if (last !== undefined && last.id !== record.previousId) this.#records = []
+    this.#records.push(record)
     if (this.#records.length > LOG_LENGTH_MAX) this.#records.shift()
   }
 
@@ -37,6 +36,16 @@ export class DecisionLog {
   idOf (epoch: number): string | undefined {
     return this.#records.find(record => record.epoch === epoch)?.id
   }
+
+  /** Whether a decision in the log removed that member. Ids are used once: nobody with it comes back. */
+  hasRemoved (member: MemberId): boolean {
+    return this.#records.some(({ cut }) => cut.removals.includes(member))
+  }
+}
+
+/** A decision as it is told and stored: with the configurations that it leads from and to. */
+export function recordOf (previous: Configuration, next: Configuration, { cut, ballot, voters }: Decision): DecisionRecord {
+  return { previousId: previous.id, epoch: next.epoch, id: next.id, cut, ballot, voters }
 }
 
 /**

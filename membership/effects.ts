@@ -8,11 +8,10 @@
  * Pure.
  */
 import { type Configuration, type Cut } from './configuration.ts'
-import { type Decision } from './consensus-decision.ts'
 import { type ConsensusRecord } from './consensus-messages.ts'
 import { type Address, type Remote } from './environment/environment.ts'
 import { type MembershipError } from './errors.ts'
-import { type MembershipMessage } from './messages.ts'
+import { type DecisionRecord, type MembershipMessage } from './messages.ts'
 import { type ViewChange } from './view-change.ts'
 
 /** The connection a message came by, to answer on. Opaque to the core. */
@@ -21,8 +20,17 @@ export type Peer = Pick<Remote, 'address' | 'connectionId'>
 /** What must survive a restart (rule M4). */
 export type DurableRecord<State> =
   | { readonly kind: 'acceptor', readonly record: ConsensusRecord }
-  /** A decision, as the configuration it leads to; `decision` is missing for the first configuration of this process. */
-  | { readonly kind: 'configuration', readonly configuration: Configuration, readonly state: State, readonly decision: Decision | undefined }
+  | { readonly kind: 'configuration', readonly configuration: Configuration, readonly state: State, readonly origin: DecisionRecord | undefined }
+
+/** What an earlier process of this store left behind. */
+export interface Kept<State> {
+  readonly configuration: Configuration
+  readonly state: State
+  /** The decision that led there; undefined where this store was handed the configuration as a whole, or founded the cluster. */
+  readonly origin: DecisionRecord | undefined
+  /** For `configuration`, or undefined when it took part in nothing there. */
+  readonly acceptor: ConsensusRecord | undefined
+}
 
 export type MembershipStatus = 'idle' | 'joining' | 'member' | 'isolated' | 'removed' | 'leaving' | 'closed' | 'halted'
 
@@ -41,6 +49,8 @@ export type MembershipEffect<State> =
   | { readonly kind: 'left' }
   /** The join failed for good; nothing follows. */
   | { readonly kind: 'refused', readonly error: MembershipError }
+  /** The cluster has seen this member id or incarnation before, maybe because it admitted and removed it: join under the next ones. */
+  | { readonly kind: 'spent', readonly error: MembershipError }
   /** Going on would be unsafe; nothing follows. */
   | { readonly kind: 'halt', readonly error: MembershipError }
   | { readonly kind: 'warn', readonly message: string, readonly fields: Readonly<Record<string, unknown>> }

@@ -42,6 +42,8 @@ export class JoinProtocol {
   #position: Position = NOWHERE
   /** The configuration whose observers were asked since the last attempt: they are asked once, however many seeds name them. */
   #requested: string | undefined
+  /** The cluster may have admitted this process, which need not have heard of it. */
+  #hasRequested = false
   #reason = 'no seed answered'
   /** Members that have the configuration this process is in and were not asked for it yet. Invariant: size <= LEARNED_MAX. */
   readonly #offers = new Set<Address>()
@@ -71,10 +73,15 @@ export class JoinProtocol {
     return [...new Set([...best, ...this.#seeds, ...this.#learned])].slice(0, NAMED_MAX)
   }
 
-  /** @returns the error when the deadline has passed. */
-  advance (now: number): MembershipError | undefined {
+  /** Another process that waits for this cluster: it may lead there, or know this one. */
+  met (now: number, address: Address): void {
+    this.#learn(now, [address])
+  }
+
+  /** @param why what else there is to say when the deadline has passed. @returns the error when it has. */
+  advance (now: number, why?: string): MembershipError | undefined {
     if (now >= this.#deadlineMs) {
-      return new MembershipError('MEMBERSHIP_JOIN_TIMEOUT', `Not admitted in time: ${this.#reason}.`, { definite: false })
+      return new MembershipError('MEMBERSHIP_JOIN_TIMEOUT', `Not admitted in time: ${why ?? this.#reason}.`, { definite: false })
     }
     if (now < this.#nextMs) return undefined
     const [offer] = this.#offers
@@ -94,8 +101,12 @@ export class JoinProtocol {
     return Math.min(this.#nextMs, this.#deadlineMs)
   }
 
-  /** @returns the error when the cluster will never have this process. Snapshots are the caller's, who decodes them. */
-  answered (now: number, peer: Peer, answer: Exclude<JoinAnswer, { kind: 'snapshot' }>): MembershipError | undefined {
+  /**
+   * Snapshots are the caller's, who decodes them.
+   * @returns the error when the cluster will not have this process. It is `spent` when a process with another id and a higher
+   * incarnation may have better luck, because this one may have been admitted, and removed before it knew.
+   */
+  answered (now: number, peer: Peer, answer: Exclude<JoinAnswer, { kind: 'snapshot' }>): { error: MembershipError, spent: boolean } | undefined {
     switch (answer.kind) {
       case 'join-observers':
         this.#chosen ??= answer.position.clusterId
@@ -104,6 +115,7 @@ export class JoinProtocol {
         this.#requested = answer.position.configurationId
         this.#position = answer.position
         this.#follow(peer)
+        if (answer.observers.length > 0) this.#hasRequested = true
         for (const address of answer.observers) this.#out.send(address, { kind: 'join-request', ask: this.#ask, position: answer.position })
         this.#reason = `the observers of epoch ${answer.position.epoch} were asked and did not get the join decided`
         this.#pause(now, this.#options.joinRetryMaxMs)
@@ -118,8 +130,11 @@ export class JoinProtocol {
         break
       case 'join-refused':
         this.#reason = answer.reason
-        if (!answer.retry) return new MembershipError('MEMBERSHIP_JOIN_REFUSED', `The cluster refused this process: ${answer.reason}.`)
-        break
+        if (answer.retry) break
+        return {
+          error: new MembershipError('MEMBERSHIP_JOIN_REFUSED', `The cluster refused this process: ${answer.reason}.`),
+          spent: answer.spent && this.#hasRequested
+        }
       case 'admitted':
         this.#position = answer.position
         this.#follow(peer)
@@ -131,11 +146,14 @@ export class JoinProtocol {
     return undefined
   }
 
-  /** Whether a configuration that arrived is one to live in: ours by name and id, with this process in it, not an outdated one. */
+  /** Whether a configuration that arrived is one to live in: ours by name and id, with this process in it. */
   accepts (configuration: Configuration): boolean {
-    return configuration.clusterName === this.#options.clusterName &&
-      (this.#ask.clusterId === '' || configuration.clusterId === this.#ask.clusterId) &&
-      configuration.members.some(member => member.id === this.#self.id)
+    return this.belongs(configuration) && configuration.members.some(member => member.id === this.#self.id)
+  }
+
+  /** Whether a configuration is one of the cluster that is asked for. */
+  belongs (configuration: Configuration): boolean {
+    return configuration.clusterName === this.#options.clusterName && (this.#ask.clusterId === '' || configuration.clusterId === this.#ask.clusterId)
   }
 
   /** A whole configuration is long: it is asked of one member at a time (rule M11). */

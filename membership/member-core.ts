@@ -8,12 +8,15 @@
  * Pure: the time is an argument; effects go to the outbox.
  */
 import { Admission } from './admission.ts'
+import { Agreement } from './agreement.ts'
 import { Alerting } from './alerting.ts'
+import { isFast } from './ballot.ts'
 import { type BroadcasterFactory, type Broadcaster, type BroadcastMessage } from './broadcaster.ts'
 import { CatchUp } from './catch-up.ts'
 import { Chain } from './chain.ts'
 import { nextConfiguration, type Configuration, type Member } from './configuration.ts'
-import { Consensus, type ConsensusInput, type Decision } from './consensus.ts'
+import { type Decision } from './consensus.ts'
+import { recordOf } from './decision-log.ts'
 import { type DetectorFactory } from './detector/detector.ts'
 import { type MembershipStatus, type Outbox, type Peer } from './effects.ts'
 import { type LinkEvent } from './environment/environment.ts'
@@ -21,12 +24,14 @@ import { MembershipError } from './errors.ts'
 import { type Fold } from './fold.ts'
 import { FormationGate } from './formation-gate.ts'
 import { Leaving } from './leaving.ts'
+import { RETURNED_MAX } from './message-validation.ts'
 import {
-  type Alerts, type ConsensusEnvelope, type Decisions, type JoinAsk, type MembershipMessage, type Position,
-  type Probe, type ProbeReply, type Sender, type Snapshot
+  NOWHERE, type Alerts, type ConsensusEnvelope, type DecisionRecord, type Decisions, type JoinAsk, type MembershipMessage, type Position,
+  type Probe, type ProbeReply, type Returned, type Sender, type Snapshot
 } from './messages.ts'
 import { Monitor } from './monitor.ts'
 import { type ResolvedOptions } from './options.ts'
+import { Roster } from './roster.ts'
 import { decodeSnapshot } from './snapshot.ts'
 import { difference, type Explanation, type ViewChange } from './view-change.ts'
 import { View } from './view.ts'
@@ -45,7 +50,7 @@ interface Arrival<State> {
   readonly token: number
   readonly configuration: Configuration
   readonly state: State
-  readonly decision: Decision | undefined
+  readonly origin: DecisionRecord | undefined
   readonly learned: Explanation['learned']
 }
 
@@ -58,8 +63,9 @@ export class MemberCore<State> {
   readonly #catchUp: CatchUp
   readonly #chain: Chain<State>
   #view!: View
-  #consensus!: Consensus
-  #consensusAtMs = Infinity
+  #agreement!: Agreement
+  /** Who came back from a crash under another id and wants to be heard as the member that it was (rule M4). */
+  #roster!: Roster
   #broadcaster!: Broadcaster
   /** Set while this member is alone in its configuration. */
   #gate: FormationGate | undefined
@@ -67,8 +73,6 @@ export class MemberCore<State> {
   #leaving: Leaving | undefined
   /** At most one configuration becomes durable at a time; missed decisions behind it wait in the chain. */
   #arrival: Arrival<State> | undefined
-  /** Tokens of acceptor records: which instance waits for them, under which of its own. */
-  readonly #records = new Map<number, { consensus: Consensus, token: number }>()
   #enteredAtMs = 0
   #now = 0
   /** Set once this process is no member any more. */
@@ -87,7 +91,7 @@ export class MemberCore<State> {
     this.#alerting = new Alerting(options, {
       propose: cut => {
         this.#out.push({ kind: 'proposal', cut })
-        this.#agree({ kind: 'propose', cut })
+        this.#agreement.apply(this.#now, { kind: 'propose', cut })
       },
       vouch: joiner => { this.#admission.consider(this.#now, joiner) },
       rearm: subject => { this.#monitor.rearm(this.#now, subject) }
@@ -104,9 +108,9 @@ export class MemberCore<State> {
   }
 
   /** Begins with the first configuration of this process; it is in effect once the record is durable. */
-  begin (now: number, configuration: Configuration, state: State, learned: 'founded' | 'joined' | 'resumed'): void {
+  begin (now: number, configuration: Configuration, state: State, learned: 'founded' | 'joined' | 'resumed', origin?: DecisionRecord): void {
     this.#now = now
-    this.#arrive(configuration, state, undefined, learned)
+    this.#arrive(configuration, state, origin, learned)
   }
 
   message (now: number, peer: Peer, message: MembershipMessage): void {
@@ -130,13 +134,8 @@ export class MemberCore<State> {
 
   persisted (now: number, token: number): void {
     this.#now = now
-    if (this.#arrival?.token === token) {
-      this.#enter(this.#arrival)
-      return
-    }
-    const record = this.#records.get(token)
-    this.#records.delete(token)
-    if (record !== undefined && record.consensus === this.#consensus) this.#agree({ kind: 'persisted', token: record.token })
+    if (this.#arrival?.token === token) this.#enter(this.#arrival)
+    else (this.#agreement as Agreement | undefined)?.persisted(now, token)
   }
 
   /** Asks the cluster to go on without this member. Alone, there is nobody to ask. */
@@ -156,10 +155,7 @@ export class MemberCore<State> {
     this.#leaving?.advance(now)
     if (this.#leaving?.done === true) this.#finish()
     if (this.#over !== 'no') return
-    if (now >= this.#consensusAtMs) {
-      this.#consensusAtMs = Infinity
-      this.#agree({ kind: 'timer' })
-    }
+    this.#agreement.advance(now)
     this.#broadcaster.advance(now)
     const stirred = this.#monitor.advance(now)
     if (stirred || this.#weighedVersion !== this.#alerting.version) {
@@ -181,12 +177,12 @@ export class MemberCore<State> {
     if (this.#over !== 'no') return leaving
     const waiting = this.#arrival === undefined ? Math.min(this.#alerting.nextAtMs, this.#catchUp.nextAtMs) : Infinity
     const parts = [this.#broadcaster.nextAtMs, this.#monitor.nextAtMs, this.#admission.nextAtMs, this.#gate?.nextAtMs ?? Infinity]
-    return Math.min(waiting, leaving, this.#consensusAtMs, ...parts)
+    return Math.min(waiting, leaving, this.#agreement.nextAtMs, ...parts)
   }
 
   invariants (): void {
     this.#alerting.invariants()
-    this.#consensus.invariants()
+    this.#agreement.invariants()
   }
 
   /** Compares the sender's place with ours. False for one that is in no configuration of this cluster. */
@@ -235,6 +231,10 @@ export class MemberCore<State> {
       case 'snapshot':
         this.#jump(message)
         break
+      case 'returned':
+        this.#returned(peer, message)
+        break
+      case 'present':
       case 'join-observers':
       case 'join-held':
       case 'join-redirect':
@@ -280,7 +280,7 @@ export class MemberCore<State> {
         break
       case 'consensus':
         this.#relay(peer, message)
-        this.#hearVote(sender, message)
+        this.#agreement.hear(this.#now, sender.id, message.message)
         break
       case 'leave':
         this.#leaving?.companion(sender.id)
@@ -289,14 +289,30 @@ export class MemberCore<State> {
     }
   }
 
-  /** What does not make sense in this configuration is refused; a member that votes twice is another matter, and stops us. */
-  #hearVote (sender: Sender, { message }: ConsensusEnvelope): void {
-    try {
-      this.#agree({ kind: 'message', from: sender.id, message })
-    } catch (error) {
-      if (!(error instanceof MembershipError) || error.code !== 'MEMBERSHIP_INVALID_MESSAGE') throw error
-      this.#out.warn('refused a message of consensus', { from: sender.id, reason: error.message })
+  /**
+   * A process came back that was a member before. It is heard as that member where consensus needs it; should it come to
+   * ballots in which nobody voted for anything, its return is what there is to decide.
+   */
+  #returned (peer: Peer, { sender, member, position }: Returned): void {
+    const view = this.#view
+    if (position.epoch > view.epoch) return
+    if (position.epoch < view.epoch) return this.#out.reply(peer, this.#chain.snapshot())
+    const told = this.#roster.told(member)
+    if (told === 'refused') {
+      const reason = `store ${member.storeId} is none of epoch ${view.epoch}, or was started with incarnation ${member.incarnation} before`
+      return this.#out.reply(peer, { kind: 'join-refused', reason, retry: false, spent: true })
     }
+    // As good as an answer to a probe, and it comes from wherever the store is now (rule M10).
+    const { clusterName } = view.configuration
+    this.#monitor.replied(this.#now, {
+      kind: 'probe-reply', sender, position: NOWHERE, member, clusterName, to: this.#roster.formerOf(member)!.id, sequence: 0
+    })
+    if (told === 'new') {
+      const cut = this.#roster.replacement(this.#roster.returnedSince(-Infinity), () => false)
+      if (cut !== undefined) this.#agreement.apply(this.#now, { kind: 'offer', cut })
+    }
+    const others = [...this.#roster.returnedSince(-Infinity).values()].filter(({ id }) => id !== member.id).slice(-RETURNED_MAX)
+    this.#out.reply(peer, { kind: 'present', sender: view.sender, position: view.position, others })
   }
 
   #relay (peer: Peer, message: BroadcastMessage): void {
@@ -305,16 +321,18 @@ export class MemberCore<State> {
   }
 
   #asked (peer: Peer, ask: JoinAsk, believed?: Position): void {
-    const reason = this.#admission.refusal(ask)
-    if (reason !== undefined) {
-      this.#out.reply(peer, { kind: 'join-refused', reason, retry: false })
+    const refusal = this.#admission.refusal(ask)
+    if (refusal !== undefined) {
+      this.#out.reply(peer, refusal)
     } else if (this.#gate === undefined) {
       this.#admission.answer(this.#now, peer, ask, believed)
+      // It may have crashed before it stored this configuration: without it, nobody may be able to decide on the next one (rule M4).
+      if (this.#isolated && this.#roster.formerOf(ask.member) !== undefined) this.#out.reply(peer, this.#chain.snapshot())
     } else {
       const held = ask.founding || this.#gate.hold(this.#now, ask.member)
       const { clusterId } = this.#view.position
       if (held) this.#out.reply(peer, { kind: 'join-held', clusterId, held: this.#gate.size, expected: this.#gate.expected })
-      else this.#out.reply(peer, { kind: 'join-refused', retry: true, reason: 'the founder holds as many joiners as it can' })
+      else this.#out.reply(peer, { kind: 'join-refused', retry: true, spent: false, reason: 'the founder holds as many joiners as it can' })
     }
   }
 
@@ -357,28 +375,16 @@ export class MemberCore<State> {
     this.#arrive(configuration, state, undefined, 'jumped')
   }
 
-  #agree (input: ConsensusInput): void {
-    const consensus = this.#consensus
-    for (const effect of consensus.apply(this.#now, input)) {
-      switch (effect.kind) {
-        case 'persist':
-          this.#records.set(this.#out.persist({ kind: 'acceptor', record: effect.record }), { consensus, token: effect.token })
-          break
-        case 'send':
-          this.#out.send(this.#view.member(effect.to)!.address, this.#envelope(effect.message))
-          break
-        case 'broadcast':
-          this.#broadcaster.originate(this.#now, this.#envelope(effect.message))
-          break
-        case 'timer':
-          this.#consensusAtMs = effect.atMs
-          break
-        case 'decide':
-          this.#broadcaster.flush()
-          if (this.#arrival === undefined) this.#decided(effect.decision, 'decided')
-          break
+  #agreeOn (configuration: Configuration): Agreement {
+    const { self, options: tuning } = this.#parts
+    return new Agreement({ configuration, self: self.id, tuning, out: this.#out }, {
+      send: (to, message) => { this.#out.send(this.#roster.addressOf(to), this.#envelope(message)) },
+      broadcast: message => { this.#broadcaster.originate(this.#now, this.#envelope(message)) },
+      decided: decision => {
+        this.#broadcaster.flush()
+        if (this.#arrival === undefined) this.#decided(decision, 'decided')
       }
-    }
+    })
   }
 
   #envelope (message: ConsensusEnvelope['message']): ConsensusEnvelope {
@@ -390,36 +396,34 @@ export class MemberCore<State> {
     const configuration = nextConfiguration(this.#view.configuration, decision.cut)
     const { fold } = this.#parts
     const state = fold === undefined ? this.#chain.state : fold.next(this.#chain.state, configuration)
-    this.#arrive(configuration, state, decision, learned)
+    this.#arrive(configuration, state, recordOf(this.#view.configuration, configuration, decision), learned)
   }
 
-  #arrive (configuration: Configuration, state: State, decision: Decision | undefined, learned: Explanation['learned']): void {
-    const token = this.#out.persist({ kind: 'configuration', configuration, state, decision })
-    this.#arrival = { token, configuration, state, decision, learned }
+  #arrive (configuration: Configuration, state: State, origin: DecisionRecord | undefined, learned: Explanation['learned']): void {
+    const token = this.#out.persist({ kind: 'configuration', configuration, state, origin })
+    this.#arrival = { token, configuration, state, origin, learned }
   }
 
   /** The one place where a configuration follows another. */
-  #enter ({ configuration, state, decision, learned }: Arrival<State>): void {
+  #enter ({ configuration, state, origin, learned }: Arrival<State>): void {
     const { self, options, broadcaster } = this.#parts
     const before = this.#view as View | undefined
     const view = new View(configuration, self, options.ringCount)
-    const reason = this.#explain(configuration, decision, learned)
-    this.#chain.enter(view, state, decision)
+    const reason = this.#explain(configuration, origin, learned)
+    this.#chain.enter(view, state, origin)
     this.#arrival = undefined
     this.#view = view
     this.#enteredAtMs = this.#now
-    if (before !== undefined && decision !== undefined && this.#over === 'no') this.#admission.welcome(before, view, decision.cut)
-    this.#out.push({ kind: 'view-change', change: this.#change(before?.configuration, decision, state, reason) })
+    if (before !== undefined && origin !== undefined && this.#over === 'no') this.#admission.welcome(before, view, origin.cut)
+    this.#out.push({ kind: 'view-change', change: this.#change(before?.configuration, origin, state, reason) })
     if (view.member(self.id) === undefined) {
       this.#removed(view)
       return
     }
-    this.#records.clear()
-    this.#consensusAtMs = Infinity
-    const { recoveryTimeoutMs, recoveryRankDelayMs: rankDelayMs } = options
-    this.#consensus = new Consensus({ configuration, self: self.id }, { recoveryTimeoutMs, rankDelayMs })
+    this.#roster = new Roster(configuration)
+    this.#agreement = this.#agreeOn(configuration)
     this.#broadcaster = broadcaster(view, options, (to, message) => {
-      this.#out.sendToAll(to.map(id => view.member(id)!.address), message)
+      this.#out.sendToAll(to.map(id => this.#roster.addressOf(id)), message)
     })
     this.#gate = view.size === 1 ? this.#openGate(before === undefined) : undefined
     this.#alerting.enter(view, this.#broadcaster)
@@ -434,23 +438,24 @@ export class MemberCore<State> {
     this.#applyMissed()
   }
 
-  #change (previous: Configuration | undefined, decision: Decision | undefined, state: State, reason: Explanation): ViewChange<State> {
+  #change (previous: Configuration | undefined, origin: DecisionRecord | undefined, state: State, reason: Explanation): ViewChange<State> {
     const { configuration } = this.#view
+    const cut = previous === undefined ? undefined : origin?.cut
     return {
-      configuration, previous, cut: decision?.cut, ...difference(previous, configuration), state, gap: reason.learned === 'jumped', reason
+      configuration, previous, cut, ...difference(previous, configuration), state, gap: reason.learned === 'jumped', reason
     }
   }
 
-  #explain (configuration: Configuration, decision: Decision | undefined, learned: Explanation['learned']): Explanation {
-    const touched = new Set<string>([...decision?.cut.removals ?? [], ...(decision?.cut.joins ?? []).map(member => member.id)])
-    const known = decision !== undefined
+  #explain (configuration: Configuration, origin: DecisionRecord | undefined, learned: Explanation['learned']): Explanation {
+    const touched = new Set<string>([...origin?.cut.removals ?? [], ...(origin?.cut.joins ?? []).map(member => member.id)])
+    const known = origin !== undefined && learned !== 'resumed'
     return {
       epoch: configuration.epoch,
       learned,
       alerts: known ? this.#alerting.explain().filter(tally => touched.has(tally.subject)) : [],
-      voters: decision?.voters ?? [],
-      fast: decision?.fast,
-      ballot: decision?.ballot,
+      voters: origin?.voters ?? [],
+      fast: origin === undefined ? undefined : isFast(origin.ballot),
+      ballot: origin?.ballot,
       firstAlertAtMs: known ? this.#alerting.firstAlertAtMs : undefined,
       proposedAtMs: known ? this.#alerting.proposedAtMs : undefined,
       decidedAtMs: this.#now
@@ -492,7 +497,7 @@ export class MemberCore<State> {
   }
 
   #tellSuspects (): void {
-    this.#agree({ kind: 'suspects', members: this.#alerting.suspects() })
+    this.#agreement.apply(this.#now, { kind: 'suspects', members: this.#alerting.suspects() })
   }
 
   #tellIsolation (): void {

@@ -2,15 +2,16 @@
  * The membership machine: one process from its start until it is a member no more.
  *
  * Suresh et al. (USENIX ATC '18). It goes through founding or joining (rule M8, section 4.1) and then is a member
- * (`member-core.ts`). One machine is one member id: a process that was removed joins again with a new machine.
+ * (`member-core.ts`). While a process with a disk joins, it also answers for the member it was before (rule M4, `restart.ts`).
+ * One machine is one member id: a process that was removed joins again with a new machine.
  *
  * Pure: `apply(now, input)` gives effects; see `effects.ts` for their order. It reads no clock, draws no random number, awaits
  * nothing. The same inputs give the same effects.
  */
-import { type ClusterId, foundingConfiguration, type Configuration, type Member, nextConfiguration, normalizeCut } from './configuration.ts'
+import { type ClusterId, foundingConfiguration, type Configuration, type Member } from './configuration.ts'
 import { type DetectorFactory } from './detector/detector.ts'
 import { type BroadcasterFactory } from './broadcaster.ts'
-import { Outbox, type MembershipEffect, type Peer } from './effects.ts'
+import { Outbox, type Kept, type MembershipEffect, type Peer } from './effects.ts'
 import { type Address, type LinkEvent } from './environment/environment.ts'
 import { MembershipError } from './errors.ts'
 import { type Fold } from './fold.ts'
@@ -18,8 +19,9 @@ import { FoundingCheck, type FoundingVerdict } from './founding.ts'
 import { JoinProtocol } from './join-protocol.ts'
 import { LocalClock } from './local-clock.ts'
 import { MemberCore } from './member-core.ts'
-import { NOWHERE, type JoinAnswer, type MembershipMessage } from './messages.ts'
+import { NOWHERE, type DecisionRecord, type JoinAnswer, type MembershipMessage } from './messages.ts'
 import { type ResolvedOptions } from './options.ts'
+import { Restart } from './restart.ts'
 import { decodeSnapshot } from './snapshot.ts'
 
 /** Clocks that are computed from others may be off by this much when a timer fires. */
@@ -33,15 +35,27 @@ export interface CoreComponents<State> {
   readonly fold: Fold<State> | undefined
   readonly detector: DetectorFactory
   readonly broadcaster: BroadcasterFactory
+  /**
+   * Records survive this process: the epoch of the last configuration that this store has on its disk, 0 for none. Undefined
+   * without a disk: such a process never answers for a former one.
+   */
+  readonly storedEpoch: number | undefined
+}
+
+/** Join: a certain cluster, or any of the right name. */
+export interface JoinInput {
+  readonly kind: 'join'
+  readonly clusterId: ClusterId | undefined
+  readonly seeds: readonly Address[]
+  readonly timeoutMs: number
+  /** What the disk holds of the member that this process was before. */
+  readonly kept?: Kept<unknown>
 }
 
 export type CoreInput =
   /** Found the cluster of that id, unless one of the seeds knows it already. */
   | { readonly kind: 'found', readonly clusterId: ClusterId, readonly seeds: readonly Address[] }
-  /** Go on with the cluster that an earlier process of this store was alone in. */
-  | { readonly kind: 'resume', readonly configuration: Configuration, readonly state: unknown }
-  /** Join: a certain cluster, or any of the right name. */
-  | { readonly kind: 'join', readonly clusterId: ClusterId | undefined, readonly seeds: readonly Address[], readonly timeoutMs: number }
+  | JoinInput
   /** The seeds to try from now on. */
   | { readonly kind: 'seeds', readonly seeds: readonly Address[] }
   /** A validated message. */
@@ -56,15 +70,19 @@ export class MembershipCore<State> {
   readonly #parts: CoreComponents<State>
   readonly #out = new Outbox<State>()
   readonly #clock = new LocalClock()
-  /** Invariant: at most one of the three is set. */
+  /** Invariant: at most one of founding, joining and member is set; restart only together with joining. */
   #founding: FoundingCheck | undefined
   #joining: JoinProtocol | undefined
+  #restart: Restart<State> | undefined
   #member: MemberCore<State> | undefined
+  /** Configurations up to this one are history to this store: it may have taken part there, and forgot. Undefined without a disk. */
+  #knownEpoch: number | undefined
   #over = false
   #wakeAtMs = Infinity
 
   constructor (parts: CoreComponents<State>) {
     this.#parts = parts
+    this.#knownEpoch = parts.storedEpoch
   }
 
   apply (clockMs: number, input: CoreInput): MembershipEffect<State>[] {
@@ -79,7 +97,7 @@ export class MembershipCore<State> {
     this.#take(now, input)
     this.#advance(now)
     const effects = this.#out.drain()
-    for (const { kind } of effects) if (kind === 'removed' || kind === 'left' || kind === 'refused' || kind === 'halt') this.#over = true
+    for (const { kind } of effects) if (kind === 'removed' || kind === 'left' || kind === 'refused' || kind === 'spent' || kind === 'halt') this.#over = true
     if (!this.#over) this.#wake(now, effects)
     return effects
   }
@@ -94,14 +112,13 @@ export class MembershipCore<State> {
       case 'found':
         this.#founding = new FoundingCheck(this.#parts.self, input.clusterId, input.seeds, this.#parts.options, this.#out, now)
         break
-      case 'resume':
-        this.#resume(now, input.configuration, input.state as State)
-        break
       case 'join':
         this.#join(now, input.clusterId, input.seeds, input.timeoutMs)
+        if (input.kept !== undefined) this.#comeBack(input.seeds).resume(now, input.kept as Kept<State>)
         break
       case 'seeds':
         this.#joining?.seeds(input.seeds)
+        this.#restart?.seeds(input.seeds)
         break
       case 'message':
         this.#receive(now, input.peer, input.message)
@@ -111,6 +128,7 @@ export class MembershipCore<State> {
         this.#member?.link(now, input.event)
         break
       case 'persisted':
+        this.#restart?.persisted(now, input.token)
         this.#member?.persisted(now, input.token)
         break
       case 'leave':
@@ -124,12 +142,14 @@ export class MembershipCore<State> {
 
   #advance (now: number): void {
     if (this.#founding !== undefined) this.#judge(now, this.#founding.advance(now), [])
-    if (this.#joining !== undefined) this.#fail(this.#joining.advance(now))
+    this.#restart?.advance(now)
+    if (this.#joining !== undefined) this.#fail(this.#joining.advance(now, this.#restart?.progress(now)))
     this.#member?.advance(now)
   }
 
   #wake (now: number, effects: MembershipEffect<State>[]): void {
-    const due = Math.min(this.#founding?.nextAtMs ?? Infinity, this.#joining?.nextAtMs ?? Infinity, this.#member?.nextAtMs ?? Infinity)
+    const parts = [this.#founding, this.#joining, this.#restart, this.#member]
+    const due = Math.min(...parts.map(part => part?.nextAtMs ?? Infinity))
     const next = Math.max(due, now + WAKE_PAUSE_MS)
     // A pending timer is never put off: how late it comes is what the clock goes by.
     if (next >= this.#wakeAtMs) return
@@ -152,6 +172,7 @@ export class MembershipCore<State> {
       }
       case 'join-ask':
         if (this.#founding !== undefined) this.#judge(now, this.#founding.asked(peer, message), peer.address === undefined ? [] : [peer.address])
+        else if (this.#restart !== undefined) this.#restart.asked(peer, message)
         else if (this.#joining !== undefined) this.#out.reply(peer, { kind: 'join-redirect', addresses: this.#joining.known })
         break
       case 'join-observers':
@@ -162,13 +183,18 @@ export class MembershipCore<State> {
       case 'snapshot':
         this.#answered(now, peer, message)
         break
+      case 'returned':
+      case 'present':
+      case 'consensus':
+      case 'decisions':
+      case 'fetch-decisions':
+        if (this.#restart !== undefined) this.#restart.message(now, peer, message)
+        else if (message.kind === 'returned') this.#joining?.met(now, message.sender.address)
+        break
       case 'probe-reply':
       case 'join-request':
-      case 'fetch-decisions':
-      case 'decisions':
       case 'alerts':
       case 'leave':
-      case 'consensus':
         // For a member; this process is none, or the one that had its address before.
         break
     }
@@ -179,7 +205,9 @@ export class MembershipCore<State> {
       this.#judge(now, this.#founding.answered(peer, answer), peer.address === undefined ? [] : [peer.address])
     } else if (this.#joining !== undefined) {
       if (answer.kind !== 'snapshot') {
-        this.#fail(this.#joining.answered(now, peer, answer))
+        const refused = this.#joining.answered(now, peer, answer)
+        if (refused?.spent === true) this.#out.push({ kind: 'spent', error: refused.error })
+        else this.#fail(refused?.error)
         return
       }
       const decoded = decodeSnapshot(answer, this.#parts.fold)
@@ -189,10 +217,35 @@ export class MembershipCore<State> {
         return
       }
       const { configuration, state } = decoded
-      if (!this.#joining.accepts(configuration)) return
-      this.#joining = undefined
-      this.#begin(now, configuration, state, 'joined')
+      if (this.#joining.accepts(configuration)) this.#begin(now, configuration, state, 'joined')
+      else this.#adopt(now, configuration, state)
     }
+  }
+
+  /** A configuration without this process, told by others that come back: the member it was may be in there, and be needed. */
+  #adopt (now: number, configuration: Configuration, state: State): void {
+    const { self } = this.#parts
+    if (this.#knownEpoch === undefined || configuration.epoch <= this.#knownEpoch || !this.#joining!.belongs(configuration)) return
+    if (this.#restart === undefined) {
+      const holder = configuration.members.find(({ storeId }) => storeId === self.storeId)
+      if (holder === undefined || holder.incarnation >= self.incarnation) return
+      this.#comeBack([])
+    }
+    this.#restart!.adopt(now, configuration, state)
+  }
+
+  #comeBack (seeds: readonly Address[]): Restart<State> {
+    const restart = new Restart<State>({ ...this.#parts, out: this.#out }, {
+      admitted: (now, configuration, state, origin) => { this.#begin(now, configuration, state, 'resumed', origin) },
+      released: epoch => {
+        this.#restart = undefined
+        this.#knownEpoch = epoch
+      },
+      failed: error => { this.#fail(error) }
+    })
+    restart.seeds(seeds)
+    this.#restart = restart
+    return restart
   }
 
   /** @param rivals addresses of the founder that this one yields to. */
@@ -218,19 +271,11 @@ export class MembershipCore<State> {
     this.#joining.seeds(seeds)
   }
 
-  /**
-   * Rule M4 for a cluster of one: whoever was alone is its own majority, and nobody ever heard of a configuration after the stored one,
-   * since a decision is durable before it is told. So this process decides alone that it takes its predecessor's place.
-   */
-  #resume (now: number, stored: Configuration, state: State): void {
-    const { self, fold } = this.#parts
-    const configuration = nextConfiguration(stored, normalizeCut([self], stored.members.map(member => member.id)))
-    this.#begin(now, configuration, fold === undefined ? state : fold.next(state, configuration), 'resumed')
-  }
-
-  #begin (now: number, configuration: Configuration, state: State, learned: 'founded' | 'joined' | 'resumed'): void {
+  #begin (now: number, configuration: Configuration, state: State, learned: 'founded' | 'joined' | 'resumed', origin?: DecisionRecord): void {
+    this.#joining = undefined
+    this.#restart = undefined
     this.#member = new MemberCore({ ...this.#parts, out: this.#out })
-    this.#member.begin(now, configuration, state, learned)
+    this.#member.begin(now, configuration, state, learned, origin)
   }
 
   #fail (error: MembershipError | undefined): void {

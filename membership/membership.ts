@@ -8,12 +8,12 @@
  */
 import { EventEmitter } from 'node:events'
 import { type BroadcasterFactory } from './broadcaster.ts'
-import { ChainStorage, type StoredChain } from './chain-storage.ts'
+import { ChainStorage } from './chain-storage.ts'
 import { ChangeStream } from './change-stream.ts'
 import { type ClusterId, type Configuration, type Cut, type Member, type MemberId, type StoreId } from './configuration.ts'
 import { type DetectorFactory } from './detector/detector.ts'
 import { windowedPing } from './detector/windowed-ping.ts'
-import { type DurableRecord, type MembershipEffect, type MembershipStatus } from './effects.ts'
+import { type DurableRecord, type Kept, type MembershipEffect, type MembershipStatus } from './effects.ts'
 import { CHANNELS, type Address, type CancelTimer, type Database, type Environment, type Remote } from './environment/environment.ts'
 import { MembershipError } from './errors.ts'
 import { type Fold } from './fold.ts'
@@ -222,22 +222,15 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
     transport.receive(CHANNELS.membership, (message, remote) => { this.#receive(message, remote) })
     this.#removeLinkListener = transport.onLink(event => { this.#apply({ kind: 'link', event }) })
     // A directory founds one cluster, once: afterwards it returns to that cluster.
-    const clusterId = this.#options.clusterId ?? stored?.configuration.clusterId
-    const alone = stored?.configuration.members.length === 1 ? stored.configuration.members[0]! : undefined
-    if (stored !== undefined && alone !== undefined && alone.storeId === this.#options.storeId && alone.incarnation < this.#incarnation) {
-      this.#newCore()
-      this.#apply({ kind: 'resume', configuration: stored.configuration, state: stored.state })
+    if (!found || stored !== undefined) {
+      this.#join(this.#options.clusterId, seeds, this.#options.joinTimeoutMs, stored)
       return
     }
-    if (found && stored !== undefined && seeds.length === 0) {
-      throw new MembershipError('MEMBERSHIP_ALREADY_FOUNDED', `This directory belongs to cluster ${stored.configuration.clusterId}: give seeds to return to it.`)
-    }
-    this.#newCore()
-    if (found && stored === undefined) this.#apply({ kind: 'found', clusterId: this.#options.clusterId ?? random.id() as ClusterId, seeds })
-    else this.#join(clusterId, seeds, this.#options.joinTimeoutMs)
+    this.#newCore(stored)
+    this.#apply({ kind: 'found', clusterId: this.#options.clusterId ?? random.id() as ClusterId, seeds })
   }
 
-  async #load (): Promise<StoredChain<State> | undefined> {
+  async #load (): Promise<Kept<State> | undefined> {
     try {
       return await this.#chain?.load()
     } catch (cause) {
@@ -250,7 +243,7 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
     return typeof seeds === 'function' ? await seeds() : seeds
   }
 
-  #newCore (): void {
+  #newCore (stored: Kept<State> | undefined): void {
     const { environment: { transport, random }, detector = windowedPing, broadcaster = gossip, fold } = this.#components
     const { storeId, metadata } = this.#options
     const id = random.id() as MemberId
@@ -258,11 +251,22 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
       id, address: transport.address!, storeId: storeId ?? id as string as StoreId, incarnation: this.#incarnation, metadata
     }
     this.#self = self
-    this.#core = new MembershipCore({ self, options: this.#options, fold, detector, broadcaster })
+    const storedEpoch = this.#chain === undefined ? undefined : stored?.configuration.epoch ?? 0
+    this.#core = new MembershipCore({ self, options: this.#options, fold, detector, broadcaster, storedEpoch })
   }
 
-  #join (clusterId: ClusterId | undefined, seeds: readonly Address[], timeoutMs: number): void {
-    this.#apply({ kind: 'join', clusterId, seeds, timeoutMs })
+  /** Joins: as the next process of a member that the disk tells of, if there is one. The members that it names are seeds as well. */
+  #join (clusterId: ClusterId | undefined, seeds: readonly Address[], timeoutMs: number, stored: Kept<State> | undefined): void {
+    const members = stored?.configuration.members ?? []
+    const own = this.#components.environment.transport.address
+    const known = [...new Set([...seeds, ...members.map(({ address }) => address)])].filter(address => address !== own)
+    const returns = members.some(({ storeId, incarnation }) => storeId === this.#options.storeId && incarnation < this.#incarnation)
+    if (stored !== undefined && !returns && known.length === 0) {
+      throw new MembershipError('MEMBERSHIP_ALREADY_FOUNDED', `This directory belongs to cluster ${stored.configuration.clusterId}: give seeds to return to it.`)
+    }
+    this.#newCore(stored)
+    const cluster = clusterId ?? stored?.configuration.clusterId
+    this.#apply({ kind: 'join', clusterId: cluster, seeds: known, timeoutMs, ...stored !== undefined && returns ? { kept: stored } : {} })
     this.#refreshSeeds(this.#core!)
   }
 
@@ -354,6 +358,9 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
       case 'refused':
         this.#refused(effect.error)
         break
+      case 'spent':
+        this.#spent(effect.error)
+        break
       case 'halt':
         this.#halt(effect.error)
         break
@@ -405,8 +412,16 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
     if (before === status) return
     this.#status = status
     this.#tell('status', status)
-    if (status === 'isolated') this.#tell('isolated', true)
+    if (status === 'isolated') this.#isolated()
     else if (before === 'isolated') this.#tell('isolated', false)
+  }
+
+  #isolated (): void {
+    const kept = this.#chain !== undefined
+    this.#components.environment.log.warn({ kept }, kept
+      ? 'a majority is out of reach: nothing is decided until it is back, from its disks where it crashed'
+      : 'a majority is out of reach: nothing is decided until it is back; where its processes are gone and kept nothing on disks, this is final')
+    this.#tell('isolated', true)
   }
 
   /** A listener that throws must not keep the machine's other effects from happening. */
@@ -423,7 +438,22 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
     this.#core = undefined
     this.#tell('removed')
     this.#leaving?.resolve()
-    if (!this.#options.rejoin || this.#leaving !== undefined) return
+    if (this.#options.rejoin && this.#leaving === undefined) this.#rejoinLater()
+  }
+
+  /** The cluster admitted and removed this process before it knew, or may have: to join again, it must be another one. */
+  #spent (error: MembershipError): void {
+    if (!this.#options.rejoin) {
+      this.#refused(error)
+      return
+    }
+    this.#components.environment.log.warn({ reason: error.message }, 'joins again under another member id')
+    this.#cancelWake()
+    this.#core = undefined
+    this.#rejoinLater()
+  }
+
+  #rejoinLater (): void {
     const { clock, random } = this.#components.environment
     const pauseMs = Math.min(this.#options.rejoinDelayMs * 2 ** Math.min(this.#rejoins, 20), this.#options.rejoinDelayMaxMs)
     this.#rejoins++
@@ -434,13 +464,14 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
 
   async #rejoin (): Promise<void> {
     const { nextIncarnation } = this.#components
-    const { clusterId, members } = this.configuration
+    const { clusterId, members } = this.#change?.configuration ?? { clusterId: this.#options.clusterId, members: [] }
+    await this.#writes
+    const stored = await this.#load()
     this.#incarnation = nextIncarnation === undefined ? this.#incarnation + 1 : await nextIncarnation()
     const seeds = new Set([...members.map(member => member.address), ...await this.#seeds()])
     if (this.#ended) return
-    this.#newCore()
     this.#setStatus('joining')
-    this.#join(clusterId, [...seeds], Infinity)
+    this.#join(clusterId, [...seeds], this.#starting === undefined ? Infinity : this.#options.joinTimeoutMs, stored)
   }
 
   #refused (error: MembershipError): void {

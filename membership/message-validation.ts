@@ -18,6 +18,8 @@ import {
 export const REPORTS_MAX = 4096
 /** A bit for each of the 32 observers that a subject can have at most. */
 const OBSERVERS_MASK_MAX = 2 ** 32 - 1
+/** Processes that came back, in one message of another one. */
+export const RETURNED_MAX = 64
 /** Decisions in one message. */
 export const DECISIONS_MAX = 128
 const ADDRESSES_MAX = 64
@@ -76,7 +78,11 @@ function ballot (value: unknown): Ballot {
   return { round: natural(raw['round'], 'ballot.round', ROUND_MAX), member: natural(raw['member'], 'ballot.member', MEMBERS_MAX) }
 }
 
-function decisionRecord (value: unknown): DecisionRecord {
+/**
+ * @returns a fresh value of exactly the declared shape.
+ * @throws {MembershipError} MEMBERSHIP_INVALID_MESSAGE
+ */
+export function validateDecisionRecord (value: unknown): DecisionRecord {
   const raw = fields(value, 'decision')
   return {
     previousId: id(raw['previousId'], 'decision.previousId'),
@@ -116,7 +122,9 @@ export function validateMessage (value: unknown): MembershipMessage {
     case 'join-redirect':
       return { kind: 'join-redirect', addresses: list(raw['addresses'], 'addresses', ADDRESSES_MAX, address) }
     case 'join-refused':
-      return { kind: 'join-refused', reason: text(raw['reason'], 'reason', 1024), retry: flag(raw['retry'], 'retry') }
+      return {
+        kind: 'join-refused', reason: text(raw['reason'], 'reason', 1024), retry: flag(raw['retry'], 'retry'), spent: flag(raw['spent'], 'spent')
+      }
     case 'admitted':
       return { kind: 'admitted', position: position(raw['position']), member: id(raw['member'], 'member'), offer: flag(raw['offer'], 'offer') }
     case 'snapshot':
@@ -128,13 +136,20 @@ export function validateMessage (value: unknown): MembershipMessage {
     case 'fetch-decisions':
       return { kind: 'fetch-decisions', ...fromMember(raw), gap: flag(raw['gap'], 'gap') }
     case 'decisions':
-      return { kind: 'decisions', ...fromMember(raw), decisions: list(raw['decisions'], 'decisions', DECISIONS_MAX, decisionRecord) }
+      return { kind: 'decisions', ...fromMember(raw), decisions: list(raw['decisions'], 'decisions', DECISIONS_MAX, validateDecisionRecord) }
     case 'alerts':
       return { kind: 'alerts', ...fromMember(raw), reports: list(raw['reports'], 'reports', REPORTS_MAX, report) }
     case 'leave':
       return { kind: 'leave', ...fromMember(raw) }
     case 'consensus':
       return { kind: 'consensus', ...fromMember(raw), message: validateConsensusMessage(raw['message']) }
+    case 'returned':
+      return {
+        kind: 'returned', ...fromMember(raw), member: member(raw['member'], 'member'),
+        others: list(raw['others'], 'others', RETURNED_MAX, member), answer: flag(raw['answer'], 'answer')
+      }
+    case 'present':
+      return { kind: 'present', ...fromMember(raw), others: list(raw['others'], 'others', RETURNED_MAX, member) }
     default:
       return invalid('its kind is unknown')
   }

@@ -95,6 +95,11 @@ export interface JoinRefused {
   readonly reason: string
   /** False when asking again cannot help. */
   readonly retry: boolean
+  /**
+   * The joiner's id or incarnation is one that the cluster has seen before: a process that may have been admitted under them,
+   * and removed again before it knew, tries again under the next ones (rule R3).
+   */
+  readonly spent: boolean
 }
 
 /**
@@ -156,11 +161,33 @@ export interface ConsensusEnvelope extends FromMember {
   readonly message: ConsensusMessage
 }
 
+/**
+ * A process that came back from its disk, to all that may belong to its cluster (rule M4). Its position is the last
+ * configuration that it has durably; who is in a later one answers with that, as a snapshot.
+ */
+export interface Returned extends FromMember {
+  readonly kind: 'returned'
+  /** What it wants to be from now on: the store of one member of that configuration, started later. */
+  readonly member: Member
+  /** Others that came back, as far as it knows them. */
+  readonly others: readonly Member[]
+  /** Said in reply to another process that came back. */
+  readonly answer: boolean
+}
+
+/** The reply of a member that is alive in the same configuration. */
+export interface Present extends FromMember {
+  readonly kind: 'present'
+  /** Processes that came back and told it so. */
+  readonly others: readonly Member[]
+}
+
 /** What a JoinAsk or a JoinRequest is answered with. */
 export type JoinAnswer = JoinObservers | JoinHeld | JoinRedirect | JoinRefused | Admitted | Snapshot
 
 export type MembershipMessage =
   | Probe | ProbeReply | JoinAsk | JoinRequest | JoinAnswer | FetchDecisions | Decisions | Alerts | Leave | ConsensusEnvelope
+  | Returned | Present
 
 export const NOWHERE: Position = Object.freeze({ clusterId: '' as ClusterId, epoch: 0, configurationId: '' as ConfigurationId })
 

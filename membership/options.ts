@@ -57,6 +57,11 @@ export interface MembershipTuning {
   readonly foundingCheckMs: number
   /** After this long the formation gate opens with those who are present. @default 30000 */
   readonly expectDeadlineMs: number
+  /**
+   * Once enough processes of a cluster that lost its majority are there again, this long is waited for the others, so that all
+   * return in one view change (rule M4). Those that come later are members that do not answer. @default 10000
+   */
+  readonly restartDeadlineMs: number
   /** How long an answer to a fetch of decisions may take before another peer is asked. @default 300 */
   readonly fetchTimeoutMs: number
   /** A member that no observer probed for this long asks around whether it was removed (rule M12). @default 5000 */
@@ -116,6 +121,7 @@ export const LAN: Readonly<MembershipTuning> = Object.freeze({
   joinTimeoutMs: 60_000,
   foundingCheckMs: 1000,
   expectDeadlineMs: 30_000,
+  restartDeadlineMs: 10_000,
   fetchTimeoutMs: 300,
   quietTimeoutMs: 5000,
   isolationTimeoutMs: 1000,
@@ -159,6 +165,7 @@ export const TEST: Readonly<MembershipTuning> = Object.freeze({
   joinRetryMaxMs: 250,
   joinTimeoutMs: 20_000,
   foundingCheckMs: 200,
+  restartDeadlineMs: 2000,
   fetchTimeoutMs: 100,
   quietTimeoutMs: 1500,
   isolationTimeoutMs: 400,

@@ -119,7 +119,7 @@ test('one operation id with two different writes happens once', async () => {
 /** Kinds of messages that the channels know, so that random fields get past the first check. */
 const KINDS: Readonly<Record<number, readonly string[]>> = {
   [MEMBERSHIP]: ['probe', 'probe-reply', 'join-ask', 'join-observers', 'join-refused', 'join-held', 'join-redirect', 'admitted', 'snapshot', 'alerts', 'consensus',
-    'join-request', 'fetch-decisions', 'decisions', 'leave'],
+    'join-request', 'fetch-decisions', 'decisions', 'leave', 'returned', 'present'],
   [CLIENT]: ['view', 'read', 'write', 'status'],
   [STORE]: ['chain', 'unknown', 'seal', 'sealed', 'append', 'appended', 'mismatch', 'lagging', 'confirm', 'confirmed', 'refused', 'nominate', 'leading', 'release', 'learn', 'learned'],
   [BULK]: ['chunk', 'tail']

@@ -173,6 +173,20 @@ export class SimulatedHost {
     return disk
   }
 
+  /** Puts a disk of another machine into this one. @throws {Error} while a process runs. */
+  mount (directory: string, disk: Disk): void {
+    if (this.#process !== undefined) throw new Error(`${this.name} still runs`)
+    this.#disks.set(directory, disk)
+  }
+
+  /** Takes a disk out, to put it into another machine. @throws {Error} while a process runs. */
+  unmount (directory: string): Disk {
+    if (this.#process !== undefined) throw new Error(`${this.name} still runs`)
+    const disk = this.disk(directory)
+    this.#disks.delete(directory)
+    return disk
+  }
+
   /** A new machine: every disk is gone. @throws {Error} while a process runs. */
   wipe (): void {
     if (this.#process !== undefined) throw new Error(`${this.name} still runs`)

@@ -5,9 +5,10 @@
  */
 import { Membership, type MembershipComponents } from '../../membership/membership.ts'
 import { type MembershipOptions } from '../../membership/options.ts'
-import { type Configuration, type MemberId } from '../../membership/configuration.ts'
+import { type Configuration, type MemberId, type StoreId } from '../../membership/configuration.ts'
 import { type ViewChange } from '../../membership/view-change.ts'
 import { classicQuorum, fastQuorum } from '../../membership/quorum.ts'
+import { DiskOracle } from './membership-disks.ts'
 import { Simulation, type SimulationOptions } from './simulation.ts'
 
 /** Far more than any scenario here needs within one wait: beyond it something talks in circles. */
@@ -48,7 +49,11 @@ export class MembershipCluster {
   readonly processes = new Map<string, Process>()
   /** Every configuration seen by anyone, crashed processes included, by epoch (invariant 1). */
   readonly history = new Map<number, { configuration: Configuration, state: number }>()
-  readonly #incarnations = new Map<string, number>()
+  /** By store: as durable as a directory's identity. */
+  readonly #incarnations = new Map<StoreId, number>()
+  /** The stores that were carried to other machines, by their new addresses. */
+  readonly #stores = new Map<string, StoreId>()
+  readonly #oracle = new DiskOracle(what => { this.violations.push(what) })
   readonly #usedIds = new Set<MemberId>()
 
   constructor (options: SimulationOptions) {
@@ -59,18 +64,22 @@ export class MembershipCluster {
   start (address: string, options: Partial<MembershipOptions> = {}, durable = false): Process {
     const host = this.simulation.host(address)
     const environment = host.running ? host.environment : host.restart()
-    const incarnation = (this.#incarnations.get(address) ?? 0) + 1
-    this.#incarnations.set(address, incarnation)
-    const membership = new Membership<number>({
-      environment,
+    const store = this.#storeAt(address)
+    const incarnation = (this.#incarnations.get(store) ?? 0) + 1
+    this.#incarnations.set(store, incarnation)
+    const transport = durable
+      ? this.#oracle.watch(store, host.disk('membership'), environment.transport, () => membership.self.id)
+      : environment.transport
+    const membership: Membership<number> = new Membership<number>({
+      environment: { ...environment, transport },
       fold,
       ...durable ? { storage: environment.storage('membership') } : {},
       nextIncarnation: async () => {
-        const next = this.#incarnations.get(address)! + 1
-        this.#incarnations.set(address, next)
+        const next = this.#incarnations.get(store)! + 1
+        this.#incarnations.set(store, next)
         return next
       }
-    }, { clusterName: 'test', seeds: [addressOf(0), addressOf(1)], storeId: `store ${address}` as never, incarnation, ...options })
+    }, { clusterName: 'test', seeds: [addressOf(0), addressOf(1)], storeId: store, incarnation, ...options })
     const process: Process = { address, membership, changes: [], removals: 0, halted: undefined, started: Promise.resolve() }
     membership.on('view-change', change => { this.#observe(process, change) })
     membership.on('removed', () => { process.removals++ })
@@ -105,6 +114,27 @@ export class MembershipCluster {
     this.processes.delete(address)
   }
 
+  #storeAt (address: string): StoreId {
+    return this.#stores.get(address) ?? `store ${address}` as StoreId
+  }
+
+  /** Puts the disk of a machine that is down into a new machine at another address. */
+  move (from: string, to: string): void {
+    const { simulation } = this
+    simulation.host(to).mount('membership', simulation.host(from).unmount('membership'))
+    this.#stores.set(to, this.#storeAt(from))
+  }
+
+  /** Messages that durable processes sent to agree on something. */
+  get consensusMessages (): number {
+    return this.#oracle.messages
+  }
+
+  /** Looks at the disks after each event. Call it once, where processes are durable. */
+  watchDisks (): void {
+    this.simulation.addInvariant(() => { this.#oracle.look() })
+  }
+
   get live (): Process[] {
     return [...this.processes.values()]
   }
@@ -122,7 +152,7 @@ export class MembershipCluster {
     const end = await this.simulation.run({ untilMs: begunMs + limitMs, until: () => this.converged(size), everyMs: 5, maxEvents: EVENTS_MAX })
     if (end !== 'condition') {
       const states = this.live.map(({ address, membership: m }) => {
-        const place = m.status === 'idle' || this.processes.get(address)!.changes.length === 0 ? 'nowhere' : `epoch ${m.configuration.epoch} of ${m.configuration.members.length}`
+        const place = m.status === 'idle' || this.processes.get(address)!.changes.length === 0 ? 'nowhere' : `epoch ${m.configuration.epoch} of ${m.configuration.members.map(x => x.address).join(' ')}`
         return `${address} ${m.status} ${place}`
       })
       throw new Error(`no convergence to ${size} within ${limitMs} ms:\n${states.join('\n')}\n${this.simulation.failureReport()}`)

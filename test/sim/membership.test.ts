@@ -456,9 +456,21 @@ describe('storage (rule M4)', () => {
     const again = cluster.start(addressOf(0), { found: true, expect: 3 }, true)
     await cluster.converge(3)
     expect(again.membership.configuration.clusterId).toBe(clusterId)
+    // The members that the disk names are seeds as well.
     cluster.crash(addressOf(0))
     const alone = cluster.start(addressOf(0), { found: true, seeds: [] }, true)
-    await expect(cluster.simulation.settle(alone.started)).rejects.toMatchObject({ code: 'MEMBERSHIP_ALREADY_FOUNDED' })
+    await cluster.converge(3)
+    expect(alone.membership.configuration.clusterId).toBe(clusterId)
+    cluster.finish()
+  })
+
+  test('a copy of the disk of a founder that was alone founds nothing, and has nobody to ask', async () => {
+    const cluster = new MembershipCluster({ seed: 1 })
+    cluster.start(addressOf(0), { found: true }, true)
+    await cluster.converge(1)
+    cluster.crash(addressOf(0))
+    const copy = cluster.start(addressOf(0), { found: true, seeds: [], incarnation: 1 }, true)
+    await expect(cluster.simulation.settle(copy.started)).rejects.toMatchObject({ code: 'MEMBERSHIP_ALREADY_FOUNDED' })
   })
 
   test('a disk that fails to write halts the process loudly, and the others go on without it', async () => {

@@ -10,7 +10,7 @@ import {
   cutDigest, foundingConfiguration, nextConfiguration, normalizeCut, type ClusterId, type Configuration, type Member, type MemberId, type StoreId
 } from '../../../membership/configuration.ts'
 import { type Decision } from '../../../membership/consensus-decision.ts'
-import { LOG_LENGTH_MAX } from '../../../membership/decision-log.ts'
+import { LOG_LENGTH_MAX, recordOf } from '../../../membership/decision-log.ts'
 import { Outbox } from '../../../membership/effects.ts'
 import { type DecisionRecord, type MembershipMessage } from '../../../membership/messages.ts'
 import { View } from '../../../membership/view.ts'
@@ -37,7 +37,7 @@ function history (length: number): { chain: Chain<undefined>, out: Outbox<undefi
   const configurations = [configuration]
   for (let i = 1; i < length; i++) {
     const { next, decision } = decide(configuration, [member(i)])
-    chain.enter(new View(next, self, 10), undefined, decision)
+    chain.enter(new View(next, self, 10), undefined, recordOf(configuration, next, decision))
     configurations.push(next)
     configuration = next
   }
@@ -65,7 +65,7 @@ describe('the chain of configurations (M12)', () => {
       const decision = late.chain.nextMissed()!
       const next = nextConfiguration(configurations[i - 1]!, decision.cut)
       expect(next).toEqual(configurations[i])
-      late.chain.enter(new View(next, self, 10), undefined, decision)
+      late.chain.enter(new View(next, self, 10), undefined, recordOf(configurations[i - 1]!, next, decision))
     }
     expect(late.chain.nextMissed()).toBeUndefined()
   })
@@ -96,6 +96,19 @@ describe('the chain of configurations (M12)', () => {
     expect(answer(chain, out, configurations[2]!, false)).toMatchObject({ kind: 'decisions', decisions: [] })
     expect(answer(chain, out, configurations[2]!, true)).toMatchObject({ kind: 'snapshot' })
     expect(answer(chain, out, configurations[50]!, true)).toMatchObject({ kind: 'decisions' })
+  })
+
+  test('M3: who was removed does not come back under the same id, and is told so as far as the log reaches', () => {
+    const { chain, configurations } = history(6)
+    const last = configurations.at(-1)!
+    const cut = normalizeCut([], [member(3).id])
+    const next = nextConfiguration(last, cut)
+    const voters = last.members.map(({ id }) => id)
+    expect(chain.objection(member(3))).toBeUndefined()
+    const decision: Decision = { cut, digest: cutDigest(cut), ballot: { round: 0, member: 0 }, voters, fast: true }
+    chain.enter(new View(next, self, 10), undefined, recordOf(last, next, decision))
+    expect(chain.objection(member(3))).toContain('was removed')
+    expect(chain.objection(member(4))).toBeUndefined()
   })
 
   test('the ids of epochs are known as far as the log reaches', () => {

@@ -367,6 +367,46 @@ describe('hostile input', () => {
   })
 })
 
+describe('M4: what is offered is chosen where nobody voted for anything', () => {
+  const promise = (alone: Alone, from: number, vote: CutDigest | null): ConsensusEffect[] =>
+    alone.hear(from, { kind: 'promise', ...alone.header, ballot: { round: 1, member: 0 }, vote, accepted: null })
+
+  it('an offer casts no vote and starts nothing; told to recover, the member starts a ballot at once', () => {
+    const alone = new Alone(3, 0)
+    expect(alone.durably({ kind: 'offer', cut: X })).toEqual([])
+    alone.now += 60_000
+    expect(alone.durably({ kind: 'timer' })).toEqual([])
+    const { members } = alone.configuration
+    alone.durably({ kind: 'suspects', members: new Set(members.slice(1).map(({ id }) => id)) })
+    expect(sent(alone.durably({ kind: 'recover' }))).toContainEqual(expect.objectContaining({ kind: 'prepare' }))
+    expect(alone.core.hasVoted).toBe(false)
+  })
+
+  it('the offer is for want of anything else: a vote that a promise tells of goes first', () => {
+    for (const vote of [null, cutDigest(Y)]) {
+      const alone = new Alone(3, 0)
+      alone.durably({ kind: 'suspects', members: new Set(alone.configuration.members.slice(1).map(({ id }) => id)) })
+      alone.durably({ kind: 'offer', cut: X })
+      alone.durably({ kind: 'recover' })
+      const effects = promise(alone, 1, vote)
+      const wanted = vote === null ? { kind: 'accept', digest: cutDigest(X) } : { kind: 'fetch', digest: cutDigest(Y) }
+      expect(sent(effects)).toContainEqual(expect.objectContaining(wanted))
+    }
+  })
+
+  it('a member that proposes something itself prefers it to what was offered', () => {
+    const alone = new Alone(3, 0)
+    alone.durably({ kind: 'offer', cut: X })
+    alone.durably({ kind: 'propose', cut: Y })
+    expect(alone.core.votes().map(({ digest }) => digest)).toEqual([cutDigest(Y)])
+  })
+
+  it('an offer that cannot follow this configuration is refused', () => {
+    const alone = new Alone(3, 0)
+    expect(() => alone.apply({ kind: 'offer', cut: normalizeCut([], [makeMember('stranger').id]) })).toThrow(invalid)
+  })
+})
+
 describe('M12: a decision carries its proof', () => {
   const network = new Network(makeConfiguration(5), makeRandom(1))
   for (let i = 0; i < 5; i++) network.propose(i, X)

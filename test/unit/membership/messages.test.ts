@@ -22,7 +22,7 @@ const valid: Record<string, unknown>[] = [
   { kind: 'join-observers', position, observers: ['10.0.0.2:7000'] },
   { kind: 'join-held', clusterId: 'c', held: 3, expected: 9 },
   { kind: 'join-redirect', addresses: ['10.0.0.2:7000'] },
-  { kind: 'join-refused', reason: 'no', retry: false },
+  { kind: 'join-refused', reason: 'no', retry: false, spent: false },
   { kind: 'admitted', position, member: 'j', offer: true },
   { kind: 'snapshot', configuration: Uint8Array.of(1), state: new Uint8Array(0) },
   { kind: 'fetch-decisions', sender, position, gap: false },
@@ -33,7 +33,9 @@ const valid: Record<string, unknown>[] = [
   { kind: 'alerts', sender, position, reports: [{ status: 'remove', attempt: 0, subject: 'b', observers: 0b101 }] },
   { kind: 'alerts', sender, position, reports: [{ status: 'join', attempt: 1, record: 'd', joiner: member, observers: 2 ** 31 }] },
   { kind: 'alerts', sender, position, reports: [{ status: 'join', attempt: 0, record: 'd', observers: 1 }] },
-  { kind: 'leave', sender, position }
+  { kind: 'leave', sender, position },
+  { kind: 'returned', sender, position, member, others: [member], answer: true },
+  { kind: 'present', sender, position, others: [member] }
 ]
 
 describe('validation of messages', () => {
