@@ -36,10 +36,10 @@ export interface CoreComponents<State> {
   readonly detector: DetectorFactory
   readonly broadcaster: BroadcasterFactory
   /**
-   * Records survive this process: the epoch of the last configuration that this store has on its disk, 0 for none. Undefined
-   * without a disk: such a process never answers for a former one.
+   * Records survive this process: the epoch of the last configuration that this store has on its disk, 0 for none.
+   * @default none: without a disk a process never answers for a former one
    */
-  readonly storedEpoch: number | undefined
+  readonly storedEpoch?: number | undefined
 }
 
 /** Join: a certain cluster, or any of the right name. */
