@@ -6,6 +6,7 @@
  */
 import { type RawData, type WebSocket } from 'ws'
 import { type Address, type CancelTimer, type Channel, type Clock, type Remote } from '../environment/environment.ts'
+import { type DialEvents } from './dial.ts'
 import { FrameDecoder, FrameEncoder } from './frame-codec.ts'
 import { decodeHello, encodeHello, type Hello } from './hello.ts'
 import { encodeMessage } from './message-codec.ts'
@@ -71,7 +72,9 @@ export class Connection {
   broke = false
   /** True while a flush is scheduled. */
   dirty = false
-  readonly #socket: WebSocket
+  /** Undefined while the attempt to connect is under way. */
+  #socket: WebSocket | undefined
+  #giveUp: () => void = () => {}
   readonly #owner: ConnectionOwner
   readonly #encoder = new FrameEncoder()
   readonly #decoder = new FrameDecoder()
@@ -82,12 +85,31 @@ export class Connection {
   #code: string | undefined
   #reason: string | undefined
 
-  constructor (id: number, socket: WebSocket, dialled: Address | undefined, owner: ConnectionOwner) {
+  constructor (id: number, dialled: Address | undefined, owner: ConnectionOwner) {
     this.id = id
     this.dialled = dialled
     this.outbox = new Outbox(owner.queueBytesMax)
-    this.#socket = socket
     this.#owner = owner
+  }
+
+  /** Makes the connection by an attempt, which `begin` begins; it returns what ends it. */
+  dial (begin: (events: DialEvents) => () => void): void {
+    this.#giveUp = begin({
+      connected: socket => {
+        if (this.#state === 'closed') socket.terminate()
+        this.attach(socket)
+      },
+      failed: error => {
+        this.#code = error.code
+        this.#reason ??= error.message
+        this.#ended()
+      }
+    })
+  }
+
+  /** The connection's WebSocket, whether it is open already or about to shake hands. */
+  attach (socket: WebSocket): void {
+    this.#socket = socket
     // A dialled socket has a timeout of its own until it is connected.
     if (socket.readyState === socket.OPEN) this.#awaitHello()
     socket.on('open', () => this.#awaitHello())
@@ -118,7 +140,7 @@ export class Connection {
   greet (): void {
     const hello = encodeHello(this.#owner.hello())
     this.#owner.sent.count(0, hello.length)
-    this.#socket.send(hello, BINARY)
+    this.#socket?.send(hello, BINARY)
   }
 
   /** From now on messages pass. */
@@ -137,13 +159,14 @@ export class Connection {
 
   /** Writes what the socket takes. What it does not take now goes when it has written what it has. */
   flush (): void {
-    if (this.#state !== 'open') return
+    const socket = this.#socket
+    if (this.#state !== 'open' || socket === undefined) return
     for (;;) {
-      const batch = this.outbox.take(this.#socket.bufferedAmount)
+      const batch = this.outbox.take(socket.bufferedAmount)
       if (batch === undefined) return
       const frame = this.#encoder.encode(batch.messages, batch.bytes)
       this.#owner.sent.count(batch.messages.length, frame.length)
-      this.#socket.send(frame, BINARY, this.#onWritten)
+      socket.send(frame, BINARY, this.#onWritten)
     }
   }
 
@@ -152,12 +175,12 @@ export class Connection {
   }
 
   get queuedBytes (): number {
-    return this.outbox.bytes + this.#socket.bufferedAmount
+    return this.outbox.bytes + (this.#socket?.bufferedAmount ?? 0)
   }
 
   /** Asks the other side for a sign of life. */
   ping (): void {
-    if (this.#state === 'open') this.#socket.ping()
+    if (this.#state === 'open') this.#socket?.ping()
   }
 
   remote (channel: Channel): Remote {
@@ -215,7 +238,8 @@ export class Connection {
   terminate (): void {
     this.#state = 'closed'
     this.#cancelHello()
-    this.#socket.terminate()
+    if (this.#socket === undefined) this.#giveUp()
+    else this.#socket.terminate()
   }
 
   #ended (): void {

@@ -5,7 +5,6 @@
  * Owns: every connection, the schedule of flushes and of signs of life.
  */
 import { type RequestListener } from 'node:http'
-import { WebSocket } from 'ws'
 import {
   type Address, type CancelTimer, type Channel, CHANNELS, type Clock, type LinkEvent, type Log, type Random, type Remote, type Transport
 } from '../environment/environment.ts'
@@ -13,10 +12,11 @@ import { createSystemClock, createSystemRandom, onNextTurn, silentLog } from '..
 import { TransportError } from '../errors.ts'
 import { formatAddress, isAddress, parseAddress } from './address.ts'
 import { Connection, type ConnectionEnd, type ConnectionOwner, TrafficCounter, type TransportTraffic } from './connection.ts'
+import { dial } from './dial.ts'
 import { DialPolicy } from './dial-policy.ts'
 import { type Hello } from './hello.ts'
 import { type Link, LinkTable } from './link-table.ts'
-import { Listener, TRANSPORT_PATH } from './listener.ts'
+import { Listener } from './listener.ts'
 import { decodeMessage, encodeMessage } from './message-codec.ts'
 import { Outbox } from './outbox.ts'
 import { type TransportTls } from './tls.ts'
@@ -157,7 +157,7 @@ class WebSocketNode implements WebSocketTransport, ConnectionOwner {
 
   async #listen ({ host, port }: { readonly host: string, readonly port: number }): Promise<void> {
     const { frameBytesMax, helloTimeoutMs, connectionsMax, onHttpRequest, tls } = this.#settings
-    const listener = new Listener(this.#log, socket => { this.#track(socket, undefined) }, {
+    const listener = new Listener(this.#log, socket => { this.#track(undefined).attach(socket) }, {
       host, port, frameBytesMax, helloTimeoutMs, connectionsMax, onHttpRequest, tls
     })
     this.#listener = listener
@@ -165,8 +165,8 @@ class WebSocketNode implements WebSocketTransport, ConnectionOwner {
     this.#address ??= formatAddress({ host, port: listeningPort })
   }
 
-  #track (socket: WebSocket, dialled: Address | undefined): Connection {
-    const connection = new Connection(++this.#connectionIds, socket, dialled, this)
+  #track (dialled: Address | undefined): Connection {
+    const connection = new Connection(++this.#connectionIds, dialled, this)
     this.#connections.add(connection)
     return connection
   }
@@ -277,17 +277,9 @@ class WebSocketNode implements WebSocketTransport, ConnectionOwner {
       onNextTurn(() => { if (this.#state !== 'closed') this.#emit({ kind: 'unreachable', address: to }) })
       return undefined
     }
-    const { tls } = this.#settings
-    const socket = new WebSocket(`${tls === undefined ? 'ws' : 'wss'}://${to}${TRANSPORT_PATH}`, {
-      ...tls,
-      handshakeTimeout: this.#settings.connectTimeoutMs,
-      maxPayload: this.#settings.frameBytesMax,
-      perMessageDeflate: false,
-      skipUTF8Validation: true,
-      // Masks keep proxies in browsers' networks from misreading frames as requests. Between servers they only cost time.
-      generateMask: mask => { mask.fill(0) }
-    })
-    const connection = this.#track(socket, to)
+    const { connectTimeoutMs, frameBytesMax, tls } = this.#settings
+    const connection = this.#track(to)
+    connection.dial(events => dial(to, { clock: this.clock, connectTimeoutMs, frameBytesMax, tls }, events))
     const link = this.#links.obtain(to)
     link.dial = connection
     link.waiting?.drainInto(connection.outbox)
