@@ -1,5 +1,13 @@
 /**
  * Clusters that lose a majority of their processes, or all of them, at once, and come back from their disks (rule M4).
+ *
+ * Besides what processes see, every disk is checked after every event, and every message of consensus against its sender's disk: see
+ * membership-disks.ts. Mutations that were tried and are caught here: an acceptor's record that is not synced; one that is told before it is
+ * durable; a restart that forgets its promise, or the whole record; a returned id that casts a fast vote; a configuration told, or
+ * answered in, before it is durable; a later configuration that is not taken over; joiners that crashed before they stored
+ * their first configuration and are not told of it, by those that came back or by a survivor; no deadline, and no waiting for it;
+ * survivors that answer a former id at its old address; a restart that lets another cluster of its name be founded; a joiner that was
+ * removed before it knew and gives up; a used member id admitted again; the decision that led to a configuration not stored with it.
  */
 import { describe, expect, test } from 'vitest'
 import { ChainStorage } from '../../membership/chain-storage.ts'

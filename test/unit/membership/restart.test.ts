@@ -1,5 +1,9 @@
 /**
  * Coming back from a disk (rule M4), step by step: what one process says and does, the test playing all the others.
+ *
+ * Mutations that were tried and are caught here: ballots begun without a majority, or while the living are one; answers that count for
+ * ever, or processes that count before they answered; an older configuration taken over, by a restart or by a joiner; a lower incarnation
+ * accepted, and a second process with the same one; two configurations of one epoch that go unnoticed.
  */
 import { describe, expect, test } from 'vitest'
 import { cutDigest, nextConfiguration, normalizeCut, type Configuration, type Member, type MemberId } from '../../../membership/configuration.ts'
