@@ -1,25 +1,53 @@
 /**
  * Benchmarks: `npm run bench -- NAME [--json]`. Each prints one flat object per row, units in the names of the fields.
+ *
+ * `membership` takes further options, see membership/bench.ts.
  */
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
 import { measureTransport } from './limits-transport.ts'
+import { membershipBench } from './membership/bench.ts'
 import { placementBench } from './placement.ts'
 
-const BENCHMARKS: Readonly<Record<string, () => Promise<readonly object[]>>> = {
+const OPTIONS = {
+  json: { type: 'boolean', default: false },
+  n: { type: 'string' },
+  seeds: { type: 'string' },
+  full: { type: 'boolean', default: false },
+  only: { type: 'string' },
+  figures: { type: 'string' }
+} as const
+
+type Values = ReturnType<typeof parseArgs<{ options: typeof OPTIONS, allowPositionals: true }>>['values']
+
+const BENCHMARKS: Readonly<Record<string, (values: Values) => Promise<readonly object[]>>> = {
   placement: placementBench,
-  limits: measureTransport
+  limits: measureTransport,
+  membership: async ({ n, seeds, full, only, figures }) => membershipBench({
+    full,
+    progress: text => { process.stderr.write(`${text}\n`) },
+    ...n === undefined ? {} : { nodes: count('n', n) },
+    ...seeds === undefined ? {} : { seeds: count('seeds', seeds) },
+    ...only === undefined ? {} : { only },
+    ...figures === undefined ? {} : { figures }
+  })
+}
+
+function count (name: string, text: string): number {
+  const value = Number(text)
+  if (!Number.isInteger(value) || value < 1) throw new RangeError(`--${name} must be a positive integer, not ${text}`)
+  return value
 }
 
 async function main (): Promise<number> {
-  const { values, positionals } = parseArgs({ options: { json: { type: 'boolean', default: false } }, allowPositionals: true })
+  const { values, positionals } = parseArgs({ options: OPTIONS, allowPositionals: true })
   const [name] = positionals
   const benchmark = name === undefined ? undefined : BENCHMARKS[name]
   if (name === undefined || benchmark === undefined || positionals.length > 1) {
     process.stderr.write(`usage: npm run bench -- NAME [--json], where NAME is one of ${Object.keys(BENCHMARKS).join(', ')}\n`)
     return 2
   }
-  const rows = await benchmark()
+  const rows = await benchmark(values)
   const machine = { cpus: cpus().length, memoryBytes: totalmem(), node: process.version }
   if (values.json) process.stdout.write(`${JSON.stringify({ name, machine, rows })}\n`)
   else console.table(rows)

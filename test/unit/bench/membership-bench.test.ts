@@ -1,0 +1,113 @@
+/**
+ * The benchmark of membership at a small size: its driver is deterministic, and each scenario comes out as the paper's does.
+ */
+import { describe, expect, test } from 'vitest'
+import { conflictRates } from '../../bench/membership/conflicts.ts'
+import { broadcastCost } from '../../bench/membership/broadcasts.ts'
+import { type FaultName, inflict } from '../../bench/membership/faults.ts'
+import { form } from '../../bench/membership/formation.ts'
+import { median, quantile, summary } from '../../bench/membership/rows.ts'
+import { chart } from '../../bench/membership/svg.ts'
+
+const NODES = 60
+/** Fewer than L, so that no healthy member can have L faulty observers. */
+const FAULTY = 2
+
+describe('the lean driver', () => {
+  test('does the same twice with one seed, whether or not bytes are counted, and another thing with another', () => {
+    const run = (seed: number, countBytes: boolean): readonly [number, string] => {
+      const { driver } = inflict('flipFlop', { seed, nodes: NODES, countBytes }, FAULTY)
+      return [driver.eventCount, driver.digest]
+    }
+    const first = run(1, false)
+    expect(run(1, true)).toEqual(first)
+    expect(run(2, false)).not.toEqual(first)
+  })
+
+  test('counts as many bytes received as sent where nothing is lost', () => {
+    const { driver, processes } = form({ seed: 1, nodes: NODES, countBytes: true }, true)
+    driver.run(driver.nowMs + 2500)
+    const total = (direction: 'sent' | 'received'): number => {
+      return driver.traffic.perSecond(direction, 0, driver.nowMs, processes.map(({ index }) => index)).reduce((sum, bytes) => sum + bytes, 0)
+    }
+    expect(total('sent')).toBeGreaterThan(10_000)
+    // Messages on their way when a second ends are received in the next one.
+    expect(Math.abs(total('sent') / total('received') - 1)).toBeLessThan(0.02)
+  })
+})
+
+describe('formation (Figures 5 to 7, Table 1)', () => {
+  test('through the gate everybody sees one size; nobody sends many configurations (rule M11)', () => {
+    for (const seed of [1, 2, 3]) {
+      const { driver, distinctSizes, steps } = form({ seed, nodes: NODES, countBytes: true }, true)
+      expect(distinctSizes).toEqual([1, NODES])
+      expect(steps).toHaveLength(2)
+      // One each, and few that crossed an offer.
+      expect(driver.traffic.kinds.get('snapshot')!.messages).toBeLessThan(NODES * 1.5)
+      const [most] = driver.traffic.perSecond('sent', 0, driver.nowMs + 1000, driver.processes.map(({ index }) => index)).reverse()
+      const [all] = driver.traffic.perSecond('sent', 0, driver.nowMs + 1000, [0]).reverse()
+      expect(all).toBeLessThanOrEqual(most!)
+    }
+  })
+
+  test('without the gate it takes a few steps, as in the paper', () => {
+    const { distinctSizes } = form({ seed: 1, nodes: NODES }, false)
+    expect(distinctSizes[0]).toBe(1)
+    expect(distinctSizes.at(-1)).toBe(NODES)
+    expect(distinctSizes.length).toBeLessThanOrEqual(8)
+  })
+})
+
+describe('faults (Figures 1, 8, 9 and 10)', () => {
+  const names: readonly FaultName[] = ['crash', 'powerLoss', 'flipFlop', 'egressLoss', 'ingressLoss']
+  test.each(names)('%s: the faulty are removed, nobody else is', name => {
+    for (const seed of [1, 2]) {
+      const { steps, falseRemovals, remaining, ms, distinctSizes } = inflict(name, { seed, nodes: NODES }, FAULTY)
+      expect({ seed, falseRemovals, remaining }).toEqual({ seed, falseRemovals: 0, remaining: 0 })
+      expect(ms).toBeLessThan(20_000)
+      // What ends at once is noticed at once; who loses messages at random is noticed when chance has it.
+      if (name === 'crash' || name === 'powerLoss' || name === 'flipFlop') {
+        expect({ seed, steps: steps.length, distinctSizes }).toEqual({ seed, steps: 1, distinctSizes: 2 })
+      }
+    }
+  })
+})
+
+describe('conflicts (Figure 11)', () => {
+  test('conflicts are the rarer the further H and L are apart, and the more processes fail', () => {
+    const rates = conflictRates({ seed: 1, nodes: 200, witnesses: 20, repetitions: 10 })
+    const rate = (high: number, low: number, failures: number): number => {
+      return rates.find(one => one.high === high && one.low === low && one.failures === failures)!.percent
+    }
+    expect(rates).toHaveLength(64)
+    expect(rate(6, 4, 2)).toBe(Math.max(...rates.map(({ percent }) => percent)))
+    expect(rate(6, 4, 2)).toBeGreaterThan(rate(6, 4, 16))
+    expect(rate(9, 4, 2)).toBeLessThan(rate(7, 4, 2))
+    expect(rate(9, 3, 2)).toBeLessThanOrEqual(3)
+    expect(rate(9, 3, 16)).toBe(0)
+  })
+})
+
+test('gossip costs some ten messages per edge of the overlay, unicast one per pair', () => {
+  const cost = broadcastCost('gossip', NODES, 1)
+  expect(cost.messages / (NODES * 10)).toBeLessThan(15)
+  expect(broadcastCost('unicastToAll', NODES, 1).messages / NODES ** 2).toBeGreaterThan(1)
+})
+
+describe('what is made of the runs', () => {
+  test('medians, quantiles, the worst', () => {
+    expect(median([3, 1, 2])).toBe(2)
+    expect(median([4, 1, 2, 3])).toBe(2.5)
+    expect(summary([1, 5, 2])).toEqual({ ours: 2, worst: 5, runs: 3 })
+    expect(quantile(Float64Array.of(1, 2, 3, 4), 0.5)).toBe(3)
+    expect(quantile(Float64Array.of(1, 2, 3, 4), 1)).toBe(4)
+  })
+
+  test('a chart places its points within its axes, and survives no points at all', () => {
+    const panel = { title: 'a < b', x: { label: 'x' }, y: { label: 'y', logarithmic: true } }
+    const svg = chart([{ ...panel, series: [{ name: 's', style: 'dots', points: [[0, 1], [10, 1000]] }] }])
+    expect(svg).toContain('a &lt; b')
+    expect([...svg.matchAll(/cx="([\d.]+)" cy="([\d.]+)"/g)].map(([, x, y]) => [Number(x), Number(y)])).toEqual([[68, 274], [444, 34]])
+    expect(chart([{ ...panel, series: [] }])).not.toContain('NaN')
+  })
+})
