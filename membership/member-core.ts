@@ -19,7 +19,7 @@ import { type Decision } from './consensus.ts'
 import { recordOf } from './decision-log.ts'
 import { type DetectorFactory } from './detector/detector.ts'
 import { type MembershipStatus, type Outbox, type Peer } from './effects.ts'
-import { type LinkEvent } from './environment/environment.ts'
+import { type Address, type LinkEvent } from './environment/environment.ts'
 import { MembershipError } from './errors.ts'
 import { type Fold } from './fold.ts'
 import { FormationGate } from './formation-gate.ts'
@@ -43,6 +43,8 @@ export interface MemberComponents<State> {
   readonly detector: DetectorFactory
   readonly broadcaster: BroadcasterFactory
   readonly out: Outbox<State>
+  /** Addresses with an open connection, as of now. */
+  readonly open: ReadonlySet<Address>
 }
 
 /** A configuration on its way in, waiting to become durable. */
@@ -85,7 +87,7 @@ export class MemberCore<State> {
     this.#parts = parts
     this.#out = parts.out
     const { options, out } = parts
-    this.#monitor = new Monitor(parts.detector, options, out)
+    this.#monitor = new Monitor(parts.detector, options, out, parts.open)
     this.#catchUp = new CatchUp(options, out)
     this.#chain = new Chain(parts.fold, out)
     this.#alerting = new Alerting(options, {

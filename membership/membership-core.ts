@@ -70,6 +70,8 @@ export class MembershipCore<State> {
   readonly #parts: CoreComponents<State>
   readonly #out = new Outbox<State>()
   readonly #clock = new LocalClock()
+  /** Addresses with an open connection. */
+  readonly #open = new Set<Address>()
   /** Invariant: at most one of founding, joining and member is set; restart only together with joining. */
   #founding: FoundingCheck | undefined
   #joining: JoinProtocol | undefined
@@ -124,7 +126,9 @@ export class MembershipCore<State> {
         this.#receive(now, input.peer, input.message)
         break
       case 'link':
-        if (input.event.kind === 'refused' || input.event.kind === 'unreachable') this.#founding?.refused(input.event.address)
+        if (input.event.kind === 'opened') this.#open.add(input.event.address)
+        else if (input.event.kind === 'closed') this.#open.delete(input.event.address)
+        else this.#founding?.refused(input.event.address)
         this.#member?.link(now, input.event)
         break
       case 'persisted':
@@ -274,7 +278,7 @@ export class MembershipCore<State> {
   #begin (now: number, configuration: Configuration, state: State, learned: 'founded' | 'joined' | 'resumed', origin?: DecisionRecord): void {
     this.#joining = undefined
     this.#restart = undefined
-    this.#member = new MemberCore({ ...this.#parts, out: this.#out })
+    this.#member = new MemberCore({ ...this.#parts, out: this.#out, open: this.#open })
     this.#member.begin(now, configuration, state, learned, origin)
   }
 

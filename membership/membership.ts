@@ -86,6 +86,8 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
   #cancelSeeds: CancelTimer = () => {}
   #cancelRejoin: CancelTimer = () => {}
   #removeLinkListener: () => void = () => {}
+  /** Addresses with an open connection: each new machine has to hear of them. */
+  readonly #links = new Set<Address>()
   /** The last write; each one begins after the one before it. */
   #writes: Promise<void> = Promise.resolve()
   #starting: Waiter | undefined
@@ -220,7 +222,11 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
     const seeds = await this.#seeds()
     if (this.#ended) return
     transport.receive(CHANNELS.membership, (message, remote) => { this.#receive(message, remote) })
-    this.#removeLinkListener = transport.onLink(event => { this.#apply({ kind: 'link', event }) })
+    this.#removeLinkListener = transport.onLink(event => {
+      if (event.kind === 'opened') this.#links.add(event.address)
+      else if (event.kind === 'closed') this.#links.delete(event.address)
+      this.#apply({ kind: 'link', event })
+    })
     // A directory founds one cluster, once: afterwards it returns to that cluster.
     if (!found || stored !== undefined) {
       this.#join(this.#options.clusterId, seeds, this.#options.joinTimeoutMs, stored)
@@ -253,6 +259,7 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
     this.#self = self
     const storedEpoch = this.#chain === undefined ? undefined : stored?.configuration.epoch ?? 0
     this.#core = new MembershipCore({ self, options: this.#options, fold, detector, broadcaster, storedEpoch })
+    for (const address of this.#links) this.#apply({ kind: 'link', event: { kind: 'opened', address } })
   }
 
   /** Joins: as the next process of a member that the disk tells of, if there is one. The members that it names are seeds as well. */

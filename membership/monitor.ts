@@ -10,7 +10,7 @@
 import { type Member, type MemberId } from './configuration.ts'
 import { type Detector, type DetectorFactory } from './detector/detector.ts'
 import { type Mailbox } from './effects.ts'
-import { type LinkEvent } from './environment/environment.ts'
+import { type Address, type LinkEvent } from './environment/environment.ts'
 import { hashFraction } from './hash.ts'
 import { type ProbeReply } from './messages.ts'
 import { type MembershipTuning } from './options.ts'
@@ -41,6 +41,7 @@ export class Monitor {
   readonly #tuning: MembershipTuning
   readonly #factory: DetectorFactory
   readonly #out: Mailbox
+  readonly #open: ReadonlySet<Address>
   #view!: View
   /** Invariant: the keys are exactly the subjects of this member in the current overlay. */
   #edges = new Map<MemberId, Edge>()
@@ -60,10 +61,12 @@ export class Monitor {
   #pollAtMs = Infinity
   #stirred = true
 
-  constructor (factory: DetectorFactory, tuning: MembershipTuning, out: Mailbox) {
+  /** @param open the addresses with an open connection, as of now */
+  constructor (factory: DetectorFactory, tuning: MembershipTuning, out: Mailbox, open: ReadonlySet<Address>) {
     this.#factory = factory
     this.#tuning = tuning
     this.#out = out
+    this.#open = open
   }
 
   enter (now: number, view: View): void {
@@ -75,7 +78,7 @@ export class Monitor {
       const subject = view.member(id)!
       const slotMs = fresh % FIRST_PROBE_SLOTS * this.#tuning.probeIntervalMs / 2
       const known = this.#edges.get(id)
-      edges.set(id, known ?? { subject, detector: this.#factory(subject, now + phase + slotMs, this.#tuning) })
+      edges.set(id, known ?? this.#observe(now, subject, now + phase + slotMs))
       if (known === undefined) fresh++
     }
     this.#edges = edges
@@ -86,6 +89,13 @@ export class Monitor {
     this.#heardAtMs = heard
     this.#doubtfulSinceMs = undefined
     this.#surveyed.clear()
+  }
+
+  /** A new detector, which has to hear of the connection that there is already. */
+  #observe (now: number, subject: Member, firstProbeAtMs: number): Edge {
+    const detector = this.#factory(subject, firstProbeAtMs, this.#tuning)
+    if (this.#open.has(subject.address)) detector.link(now, 'opened')
+    return { subject, detector }
   }
 
   /** Sends the probes that are due. Returns false when nothing happened that a verdict could have come of. */
@@ -155,11 +165,15 @@ export class Monitor {
     return failing
   }
 
-  /** Forgets a verdict that nobody confirmed (rule M7): the detector begins anew. */
+  /**
+   * A report lapsed that nobody confirmed (rule M7). An edge that still fails is reported again at once, so that observers who found out
+   * at different times meet; of one that does not, the detector begins anew.
+   */
   rearm (now: number, id: MemberId): void {
     const edge = this.#edges.get(id)
     this.#stirred = true
-    if (edge !== undefined) this.#edges.set(id, { subject: edge.subject, detector: this.#factory(edge.subject, now, this.#tuning) })
+    if (edge === undefined || edge.detector.faulty) return
+    this.#edges.set(id, this.#observe(now, edge.subject, now))
   }
 
   /** True while a majority of the configuration, this member included, is out of its reach. */

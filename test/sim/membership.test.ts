@@ -221,6 +221,18 @@ describe('crashes (rules M1, M5, M10)', () => {
     })
   }
 
+  test('M7: who loses power right after a view change is cut, however different the observers\' patience', async () => {
+    for (const seed of seedsToRun(12)) {
+      const cluster = new MembershipCluster({ seed })
+      await cluster.form(3)
+      // Some have had their first answers and others not: their verdicts come seconds apart.
+      await cluster.simulation.runFor(seed * 60)
+      cluster.crash(addressOf(seed % 3), true)
+      expect(await cluster.converge(2, 120_000)).toBeLessThan(12_000)
+      cluster.finish()
+    }
+  })
+
   test('one of two crashes: the other says that it is isolated and decides nothing', async () => {
     for (const silent of [false, true]) {
       const cluster = new MembershipCluster({ seed: 1 })
