@@ -17,7 +17,7 @@ export interface Formation {
   readonly processes: readonly Process[]
   /** From the start of the first joiner until the last process was in the configuration of all. */
   readonly ms: number
-  /** For each process, from its own start until it was in the configuration of all. */
+  /** For each joiner, from its own start until it was in the configuration of all. */
   readonly latenciesMs: readonly number[]
   /** Cluster sizes that any process ever saw, the founder's own included. */
   readonly distinctSizes: readonly number[]
@@ -49,7 +49,7 @@ export function form (options: DriverOptions, gated: boolean): Formation {
     driver,
     processes,
     ms: Math.max(...arrivedMs.values()) - starts[0]!,
-    latenciesMs: processes.map(({ index }) => arrivedMs.get(index)! - startedMs[index]!),
+    latenciesMs: processes.slice(1).map(({ index }) => arrivedMs.get(index)! - startedMs[index]!),
     distinctSizes: [...new Set(driver.sightings.map(({ size }) => size))].sort((a, b) => a - b),
     steps: [...driver.steps.values()]
   }

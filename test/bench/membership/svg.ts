@@ -33,13 +33,16 @@ const COLORS: readonly string[] = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '
 
 const escape = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
 const round = (value: number): string => String(Math.round(value * 100) / 100)
+const written = (value: number): string => (Math.round(value * 100) / 100).toLocaleString('en-US')
 
-/** Round numbers about as many as TICKS; the powers of ten of a logarithmic axis. */
-function ticksBetween (low: number, high: number, logarithmic: boolean): number[] {
-  if (logarithmic) {
-    const first = Math.ceil(Math.log10(low) - 1e-9)
-    return Array.from({ length: Math.floor(Math.log10(high) + 1e-9) - first + 1 }, (_, i) => 10 ** (first + i))
-  }
+/** On a logarithmic axis: powers of ten, and twice and five times those. */
+function logarithmicTicks (low: number, high: number): number[] {
+  const powers = Array.from({ length: Math.ceil(Math.log10(high / low)) + 2 }, (_, i) => 10 ** (Math.floor(Math.log10(low)) + i))
+  return powers.flatMap(power => [power, 2 * power, 5 * power]).filter(tick => tick >= low * 0.999 && tick <= high * 1.001)
+}
+
+/** Round numbers, about as many as TICKS. */
+function linearTicks (low: number, high: number): number[] {
   const rough = (high - low) / TICKS
   const power = 10 ** Math.floor(Math.log10(rough))
   const step = power * ([1, 2, 5, 10].find(factor => factor * power >= rough) ?? 10)
@@ -61,7 +64,7 @@ function scaleOf (axis: Axis, values: readonly number[], start: number, end: num
   if (low === high) [low, high] = logarithmic ? [low / 2, high * 2] : [low - 1, high + 1]
   const place = logarithmic ? Math.log10 : (value: number): number => value
   const scale = (value: number): number => start + (end - start) * (place(value) - place(low)) / (place(high) - place(low))
-  return Object.assign(scale, { ticks: ticksBetween(low, high, logarithmic) })
+  return Object.assign(scale, { ticks: (logarithmic ? logarithmicTicks : linearTicks)(low, high) })
 }
 
 function drawSeries ({ points, style }: Series, color: string, x: Scale, y: Scale): string {
@@ -81,14 +84,17 @@ function drawPanel ({ title, x, y, series }: Panel, offset: number): string {
   const parts = [`<text x="${(left + right) / 2}" y="18" text-anchor="middle" font-weight="bold">${escape(title)}</text>`]
   for (const tick of scaleX.ticks) {
     const at = round(scaleX(tick))
-    parts.push(`<line x1="${at}" x2="${at}" y1="${MARGIN.top}" y2="${bottom}" stroke="#ddd"/><text x="${at}" y="${bottom + 16}" text-anchor="middle">${round(tick)}</text>`)
+    parts.push(`<line x1="${at}" x2="${at}" y1="${MARGIN.top}" y2="${bottom}" stroke="#ddd"/><text x="${at}" y="${bottom + 16}" text-anchor="middle">${written(tick)}</text>`)
   }
   for (const tick of scaleY.ticks) {
     const at = round(scaleY(tick))
-    parts.push(`<line x1="${left}" x2="${right}" y1="${at}" y2="${at}" stroke="#ddd"/><text x="${left - 6}" y="${Number(at) + 4}" text-anchor="end">${round(tick)}</text>`)
+    parts.push(`<line x1="${left}" x2="${right}" y1="${at}" y2="${at}" stroke="#ddd"/><text x="${left - 6}" y="${Number(at) + 4}" text-anchor="end">${written(tick)}</text>`)
   }
   parts.push(`<rect x="${left}" y="${MARGIN.top}" width="${right - left}" height="${bottom - MARGIN.top}" fill="none" stroke="#444"/>`)
   series.forEach((one, index) => { parts.push(drawSeries(one, COLORS[index % COLORS.length]!, scaleX, scaleY)) })
+  if (series.length > 1) {
+    parts.push(`<rect x="${right - 134}" y="${MARGIN.top + 3}" width="130" height="${series.length * 15 + 4}" fill="white" fill-opacity="0.8"/>`)
+  }
   series.forEach(({ name }, index) => {
     const at = MARGIN.top + 16 + index * 15
     const color = COLORS[index % COLORS.length]!
