@@ -26,6 +26,15 @@ export class Acceptor {
     out.send(to, { kind: 'refused', generation: group!.generation, promised })
   }
 
+  /**
+   * True while this store obeys that ballot. What became durable together with a later promise or generation may have undone what an
+   * answer to an earlier one would speak of.
+   */
+  #obeys (generation: number, ballot: Ballot): boolean {
+    const { group, promised } = this.#replica
+    return group!.generation === generation && compareBallots(promised, ballot) === 0
+  }
+
   /** Promises to accept nothing below `ballot`, and tells where its history ends. Both are durable before the answer goes out. */
   seal (now: number, from: StoreId, ballot: Ballot): void {
     const replica = this.#replica
@@ -33,8 +42,9 @@ export class Acceptor {
     replica.sawBallot(now, ballot)
     replica.promised = ballot
     const { group, lastPosition: last, level, copy } = replica
-    const message: GroupMessage = { kind: 'sealed', generation: group!.generation, ballot, last, level, commit: copy?.commit ?? 0 }
-    replica.persist([], () => { replica.out.send(from, message) })
+    const { generation } = group!
+    const message: GroupMessage = { kind: 'sealed', generation, ballot, last, level, commit: copy?.commit ?? 0 }
+    replica.persist([], () => { if (this.#obeys(generation, ballot)) replica.out.send(from, message) })
   }
 
   /** Says that this store has promised nobody else since. */
@@ -69,7 +79,10 @@ export class Acceptor {
     const seq = prev.seq + entries.length
     const settled = message.settled > 0 && replica.settle(message.settled)
     const commit = Math.max(copy.commit, Math.min(message.commit, seq))
-    const acknowledge = (): void => { out.send(from, { kind: 'appended', generation, ballot, run: replica.run, seq, commit, settled: message.settled }) }
+    const acknowledge = (): void => {
+      if (!this.#obeys(generation, ballot)) return
+      out.send(from, { kind: 'appended', generation, ballot, run: replica.run, seq, commit, settled: message.settled })
+    }
     if (raised || settled || writes.length > 0) replica.log(writes, acknowledge)
     // What came before may still be on its way to the disk: an empty persist waits for that.
     else if (out.unsettled) out.persist([], acknowledge)

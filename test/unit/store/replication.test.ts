@@ -5,10 +5,10 @@
  * Mutations of the core that these tests caught: an answer once a minority has the entry; an acknowledgement before the entries are
  * durable; the same for a repeated append; a read answered without asking a majority; a read from the data that ignores what is
  * committed and not there yet; a retried operation logged again; the base of an operation not compared with the floor; every
- * mismatch answered with a window of appends; a floor that follows entries under way.
+ * mismatch answered with a window of appends; a floor that follows entries under way; an acknowledgement after a later promise.
  */
 import { describe, expect, test } from 'vitest'
-import { ballot, of, ReplicaNet } from './replica-harness.ts'
+import { ballot, id, of, ReplicaNet } from './replica-harness.ts'
 
 function formed (genesis = 'ABC', options = {}): ReplicaNet {
   const net = new ReplicaNet(genesis, options)
@@ -35,6 +35,21 @@ describe('writes (S2)', () => {
     const ticket = net.write('A', 'x', '1')
     net.settle()
     expect(net.answer(ticket)).toBe('written 2')
+  })
+
+  test('what a later promise may have undone is not acknowledged any more, even if it became durable with it', () => {
+    const net = formed()
+    net.store('B').slow = true
+    net.write('A', 'x', '1')
+    net.settle()
+    // C outranks A, whose entry waits for B's disk, and overwrites it; all of it becomes durable in one go.
+    net.lost = of('*', 'A')
+    net.input('B', { kind: 'message', from: id('C'), message: { kind: 'seal', generation: 0, ballot: ballot(1, 7, 'C') } })
+    const before = net.sent.length
+    net.sync('B')
+    net.settle()
+    expect(net.sent.slice(before).filter(of('appended', 'B', 'A'))).toEqual([])
+    expect(net.sent.slice(before).filter(of('sealed', 'B', 'C'))).toHaveLength(1)
   })
 
   test('data is written at commit; what was not committed leaves no trace in it', () => {
