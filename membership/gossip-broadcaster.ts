@@ -17,6 +17,7 @@ import { createBitmap, isBitmapOf, mergeBits, type Bitmap } from './bitmap.ts'
 import { UnicastBroadcaster, type Broadcaster, type BroadcasterFactory, type BroadcastMessage, type SendToMembers } from './broadcaster.ts'
 import { type Cut, type CutDigest, type MemberId } from './configuration.ts'
 import { type ConsensusMessage } from './consensus-messages.ts'
+import { PROPOSALS_MAX } from './consensus-validation.ts'
 import { REPORTS_MAX } from './message-validation.ts'
 import { type Alerts, type ConsensusEnvelope } from './messages.ts'
 import { type MembershipTuning } from './options.ts'
@@ -73,7 +74,7 @@ export class GossipBroadcaster implements Broadcaster {
       // The origin repeats itself since there is no decision: by now all that is known, records included, may be what somebody lacks.
       if (!this.#add(now, message.reports)) this.#sendAlerts(Array.from(this.#reports.entries(), entry => reportOf(entry, entry.mask, true)))
     } else if (!this.#merge(now, message, true)) {
-      this.#seen.add(JSON.stringify([message.sender.id, message.message]))
+      if (this.#seen.size < SEEN_MAX) this.#seen.add(JSON.stringify([message.sender.id, message.message]))
       this.#send(this.#neighbours, message)
     }
   }
@@ -181,7 +182,9 @@ export class GossipBroadcaster implements Broadcaster {
       const proposals = votes.map(({ digest, cut, cutTold, bitmap }) => {
         return { digest, bitmap: bitmap.slice(), ...cut === undefined || cutTold ? {} : { cut } }
       })
-      this.#sendConsensus({ kind: 'votes', configurationId, epoch, proposals })
+      for (let start = 0; start < proposals.length; start += PROPOSALS_MAX) {
+        this.#sendConsensus({ kind: 'votes', configurationId, epoch, proposals: proposals.slice(start, start + PROPOSALS_MAX) })
+      }
     }
     for (const ledger of votes) ledger.cutTold = ledger.cut !== undefined
     for (const { ballot, digest, bitmap } of grown) {

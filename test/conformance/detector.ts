@@ -4,13 +4,12 @@
  * Rapid (ATC '18), section 4.1, leaves the detector to the user; rule M10 says what counts as hard evidence. What a detector makes of
  * silence is its own affair, within the bounds that its expectations name.
  */
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { describe, expect, test } from 'vitest'
 import { type Detector, type DetectorFactory, type LinkEvidence } from '../../membership/detector/detector.ts'
 import { SeededRandom } from '../../membership/environment/seeded-random.ts'
 import { LAN, type MembershipTuning } from '../../membership/options.ts'
 import { Drive, prompt, silent, SUBJECT, type Answering } from './detector-drive.ts'
+import { heapBytes } from './heap.ts'
 
 /** What is this detector's own to choose. */
 export interface DetectorExpectations {
@@ -84,17 +83,6 @@ function script (detector: Detector, seed: number, startMs: number, tuning: Memb
     elapsedMs += Math.floor(random.next() * tuning.probeIntervalMs / 2)
   }
   return said
-}
-
-let collectGarbage: (() => void) | undefined
-
-function heapBytes (): number {
-  if (collectGarbage === undefined) {
-    setFlagsFromString('--expose-gc')
-    collectGarbage = runInNewContext('gc') as () => void
-  }
-  collectGarbage()
-  return process.memoryUsage().heapUsed
 }
 
 export const DETECTOR_CHECKS: readonly DetectorCheck[] = [
