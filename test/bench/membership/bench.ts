@@ -2,9 +2,9 @@
  * `npm run bench -- membership`: the paper's evaluation in virtual time, beside the paper's values.
  *
  *     --n N          processes of the fault and formation scenarios (1000)
- *     --seeds S      runs of each scenario, with seeds 1 to S (2)
+ *     --seeds S      runs of each scenario, with seeds 1 to S (2); COTERIE_SEED=N in the environment runs that one alone
  *     --only TEXT    scenarios whose name contains this: formation, crash, powerLoss, flipFlop, egressLoss, ingressLoss, conflict, broadcast
- *     --full         the sizes of the paper and beyond, which takes about an hour: see the sizes below
+ *     --full         larger clusters too, and all processes of Figure 11: see the sizes below. Needs 8 GiB: --max-old-space-size=8192
  *     --figures DIR  writes one SVG per figure into this directory
  *
  * Owns: the directory of the figures. Progress goes to the error output.
@@ -12,6 +12,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
+import { seedsToRun } from '../../sim/simulation.ts'
 import { type BroadcastCost, broadcastCost } from './broadcasts.ts'
 import { conflictRates } from './conflicts.ts'
 import { type FaultName, type FaultOutcome, inflict } from './faults.ts'
@@ -95,11 +96,11 @@ class MembershipBench {
   #timed<Result> (what: string, runs: number, run: (seed: number) => Result): Timed<Result> {
     const begunMs = performance.now()
     const results: Result[] = []
-    for (let seed = 1; seed <= runs; seed++) {
-      this.#options.progress?.(`${what}, seed ${seed} of ${runs}`)
+    for (const seed of seedsToRun(runs)) {
+      this.#options.progress?.(`${what}, seed ${seed}`)
       results.push(run(seed))
     }
-    return { results, wallMs: Math.round((performance.now() - begunMs) / runs) }
+    return { results, wallMs: Math.round((performance.now() - begunMs) / results.length) }
   }
 
   #draw (name: string, panels: () => readonly Panel[]): void {
