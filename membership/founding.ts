@@ -71,8 +71,10 @@ export class FoundingCheck {
         return undefined
       case 'join-refused':
         return new MembershipError('MEMBERSHIP_JOIN_REFUSED', `A seed refused this founder: ${answer.reason}.`)
-      case 'join-observers':
       case 'admitted':
+        // Not an answer: an offer to the process that had this address before (rule M11).
+        return undefined
+      case 'join-observers':
       case 'snapshot':
         return new MembershipError('MEMBERSHIP_ALREADY_FOUNDED', `Seed ${String(peer.address)} belongs to this cluster: join it instead of founding it.`)
     }

@@ -136,6 +136,8 @@ export class JoinProtocol {
           spent: answer.spent && this.#hasRequested
         }
       case 'admitted':
+        // Or it is meant for the process that had this address before.
+        if (answer.member !== this.#self.id) break
         this.#position = answer.position
         this.#follow(peer)
         if (answer.offer) this.#offered(now, peer)
