@@ -33,6 +33,8 @@ export class JoinProtocol {
   readonly #learned = new Set<Address>()
   /** The cluster whose members were asked to admit this process: it asks no other one of the same name. */
   #chosen: ClusterId | undefined
+  /** The cluster that probed this process last: it may be about to admit it. */
+  #suitor: { readonly clusterId: ClusterId, readonly untilMs: number } | undefined
   /** The last one that answered as a member. */
   #leader: Address | undefined
   #attempt = 0
@@ -146,6 +148,18 @@ export class JoinProtocol {
         break
     }
     return undefined
+  }
+
+  /**
+   * A member probes this process, maybe to vouch for it. Where seeds lie in several clusters of one name, only one of them may: the
+   * one whose observers were asked, else the one that probed last, for as long as a member waits for a probe. A second cluster
+   * that admitted this process too would count on a member that it does not have.
+   */
+  mayVouch (now: number, clusterId: ClusterId): boolean {
+    if (this.#chosen !== undefined) return clusterId === this.#chosen
+    if (this.#suitor !== undefined && this.#suitor.clusterId !== clusterId && now < this.#suitor.untilMs) return false
+    this.#suitor = { clusterId, untilMs: now + this.#options.quietTimeoutMs }
+    return true
   }
 
   /** Whether a configuration that arrived is one to live in: ours by name and id, with this process in it. */

@@ -258,6 +258,8 @@ export class MemberCore<State> {
       this.#monitor.replied(this.#now, reply)
       // A member that does not know it is one: whoever should have sent it the configuration did not (rule M8).
       if (reply.member.id === reply.to && reply.position.epoch === 0) this.#out.send(member.address, this.#chain.snapshot())
+    } else if (reply.position.epoch !== 0 && reply.position.clusterId !== this.#view.position.clusterId) {
+      // It is a member elsewhere by now: as a joiner it is gone, and does not answer.
     } else if (this.#gate !== undefined) {
       this.#gate.replied(this.#now, reply)
     } else {

@@ -170,6 +170,7 @@ export class MembershipCore<State> {
     switch (message.kind) {
       case 'probe': {
         const { self, options: { clusterName } } = this.#parts
+        if (message.to === self.id && this.#joining?.mayVouch(now, message.position.clusterId) === false) break
         const sender = { id: self.id, address: self.address }
         this.#out.reply(peer, { kind: 'probe-reply', sender, position: NOWHERE, member: self, clusterName, to: message.to, sequence: message.sequence })
         break

@@ -10,6 +10,7 @@ import { type ViewChange } from '../../membership/view-change.ts'
 import { classicQuorum, fastQuorum } from '../../membership/quorum.ts'
 import { DiskOracle } from './membership-disks.ts'
 import { Simulation, type SimulationOptions } from './simulation.ts'
+import { tampered, type Tampering } from './tampering.ts'
 
 /** Far more than any scenario here needs within one wait: beyond it something talks in circles. */
 const EVENTS_MAX = 150_000
@@ -56,12 +57,13 @@ export class MembershipCluster {
   readonly #oracle = new DiskOracle(what => { this.violations.push(what) })
   readonly #usedIds = new Set<MemberId>()
 
-  constructor (options: SimulationOptions) {
-    this.simulation = new Simulation(options)
+  /** @param options of a simulation of its own, or the simulation of another cluster, to live beside that. */
+  constructor (options: SimulationOptions | Simulation) {
+    this.simulation = options instanceof Simulation ? options : new Simulation(options)
   }
 
   /** Starts a process at an address, or starts it again; on its disk, if it is to be durable. */
-  start (address: string, options: Partial<MembershipOptions> = {}, durable = false): Process {
+  start (address: string, options: Partial<MembershipOptions> = {}, durable = false, tampering: Tampering = {}): Process {
     const host = this.simulation.host(address)
     const environment = host.running ? host.environment : host.restart()
     const store = this.#storeAt(address)
@@ -71,7 +73,7 @@ export class MembershipCluster {
       ? this.#oracle.watch(store, host.disk('membership'), environment.transport, () => membership.self.id)
       : environment.transport
     const membership: Membership<number> = new Membership<number>({
-      environment: { ...environment, transport },
+      environment: { ...environment, transport: tampered(transport, tampering) },
       fold,
       ...durable ? { storage: environment.storage('membership') } : {},
       nextIncarnation: async () => {
