@@ -155,9 +155,9 @@ export class Leader {
     return seq
   }
 
-  /** The lowest number that a follower or a learner has, which the log should go back to. */
+  /** The log should go back to after this number: the entry that a follower or a learner has last stays, since appends name its ballot. */
   needed (): number {
-    return Math.min(this.followers.needed(), this.handover.needed())
+    return Math.max(0, Math.min(this.followers.needed(), this.handover.needed()) - 1)
   }
 
   request (request: Request): void {

@@ -99,7 +99,8 @@ export class Teacher {
     this.#cursor = cursor
     if (this.#resync) this.#sentTail = position
     this.#resync = false
-    const reaches = position >= copy.valueFloor
+    // A member goes on by appends, which name the ballot of the entry before them.
+    const reaches = position >= copy.valueFloor && this.#leader.replica.ballotAt(position) !== undefined
     this.#whole = whole && reaches
     if (this.#whole) this.close()
     else if (!reaches || !scanned) this.#wanted = { after: reaches ? cursor : null }

@@ -28,6 +28,23 @@ describe('a member that returns', () => {
     expect(net.replica('B').copy!.commit).toBe(3)
   })
 
+  test('catches up wherever the leader\'s log begins, also right behind what the member has', () => {
+    for (let missed = 1; missed <= 40; missed++) {
+      const net = formed()
+      for (let i = 0; i < 30; i++) { net.write('A', `k${i % 3}`, String(i)); net.settle() }
+      net.pass(500)
+      net.crash('B')
+      net.view(2, 'AC', 'ABC')
+      for (let i = 0; i < missed; i++) { net.write('A', `k${i % 3}`, `later ${i}`); net.settle() }
+      net.pass(500)
+      net.restart('B')
+      net.view(3, 'ABC', 'ABC')
+      net.pass(3000)
+      expect(net.data('B'), `after ${missed} writes, with a log from ${net.replica('A').copy!.floor}`).toEqual(net.data('A'))
+      expect(holds(net, 'A', 'B')).toBe(net.replica('A').copy!.last)
+    }
+  })
+
   test('is told although the leader\'s first word to it was lost', () => {
     const net = formed()
     for (const value of ['1', '2']) { net.write('A', 'x', value); net.settle() }
