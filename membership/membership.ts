@@ -12,7 +12,7 @@ import { ChainStorage } from './chain-storage.ts'
 import { ChangeStream } from './change-stream.ts'
 import { type ClusterId, type Configuration, type Cut, type Member, type MemberId, type StoreId } from './configuration.ts'
 import { type DetectorFactory } from './detector/detector.ts'
-import { windowedPing } from './detector/windowed-ping.ts'
+import { phiAccrual } from './detector/phi-accrual.ts'
 import { type DurableRecord, type Kept, type MembershipEffect, type MembershipStatus } from './effects.ts'
 import { CHANNELS, type Address, type CancelTimer, type Database, type Environment, type Remote } from './environment/environment.ts'
 import { MembershipError } from './errors.ts'
@@ -35,7 +35,7 @@ export interface MembershipComponents<State> {
   readonly environment: Pick<Environment, 'clock' | 'random' | 'transport' | 'log'>
   /** Keeps promises, votes and the last configuration across restarts (rule M4). @default none */
   readonly storage?: Database
-  /** @default windowedPing */
+  /** @default phiAccrual() */
   readonly detector?: DetectorFactory
   /** @default gossip */
   readonly broadcaster?: BroadcasterFactory
@@ -250,7 +250,7 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
   }
 
   #newCore (stored: Kept<State> | undefined): void {
-    const { environment: { transport, random }, detector = windowedPing, broadcaster = gossip, fold } = this.#components
+    const { environment: { transport, random }, detector = phiAccrual(), broadcaster = gossip, fold } = this.#components
     const { storeId, metadata } = this.#options
     const id = random.id() as MemberId
     const self: Member = {

@@ -127,7 +127,7 @@ describe('a part of the processes loses power', () => {
   })
 
   test('without storage a lost majority is final', async () => {
-    const cluster = new MembershipCluster({ seed: 1 })
+    const cluster = new MembershipCluster({ seed: 1, traceLines: Infinity })
     await cluster.form(3)
     await cluster.simulation.runFor(2000)
     for (const index of [1, 2]) cluster.crash(addressOf(index))
