@@ -431,12 +431,14 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
     this.#tell('isolated', true)
   }
 
-  /** A listener that throws must not keep the machine's other effects from happening. */
+  /** A listener that throws must not keep other listeners, nor the machine's other effects, from what is theirs. */
   #tell<Name extends keyof MembershipEvents<State>> (name: Name, ...values: MembershipEvents<State>[Name]): void {
-    try {
-      (this as EventEmitter).emit(name, ...values)
-    } catch (error) {
-      this.#components.environment.log.error({ error, event: name }, 'a listener failed')
+    for (const listener of (this as EventEmitter).rawListeners(name)) {
+      try {
+        Reflect.apply(listener, this, values)
+      } catch (error) {
+        this.#components.environment.log.error({ error, event: name }, 'a listener failed')
+      }
     }
   }
 
