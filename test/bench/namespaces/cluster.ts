@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
-/** What a member prints: a configuration that it has from now on, and whom it lacks of the one before. */
+/** What a member prints: a configuration that it has from now on, and whom it lacks of the one before; first that it is up, as epoch 0. */
 export interface MemberLine {
   readonly atMs: number
   readonly epoch: number

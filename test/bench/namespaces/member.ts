@@ -1,6 +1,8 @@
 /**
  * One member as a process of its own, for `cluster.ts`: joins, and prints a line of JSON for each view change that it sees.
  *
+ * Its first line, of epoch 0, says that it is up.
+ *
  * Usage: member.js ADDRESS SEED [EXPECT], where a founder is given the number of members to expect.
  */
 import { createSystemClock, createSystemRandom, createWebSocketTransport, Membership, silentLog } from 'coterie/membership'
@@ -14,6 +16,7 @@ const clock = createSystemClock()
 const random = createSystemRandom()
 const transport = createWebSocketTransport({ listen: { host, port: Number(port) }, clock, random })
 await transport.start()
+print({ atMs: clock.wallNow(), epoch: 0, id: '', size: 0, removed: [] })
 const membership = new Membership({ environment: { clock, random, log: silentLog, transport } }, {
   clusterName: 'namespaces',
   seeds: expect === undefined ? [seed] : [],

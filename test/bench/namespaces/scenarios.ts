@@ -12,7 +12,9 @@ export interface NamespaceRow {
   readonly scenario: string
   readonly members: number
   readonly faulty: number
-  /** Of the first members started until all have the configuration of all. */
+  /** From the start of the first process until the last one is up. */
+  readonly startMs: number
+  /** From then until all have the configuration of all. */
   readonly formationMs: number
   /** From the fault until all healthy members have a configuration without the faulty ones; absent when some faulty one stays. */
   readonly cutMs: number | undefined
@@ -59,6 +61,7 @@ async function run (scenario: Scenario, members: number): Promise<NamespaceRow> 
     cluster.start()
     const formedMs = await cluster.agree(cluster.hosts, members, FORMATION_LIMIT_MS)
     if (formedMs === undefined) throw new Error(`${members} processes did not become one cluster within ${FORMATION_LIMIT_MS} ms`)
+    const upMs = Math.max(...cluster.hosts.map(({ lines }) => lines[0]!.atMs))
     await delay(SETTLE_MS)
     // Spread over the cluster, the founder not among them.
     const step = Math.floor((members - 1) / scenario.faulty)
@@ -82,7 +85,7 @@ async function run (scenario: Scenario, members: number): Promise<NamespaceRow> 
     const bad = new Set(faulty.map(({ address }) => address))
     const faultyRemovals = removals.filter(address => bad.has(address)).length
     return {
-      scenario: scenario.name, members, faulty: scenario.faulty, formationMs: formedMs - begunMs, cutMs, viewChanges: steps.length,
+      scenario: scenario.name, members, faulty: scenario.faulty, startMs: upMs - begunMs, formationMs: formedMs - upMs, cutMs, viewChanges: steps.length,
       sizes: steps.map(({ size }) => size).join(' '), faultyRemovals, healthyRemovals: removals.length - faultyRemovals
     }
   } finally {
