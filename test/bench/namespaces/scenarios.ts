@@ -85,8 +85,8 @@ async function run (scenario: Scenario, members: number): Promise<NamespaceRow> 
     const bad = new Set(faulty.map(({ address }) => address))
     const faultyRemovals = removals.filter(address => bad.has(address)).length
     return {
-      scenario: scenario.name, members, faulty: scenario.faulty, startMs: upMs - begunMs, formationMs: formedMs - upMs, cutMs, viewChanges: steps.length,
-      sizes: steps.map(({ size }) => size).join(' '), faultyRemovals, healthyRemovals: removals.length - faultyRemovals
+      scenario: scenario.name, members, faulty: scenario.faulty, startMs: upMs - begunMs, formationMs: formedMs - upMs, cutMs,
+      viewChanges: steps.length, sizes: steps.map(({ size }) => size).join(' '), faultyRemovals, healthyRemovals: removals.length - faultyRemovals
     }
   } finally {
     await cluster.close()
