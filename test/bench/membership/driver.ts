@@ -11,6 +11,7 @@
 import { createHash } from 'node:crypto'
 import { type BroadcasterFactory } from '../../../membership/broadcaster.ts'
 import { type ClusterId, type Configuration, type Member, type MemberId, type StoreId } from '../../../membership/configuration.ts'
+import { type DetectorFactory } from '../../../membership/detector/detector.ts'
 import { windowedPing } from '../../../membership/detector/windowed-ping.ts'
 import { type MembershipEffect } from '../../../membership/effects.ts'
 import { type LinkEvent } from '../../../membership/environment/environment.ts'
@@ -31,6 +32,8 @@ export interface DriverOptions {
   readonly tuning?: Partial<MembershipTuning>
   /** @default gossip */
   readonly broadcaster?: BroadcasterFactory
+  /** @default windowedPing, the paper's, which need not be the default of a membership */
+  readonly detector?: DetectorFactory
   /** See Links. @default false */
   readonly meshed?: boolean
   /** Whether to encode messages in order to count their bytes, which costs about as much as handling them. @default false */
@@ -144,7 +147,7 @@ export class Driver {
   /** A founder, or a process that joins through the first one, from now on. @param expect see MembershipOptions.expect */
   start (role: 'found' | 'join', expect?: number): Process {
     const index = this.processes.length
-    const { tuning = {}, broadcaster = gossip } = this.#options
+    const { tuning = {}, broadcaster = gossip, detector = windowedPing } = this.#options
     const address = `10.${index >> 16}.${(index >> 8) & 255}.${index & 255}:7000`
     const id = this.#ids.id()
     const self: Member = {
@@ -154,7 +157,7 @@ export class Driver {
     const options = resolveOptions({
       joinTimeoutMs: 3_600_000, ...tuning, clusterName: 'bench', seeds, found: role === 'found', ...expect === undefined ? {} : { expect }
     })
-    const core = new MembershipCore<undefined>({ self, options, fold: undefined, detector: windowedPing, broadcaster })
+    const core = new MembershipCore<undefined>({ self, options, fold: undefined, detector, broadcaster })
     const process = new Process(this, index, self, core)
     this.processes.push(process)
     this.#byAddress.set(address, process)
