@@ -1,5 +1,11 @@
 /**
  * Admission: what a member does for joiners (Rapid, ATC '18, section 4.1; rules M3, M6, M7 and M11).
+ *
+ * Mutations caught: vouching for who answered an earlier probe, or for somebody else at its address; remembering that one; considering a
+ * founder; a member that asks again and gets no configuration, or what the fold would tell a newcomer; joiners, or their
+ * connections, that do not carry over; a store let in with the incarnation that runs; all observers sending the configuration, or one
+ * sending it to any number; offering it again; a stranger that probes; probing anew at each request; silence to who believes in another
+ * configuration.
  */
 import { describe, expect, test } from 'vitest'
 import { Admission, PENDING_JOINS_MAX, SERVED_MAX } from '../../../membership/admission.ts'
@@ -234,7 +240,7 @@ describe('M7: undecided joiners carry over to the next configuration', () => {
 })
 
 describe('M11: the configuration travels to a joiner once', () => {
-  const joiners = Array.from({ length: 60 }, (_, index) => makeMember(`many-${index}`))
+  const joiners = Array.from({ length: 100 }, (_, index) => makeMember(`many-${index}`))
 
   const welcomes = (configuration: Configuration, admitted: readonly Member[]): Map<Address, string[]> => {
     const after = nextConfiguration(configuration, normalizeCut(admitted, []))

@@ -1,5 +1,9 @@
 /**
  * The formation gate (rules M8 and M6).
+ *
+ * Mutations caught: a gate that opens for the first, or that admits too few; one that does not replace an older process at the same
+ * address, or of the same store; one that takes an answer of an earlier round, takes one twice, judges who came during a round,
+ * keeps who did not answer or somebody else's address, votes twice, has no bound, or probes once per round.
  */
 import { describe, expect, test } from 'vitest'
 import { type Member } from '../../../membership/configuration.ts'
@@ -120,6 +124,16 @@ describe('M8: joiners are held until those expected are there', () => {
     expect(bench.admitted).toEqual([[a.address, b.address]])
   })
 
+  test('it takes the place of one that does not answer, in another round', () => {
+    const bench = new Bench(2)
+    bench.hold(a, b)
+    bench.hold(c)
+    bench.answer(a)
+    bench.until(probeTimeoutMs)
+    bench.answer(a, c)
+    expect(bench.admitted).toEqual([[a.address, c.address]])
+  })
+
   test('after the vote nothing more happens here', () => {
     const bench = new Bench(1)
     bench.hold(a)
@@ -215,7 +229,7 @@ describe('M6: only who answered just before the vote is admitted', () => {
     const [first] = bench.probes
     bench.answer(a)
     bench.gate.replied(bench.now, replyOf(a, first!.sequence))
-    expect(bench.admitted).toEqual([])
+    expect(bench.gate.size).toBe(2)
     bench.until(probeTimeoutMs)
     bench.hold(b)
     bench.gate.replied(bench.now, replyOf(a, first!.sequence))

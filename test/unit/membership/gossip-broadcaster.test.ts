@@ -1,6 +1,10 @@
 /**
  * Gossip along the overlay (Rapid, ATC '18, section 4.3; rule M11). What every broadcaster has to do is in the conformance kit; here is
  * what gossip does besides: windows, merging, and what travels once.
+ *
+ * Mutations caught: telling again what was told; records and cuts in every message; reports beyond one message dropped; own votes not
+ * repeated; known votes that wake; windows that do not grow, or not anew with the first vote; sending back where it came from;
+ * passing on what is said between two, or twice; unicast from another size on; alerts not repeated.
  */
 import { describe, expect, test } from 'vitest'
 import { bitIndexes, createBitmap, setBit } from '../../../membership/bitmap.ts'

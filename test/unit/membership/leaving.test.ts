@@ -1,5 +1,9 @@
 /**
  * Leaving (rule M9).
+ *
+ * Mutations caught: asking the subjects; companions of an earlier configuration that count; a last member that asks all the same, never,
+ * or without listening; being done with one that knows, or with those of an earlier epoch; telling who knows; pauses that do not
+ * grow; a goodbye from the old epoch.
  */
 import { describe, expect, test } from 'vitest'
 import { nextConfiguration, normalizeCut, type Configuration } from '../../../membership/configuration.ts'
