@@ -5,9 +5,9 @@
  * L and H. A suspected observer counts as having reported its suspected subjects; what stays unstable is reinforced.
  *
  * Deviations. Watermarks count distinct observers (rule M5). Joins never block removals: an unstable join delays a cut by one
- * batch window at most, and by none once its address has had its delay (rule M6). Time ends what reinforcement does not:
- * removals are promoted, joins voided, lone alerts forgotten (rules M6 and M7). A cut keeps at least one member of its
- * configuration (rule M9).
+ * batch window at most, and by none once its address has had its delay (rule M6). Accusations by members that are removed themselves
+ * neither hold a cut back nor are they echoed. Time ends what reinforcement does not: removals are promoted, joins voided, lone
+ * alerts forgotten (rules M6 and M7). A cut keeps at least one member of its configuration (rule M9).
  *
  * Pure: time is an argument. The same calls in the same order give the same results.
  */
@@ -68,6 +68,8 @@ export class CutDetector {
   readonly #joins = new Map<string, Tally>()
   /** Members whose removal tally is at or above L: their own reports are taken for granted. */
   readonly #suspects = new Set<MemberId>()
+  /** The stable removals; undefined since a tally changed. */
+  #condemned: ReadonlySet<MemberId> | undefined
   /** Tallies that grew since time was last noticed. */
   readonly #grown = new Set<Tally>()
   /** Addresses of joiners that have delayed a cut. */
@@ -118,7 +120,7 @@ export class CutDetector {
    */
   proposal (now: number): Cut | undefined {
     this.#notice(now)
-    for (const tally of this.#removals.values()) if (tally.isUnstable(this.#suspects)) return undefined
+    for (const tally of this.#removals.values()) if (this.#isUnstable(tally)) return undefined
     const removals = this.#stableRemovals()
     const joins = this.#admissibleJoins(removals)
     if (removals.length === 0 && joins.length === 0) return undefined
@@ -128,7 +130,7 @@ export class CutDetector {
 
   /** Those in [L, H). */
   unstable (): UnstableSubjects {
-    return this.#subjects(tally => tally.isUnstable(this.#suspects))
+    return this.#subjects(tally => this.#isUnstable(tally))
   }
 
   /**
@@ -137,7 +139,7 @@ export class CutDetector {
    */
   overdue (now: number): UnstableSubjects {
     this.#notice(now)
-    const isOverdue = (tally: Tally): boolean => tally.isUnstable(this.#suspects) && this.#reinforceAt(tally) <= now
+    const isOverdue = (tally: Tally): boolean => this.#isUnstable(tally) && this.#reinforceAt(tally) <= now
     const subjects = this.#subjects(isOverdue)
     for (const tally of this.#tallies()) if (isOverdue(tally)) tally.reinforced = true
     return subjects
@@ -148,8 +150,9 @@ export class CutDetector {
     this.#notice(now)
     const expiry: CutExpiry = { promoted: [], voided: [], lapsed: [] }
     for (const tally of [...this.#removals.values()].sort(bySubject)) {
-      if (!tally.isUnstable(this.#suspects) || this.#endsAt(tally, NOBODY) > now) continue
+      if (!this.#isUnstable(tally) || this.#endsAt(tally, NOBODY) > now) continue
       tally.promoted = true
+      this.#condemned = undefined
       expiry.promoted.push(tally.subject)
     }
     // Promotions come first: they may complete a cut that a joiner waits for, or accuse the last member.
@@ -165,6 +168,7 @@ export class CutDetector {
       this.#forget(tally)
       expiry.voided.push(tally.joiner!)
     }
+    this.#notice(now)
     return expiry
   }
 
@@ -174,7 +178,7 @@ export class CutDetector {
     let earliest = this.#delayUntilMs !== undefined && this.#delayUntilMs > this.#noticedMs ? this.#delayUntilMs : Infinity
     const removed = new Set(this.#stableRemovals())
     for (const tally of this.#tallies()) {
-      if (tally.isUnstable(this.#suspects)) earliest = Math.min(earliest, this.#reinforceAt(tally))
+      if (this.#isUnstable(tally)) earliest = Math.min(earliest, this.#reinforceAt(tally))
       earliest = Math.min(earliest, this.#endsAt(tally, removed))
     }
     return earliest === Infinity ? undefined : earliest
@@ -243,6 +247,7 @@ export class CutDetector {
   #record (tally: Tally, observer: MemberId): boolean {
     if (tally.reporters.has(observer) || !tally.observers.includes(observer)) return false
     tally.reporters.add(observer)
+    this.#condemned = undefined
     this.#grown.add(tally)
     return true
   }
@@ -252,9 +257,16 @@ export class CutDetector {
     this.#noticedMs = now
     for (const tally of this.#grown) {
       tally.firstAtMs ??= now
-      if (tally.suspected) tally.unstableSinceMs ??= now
+      if (tally.suspected && tally.joiner !== undefined) tally.unstableSinceMs ??= now
     }
     this.#grown.clear()
+    // Whether the accusers are condemned may have changed with any tally.
+    for (const tally of this.#removals.values()) {
+      if (!tally.suspected) continue
+      const counts = tally.isStable(this.#suspects) || this.#isUnstable(tally)
+      tally.unstableSinceMs = counts ? tally.unstableSinceMs ?? now : undefined
+      tally.discreditedSinceMs = counts ? undefined : tally.discreditedSinceMs ?? now
+    }
   }
 
   /** The time at which an unstable tally is reinforced; Infinity when it has been, or has not been noticed. */
@@ -269,11 +281,17 @@ export class CutDetector {
     if (firstAtMs === undefined) return Infinity
     const settleMs = SETTLE_TIMEOUTS * this.#options.unstableTimeoutMs
     const settleAt = (unstableSinceMs ?? Infinity) + settleMs
-    if (!tally.suspected) return firstAtMs + LAPSE_TIMEOUTS * this.#options.unstableTimeoutMs
-    if (tally.isUnstable(this.#suspects)) return settleAt
+    if (this.#isUnstable(tally)) return settleAt
+    if (!tally.suspected || !tally.isStable(this.#suspects)) {
+      return (tally.discreditedSinceMs ?? firstAtMs) + LAPSE_TIMEOUTS * this.#options.unstableTimeoutMs
+    }
     if (tally.joiner !== undefined) return this.#isHeld(tally.joiner, removed) ? settleAt : Infinity
     // A stable removal ends only where all members are accused: then all accusations end together, or the last one would win.
     return removed.has(tally.subject) ? Infinity : this.#lastSuspicionMs() + settleMs
+  }
+
+  #isUnstable (tally: Tally): boolean {
+    return tally.isUnstable(this.#suspects, this.#condemned ??= new Set(this.#stableRemovals()))
   }
 
   #lastSuspicionMs (): number {
@@ -332,7 +350,7 @@ export class CutDetector {
     const waitedFor: Address[] = []
     for (const tally of this.#joins.values()) {
       const { joiner } = tally
-      if (joiner === undefined || !tally.isUnstable(this.#suspects) || this.#delayed.has(joiner.address)) continue
+      if (joiner === undefined || !this.#isUnstable(tally) || this.#delayed.has(joiner.address)) continue
       if (!this.#isHeld(joiner, removed)) waitedFor.push(joiner.address)
     }
     if (waitedFor.length === 0) return false
@@ -344,6 +362,7 @@ export class CutDetector {
   }
 
   #forget (tally: Tally): void {
+    this.#condemned = undefined
     if (tally.joiner === undefined) {
       this.#removals.delete(tally.subject)
       this.#suspects.delete(tally.subject)

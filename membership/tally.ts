@@ -37,8 +37,10 @@ export class Tally {
   readonly reporters = new Set<MemberId>()
   /** When the first report was noticed. */
   firstAtMs: number | undefined
-  /** When the tally was first noticed at or above L. */
+  /** When the tally was first noticed at or above L, by credible members. */
   unstableSinceMs: number | undefined
+  /** Since when it is at or above L only by members that are to be removed themselves. */
+  discreditedSinceMs: number | undefined
   /** Its observers have been asked to echo. */
   reinforced = false
   /** It counts as stable, whatever the number of reports (rule M7). */
@@ -72,7 +74,15 @@ export class Tally {
     return this.promoted || this.count(suspects) >= this.high
   }
 
-  isUnstable (suspects: ReadonlySet<MemberId>): boolean {
-    return this.suspected && !this.isStable(suspects)
+  /**
+   * At or above L by those who are not themselves `condemned` (stable removals), and not stable. Members that lose most of what they send
+   * or hear accuse their healthy subjects: where several of them observe one subject, it must not share their fate.
+   */
+  isUnstable (suspects: ReadonlySet<MemberId>, condemned: ReadonlySet<MemberId>): boolean {
+    if (!this.suspected || this.isStable(suspects)) return false
+    if (condemned.size === 0) return true
+    let credible = 0
+    for (const reporter of this.reporters) if (!condemned.has(reporter)) credible++
+    return credible >= this.low
   }
 }

@@ -98,6 +98,25 @@ describe('section 4.2: stable cuts', () => {
     expect(removalsOf(fixture.detector.proposal(0))).toEqual([fixture.id(0)])
   })
 
+  it('whom only members accuse that are removed themselves is neither waited for, nor echoed, nor removed', () => {
+    const fixture = new Fixture(60)
+    const healthy = fixture.id(0)
+    const faulty = fixture.overlay.observersOf(healthy).slice(0, 4)
+    for (const observer of faulty) fixture.detector.reportRemoval(observer, healthy)
+    expect(fixture.detector.proposal(0)).toBeUndefined()
+    expect(fixture.detector.unstable().removals).toEqual([healthy])
+    for (const member of faulty) fixture.remove(member, Infinity, faulty)
+    // Those that observe each other count for each other.
+    expect(removalsOf(fixture.detector.proposal(100))).toEqual([...faulty].sort())
+    expect(fixture.detector.unstable().removals).toEqual([])
+    expect(fixture.detector.overdue(3 * UNSTABLE_MS).removals).toEqual([])
+    expect(fixture.detector.expire(3 * UNSTABLE_MS).promoted).toEqual([])
+    expect(removalsOf(fixture.detector.proposal(3 * UNSTABLE_MS))).toEqual([...faulty].sort())
+    // Credible accusers are another matter.
+    fixture.remove(healthy, Infinity, faulty)
+    expect(removalsOf(fixture.detector.proposal(3 * UNSTABLE_MS))).toEqual([...faulty, healthy].sort())
+  })
+
   it('an unstable subject holds the cut back, and is then part of it', () => {
     const fixture = new Fixture(40)
     const [a, b] = strangers(fixture)
