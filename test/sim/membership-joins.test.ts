@@ -3,7 +3,9 @@
  *
  * Suresh et al. (USENIX ATC '18), section 4.1; rules M3, M6, M8 and M12. Mutations that were tried and are caught here: a joiner that
  * answers the probes of two founders at once; one that answers no other cluster for ever after; a member that takes an answer
- * from a member of another cluster for that of a joiner.
+ * from a member of another cluster for that of a joiner; observers that are not asked again at the next attempt; the same seeds asked
+ * at each attempt; a function of seeds that is asked once. The configuration reaches a member that lacks it in two ways, when
+ * it asks again and when it is probed: without both, eight of these tests fail, and without one of them none does.
  */
 import { describe, expect, test } from 'vitest'
 import { type MembershipMessage } from '../../membership/messages.ts'
@@ -308,14 +310,14 @@ describe('strangers', () => {
 })
 
 describe('many at once', () => {
-  test('200 processes join a cluster of 10 in a few view changes', async () => {
+  test('200 processes join a cluster of 10 in one view change', async () => {
     const cluster = await formed(10, 1)
     for (let index = 10; index < 210; index++) {
       cluster.start(addressOf(index), { seeds: [addressOf(index % 10), addressOf((index + 3) % 10)] })
     }
     const end = await cluster.simulation.run({ untilMs: cluster.simulation.nowMs + 30_000, until: () => cluster.converged(210), everyMs: 50 })
     expect(end).toBe('condition')
-    expect(cluster.epoch - 2).toBeLessThanOrEqual(3)
+    expect(cluster.epoch).toBe(3)
     cluster.finish()
   })
 
