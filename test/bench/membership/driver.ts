@@ -214,14 +214,14 @@ export class Driver {
         inputs.push({ kind: 'persisted', token: effect.token })
         break
       case 'send':
-        this.#send(process, effect.to, effect.message, this.#bytesOf(effect.message, false))
+        this.#send(process, effect.to, effect.message, this.#encode(effect.message, false))
         break
       case 'reply':
-        this.#send(process, effect.peer.address!, effect.message, this.#bytesOf(effect.message, false))
+        this.#send(process, effect.peer.address!, effect.message, this.#encode(effect.message, false))
         break
       case 'send-to-all': {
-        const bytes = this.#bytesOf(effect.message, true)
-        for (const to of effect.to) this.#send(process, to, effect.message, bytes)
+        const encoded = this.#encode(effect.message, true)
+        for (const to of effect.to) this.#send(process, to, effect.message, encoded)
         break
       }
       case 'wake':
@@ -248,13 +248,15 @@ export class Driver {
     }
   }
 
-  #bytesOf (message: MembershipMessage, shared: boolean): number {
-    return this.#options.countBytes === true ? this.traffic.bytesOf(message, shared) : 0
+  #encode (message: MembershipMessage, shared: boolean): Uint8Array | undefined {
+    return this.#options.countBytes === true ? this.traffic.encode(message, shared) : undefined
   }
 
-  #send (from: Process, to: string, message: MembershipMessage, bytes: number): void {
+  #send (from: Process, to: string, message: MembershipMessage, encoded: Uint8Array | undefined): void {
     const target = this.#byAddress.get(to)
-    if (target !== undefined) this.#links.send(from, target, message, bytes)
+    if (target === undefined) return
+    const bytes = encoded === undefined ? 0 : this.traffic.bytesBetween(from.index, target.index, encoded)
+    this.#links.send(from, target, message, bytes)
   }
 
   #saw (process: Process, { configuration, joined, removed, reason }: ViewChange<undefined>): void {
