@@ -31,11 +31,22 @@ export interface Plan {
   readonly leaderChanges: number
 }
 
+/** The plans between placements that are still in use, by the later one: nodes that share a process share its placements. */
+const plans = new WeakMap<Placement, WeakMap<Placement, Plan>>()
+
 /**
- * What must happen to get from one placement to another of the same partitions.
+ * What must happen to get from one placement to another of the same partitions. Computed once for two placements.
  * @throws {RingError} RING_MISMATCH when the numbers of partitions differ.
  */
 export function plan (before: Placement, after: Placement): Plan {
+  let known = plans.get(after)
+  if (known === undefined) plans.set(after, known = new WeakMap())
+  let difference = known.get(before)
+  if (difference === undefined) known.set(before, difference = compare(before, after))
+  return difference
+}
+
+function compare (before: Placement, after: Placement): Plan {
   if (before.partitions !== after.partitions) {
     throw new RingError('RING_MISMATCH', `a placement of ${before.partitions} partitions cannot become one of ${after.partitions}`)
   }
@@ -53,7 +64,7 @@ export function plan (before: Placement, after: Placement): Plan {
       if (!old.includes(to)) moves.push({ partition, from: left.shift(), to, epoch: epochs[seat]! })
     }
   }
-  return { epoch: after.epoch, moves, lowerBound: lowerBound(before, after), leaderChanges }
+  return Object.freeze({ epoch: after.epoch, moves: Object.freeze(moves), lowerBound: lowerBound(before, after), leaderChanges })
 }
 
 /** The fewest moves from `before` to any balanced placement for the stores of `after`. */

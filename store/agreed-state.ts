@@ -76,6 +76,7 @@ const REMEMBERED = 4
  */
 export function createAgreedStateFold (): Fold<AgreedState> {
   const remembered = new Map<string, State>()
+  const encoded = new WeakMap<AgreedState, Uint8Array>()
   let decoded: { readonly bytes: Uint8Array, readonly state: AgreedState } | undefined
   const remember = (configuration: Configuration, compute: () => State): State => {
     const known = remembered.get(configuration.id)
@@ -102,7 +103,11 @@ export function createAgreedStateFold (): Fold<AgreedState> {
         ? undefined
         : `store ${storeId} was seen with incarnation ${known}; this one has ${incarnation}: its directory is a copy, or was restored from an older one`
     },
-    encode: encodeAgreedState,
+    encode: state => {
+      let bytes = encoded.get(state)
+      if (bytes === undefined) encoded.set(state, bytes = encodeAgreedState(state))
+      return bytes
+    },
     decode: bytes => {
       const known = decoded
       if (known !== undefined && Buffer.compare(known.bytes, bytes) === 0) return known.state
