@@ -38,7 +38,7 @@ export interface PartitionHostOptions extends ReplicaOptions {
 interface Fetch { readonly partition: number, readonly token: number, readonly copy: number, readonly keys: readonly Uint8Array[] }
 
 /** A replica that had nothing to do for so many ticks is at rest: it gets only each so many-th of them. */
-const BUSY_TICKS = 50
+const BUSY_TICKS = 10
 const REST_TICKS = 10
 
 export class PartitionHost {
