@@ -22,6 +22,7 @@ import { MembershipCore, type CoreInput } from './membership-core.ts'
 import { validateMessage } from './message-validation.ts'
 import { type MembershipMessage } from './messages.ts'
 import { resolveOptions, type MembershipOptions, type ResolvedOptions } from './options.ts'
+import { RejoinPause } from './rejoin-pause.ts'
 import { type Explanation, type ViewChange } from './view-change.ts'
 
 /** Epochs that `explain` remembers. */
@@ -94,7 +95,7 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
   #leaving: Waiter | undefined
   readonly #explanations = new Map<number, Explanation>()
   readonly #streams = new Set<ChangeStream<ViewChange<State>>>()
-  #rejoins = 0
+  readonly #rejoinPause: RejoinPause
 
   /** @throws {MembershipError} MEMBERSHIP_INVALID_OPTIONS */
   constructor (components: MembershipComponents<State>, options: MembershipOptions) {
@@ -102,6 +103,7 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
     this.#components = components
     this.#options = resolveOptions(options)
     this.#incarnation = this.#options.incarnation
+    this.#rejoinPause = new RejoinPause(this.#options)
     this.#chain = components.storage === undefined ? undefined : new ChainStorage(components.storage, components.fold)
   }
 
@@ -464,8 +466,7 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
 
   #rejoinLater (): void {
     const { clock, random } = this.#components.environment
-    const pauseMs = Math.min(this.#options.rejoinDelayMs * 2 ** Math.min(this.#rejoins, 20), this.#options.rejoinDelayMaxMs)
-    this.#rejoins++
+    const pauseMs = this.#rejoinPause.next(clock.now())
     this.#cancelRejoin = clock.setTimer(pauseMs * (0.5 + random.next() / 2), () => {
       this.#rejoin().catch((error: unknown) => { this.#halt(error instanceof Error ? error : new Error(String(error))) })
     })

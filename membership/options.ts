@@ -68,10 +68,15 @@ export interface MembershipTuning {
   readonly quietTimeoutMs: number
   /** How long a majority must be out of reach before this process says that it is isolated. @default 1000 */
   readonly isolationTimeoutMs: number
-  /** First pause before a removed process joins again; doubles up to `rejoinDelayMaxMs`, with jitter. @default 500 */
+  /**
+   * The pause before a removed process joins again; doubles with each removal of the last `rejoinForgetMs`, up to
+   * `rejoinDelayMaxMs`, with jitter. @default 500
+   */
   readonly rejoinDelayMs: number
   /** @default 30000 */
   readonly rejoinDelayMaxMs: number
+  /** How long a removal makes later pauses longer. Raising it keeps a process that flaps slowly away for longer. @default 600000 */
+  readonly rejoinForgetMs: number
 }
 
 export interface MembershipOptions extends Partial<MembershipTuning> {
@@ -126,7 +131,8 @@ export const LAN: Readonly<MembershipTuning> = Object.freeze({
   quietTimeoutMs: 5000,
   isolationTimeoutMs: 1000,
   rejoinDelayMs: 500,
-  rejoinDelayMaxMs: 30_000
+  rejoinDelayMaxMs: 30_000,
+  rejoinForgetMs: 600_000
 })
 
 /** Hosts far apart: round trips of up to some hundred milliseconds, loss in bursts. */
@@ -170,7 +176,8 @@ export const TEST: Readonly<MembershipTuning> = Object.freeze({
   quietTimeoutMs: 1500,
   isolationTimeoutMs: 400,
   rejoinDelayMs: 100,
-  rejoinDelayMaxMs: 2000
+  rejoinDelayMaxMs: 2000,
+  rejoinForgetMs: 60_000
 })
 
 export const PRESETS = Object.freeze({ lan: LAN, wan: WAN, test: TEST })
