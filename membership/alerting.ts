@@ -4,12 +4,13 @@
  * Suresh et al. (USENIX ATC '18), sections 4.2 and 6: alerts are irrevocable within a configuration and travel in batches. Rules M6 and
  * M7: reinforcement, lapsing. Rule M10: a member that loses more than half of its subjects at once doubts itself, and waits until
  * another member confirms one of them. Deviation: a stable cut is proposed only after a batch window or two without news
- * (and within a limit), so that members that crash or join together fall into one view change.
+ * (and within a limit), so that members that crash or join together fall into one view change. Rule M13: a member's update is an alert
+ * too, made by itself; it goes out at once, since it is stable wherever it is known and its owner must not vote before others know it.
  *
  * Pure: the time is an argument.
  */
 import { type Broadcaster } from './broadcaster.ts'
-import { type Cut, type Member, type MemberId } from './configuration.ts'
+import { type Cut, type Member, type MemberId, type Update } from './configuration.ts'
 import { CutDetector, type TallyExplanation } from './cut-detector.ts'
 import { type Address } from './environment/environment.ts'
 import { REPORTS_MAX } from './message-validation.ts'
@@ -17,8 +18,8 @@ import { type MembershipTuning } from './options.ts'
 import { type About, bitsOf, type Entry, type Report, ReportBook, reportBy } from './reports.ts'
 import { type View } from './view.ts'
 
-/** A stable cut that removes members is proposed after so many windows even if news keeps coming; nobody waits for the dead. */
-const REMOVAL_WINDOWS_MAX = 4
+/** A stable cut is proposed after so many windows even if news keeps coming; nobody waits for the dead. */
+const SETTLING_WINDOWS_MAX = 4
 /** The same for a cut of joins alone: joiners that start together take a while, and split votes cost more than patience. */
 const JOIN_WINDOWS_MAX = 20
 /** Quiet windows before a proposal, where alerts reach everybody in one hop, and where they take several. */
@@ -37,6 +38,8 @@ export interface AlertingHost {
   vouch (joiner: Member): void
   /** An alert of this member lapsed: its detector starts anew. */
   rearm (subject: MemberId): void
+  /** A member told two contents of its metadata under one version. The first that this member heard counts. */
+  contradicted (update: Update): void
 }
 
 export class Alerting {
@@ -51,13 +54,15 @@ export class Alerting {
   #attempts = new Map<string, number>()
   /** What was counted; gossip brings each alert several times. */
   #heard!: ReportBook
+  /** Members that contradicted themselves; each is told of once. */
+  #contradicted = new Set<MemberId>()
   #batch: Report[] = []
   #batchAtMs = Infinity
   #repeatAtMs = Infinity
   #repeatDelayMs = 0
   #changedAtMs = 0
   #stableSinceMs: number | undefined
-  #settlingWindowsMax = REMOVAL_WINDOWS_MAX
+  #settlingWindowsMax = SETTLING_WINDOWS_MAX
   #proposed = false
   /** Tallies are looked at when one changed, and when time makes a difference: not for every probe that passes by. */
   #examinedVersion = 0
@@ -83,6 +88,7 @@ export class Alerting {
     this.#mine = new Map()
     this.#attempts = new Map()
     this.#heard = new ReportBook(view.overlay)
+    this.#contradicted = new Set()
     this.#batch = []
     this.#batchAtMs = Infinity
     this.#repeatAtMs = Infinity
@@ -120,6 +126,12 @@ export class Alerting {
     this.#report(now, `join ${joiner.id}`, { joiner })
   }
 
+  /** This member's own new metadata: once per configuration. */
+  reportUpdate (now: number, update: Update): void {
+    this.#report(now, 'update', { update })
+    if (this.#batch.length > 0) this.#batchAtMs = now
+  }
+
   hasReportedJoin (joiner: MemberId): boolean {
     return this.#mine.has(`join ${joiner}`)
   }
@@ -129,7 +141,10 @@ export class Alerting {
     const joiners: Member[] = []
     for (const report of reports) {
       const news = this.#heard.add(report)
-      if (news === undefined) continue
+      if (news === undefined) {
+        this.#checkUpdate(report.update)
+        continue
+      }
       this.#count(now, news.entry, news.fresh)
       if (news.entry.joiner !== undefined) joiners.push(news.entry.joiner)
     }
@@ -205,16 +220,28 @@ export class Alerting {
     if (this.#batchAtMs === Infinity) this.#batchAtMs = now + this.#tuning.batchWindowMs
   }
 
-  #count (now: number, { subject, joiner, observers }: Entry, fresh: number): void {
+  #checkUpdate (update: Update | undefined): void {
+    if (update === undefined || this.#contradicted.has(update.member) || !this.#heard.contradicts(update)) return
+    this.#contradicted.add(update.member)
+    this.#host.contradicted(update)
+  }
+
+  #count (now: number, entry: Entry, fresh: number): void {
+    if (!this.#tally(entry, fresh)) return
+    this.version++
+    this.firstAlertAtMs ??= now
+    this.#changedAtMs = now
+  }
+
+  /** Returns whether a tally changed. */
+  #tally ({ subject, joiner, update, observers }: Entry, fresh: number): boolean {
+    if (update !== undefined) return this.#detector.reportUpdate(update)
     let changed = false
     for (const bit of bitsOf(fresh)) {
       const observer = observers[bit]!
       if (joiner === undefined ? this.#detector.reportRemoval(observer, subject) : this.#detector.reportJoin(observer, joiner)) changed = true
     }
-    if (!changed) return
-    this.version++
-    this.firstAlertAtMs ??= now
-    this.#changedAtMs = now
+    return changed
   }
 
   #sendBatch (now: number): void {
@@ -266,7 +293,8 @@ export class Alerting {
       return
     }
     this.#stableSinceMs ??= now
-    this.#settlingWindowsMax = cut.removals.length > 0 ? REMOVAL_WINDOWS_MAX : JOIN_WINDOWS_MAX
+    const joinsAlone = cut.joins.length > 0 && cut.removals.length === 0
+    this.#settlingWindowsMax = joinsAlone ? JOIN_WINDOWS_MAX : SETTLING_WINDOWS_MAX
     if (now >= this.#settledAtMs(this.#stableSinceMs)) this.#propose(now, cut)
   }
 

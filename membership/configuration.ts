@@ -17,7 +17,7 @@ export type ClusterId = string & { readonly [brand]: 'ClusterId' }
 export type ConfigurationId = string & { readonly [brand]: 'ConfigurationId' }
 export type CutDigest = string & { readonly [brand]: 'CutDigest' }
 
-/** What a member says about itself. Agreed on with the member, the same at every process. */
+/** What a member says about itself. Agreed on with the member and when the member updates it, the same at every process. */
 export interface Metadata {
   /** Failure domain: replicas of one partition are put into different zones. @default '' */
   readonly zone: string
@@ -36,6 +36,16 @@ export interface Member {
   readonly storeId: StoreId
   /** How many times that store was started; rises with each start (rule R3). */
   readonly incarnation: number
+  readonly metadata: Metadata
+  /** The version of `metadata`: 0 as the member joined with it, and higher with each update (rule M13). */
+  readonly metadataVersion: number
+}
+
+/** The metadata that a member has from the next configuration on (rule M13). */
+export interface Update {
+  readonly member: MemberId
+  /** Above the `metadataVersion` that the member has. */
+  readonly version: number
   readonly metadata: Metadata
 }
 
@@ -59,24 +69,48 @@ export interface Cut {
   readonly joins: readonly Member[]
   /** Sorted. */
   readonly removals: readonly MemberId[]
+  /** Of members that stay, one for each at most. Sorted by member id. */
+  readonly updates: readonly Update[]
 }
 
 const compareText = (a: string, b: string): number => a < b ? -1 : a > b ? 1 : 0
 
 export const compareMembers = (a: Member, b: Member): number => compareText(a.id, b.id)
 
-/** A member as one unambiguous text: JSON of an array, with the tags sorted by name. */
-function canonicalMember (member: Member): unknown {
-  const { zone, weight, tags } = member.metadata
-  const sortedTags = Object.entries(tags).sort((a, b) => compareText(a[0], b[0]))
-  return [member.id, member.address, member.storeId, member.incarnation, zone, weight, sortedTags]
+export const compareUpdates = (a: Update, b: Update): number => compareText(a.member, b.member)
+
+/** Metadata as an unambiguous text: JSON of an array, with the tags sorted by name. */
+function canonicalMetadata ({ zone, weight, tags }: Metadata): unknown {
+  return [zone, weight, Object.entries(tags).sort((a, b) => compareText(a[0], b[0]))]
+}
+
+const canonicalMember = ({ id, address, storeId, incarnation, metadata, metadataVersion }: Member): unknown =>
+  [id, address, storeId, incarnation, canonicalMetadata(metadata), metadataVersion]
+
+const canonicalUpdate = ({ member, version, metadata }: Update): unknown => [member, version, canonicalMetadata(metadata)]
+
+export function isSameMetadata (a: Metadata, b: Metadata): boolean {
+  return JSON.stringify(canonicalMetadata(a)) === JSON.stringify(canonicalMetadata(b))
 }
 
 const digest = (value: unknown): string => createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 32)
 
-/** Sorts what a cut holds, so that equal changes are equal values. */
-export function normalizeCut (joins: Iterable<Member>, removals: Iterable<MemberId>): Cut {
-  return { joins: [...joins].sort(compareMembers), removals: [...removals].sort(compareText) }
+/**
+ * Sorts what a cut holds, so that equal changes are equal values. Of one member's updates the newest counts, and none of a member
+ * that is removed (rule M13).
+ */
+export function normalizeCut (joins: Iterable<Member>, removals: Iterable<MemberId>, updates: Iterable<Update> = []): Cut {
+  const removed = new Set(removals)
+  const newest = new Map<MemberId, Update>()
+  for (const update of updates) {
+    const known = newest.get(update.member)
+    if (!removed.has(update.member) && (known === undefined || known.version < update.version)) newest.set(update.member, update)
+  }
+  return {
+    joins: [...joins].sort(compareMembers),
+    removals: [...removed].sort(compareText),
+    updates: [...newest.values()].sort(compareUpdates)
+  }
 }
 
 /** Of cuts seen before; a cut never changes. */
@@ -86,7 +120,7 @@ const digests = new WeakMap<Cut, CutDigest>()
 export function cutDigest (cut: Cut): CutDigest {
   let known = digests.get(cut)
   if (known === undefined) {
-    known = digest([cut.joins.map(canonicalMember), cut.removals]) as CutDigest
+    known = digest([cut.joins.map(canonicalMember), cut.removals, cut.updates.map(canonicalUpdate)]) as CutDigest
     digests.set(cut, known)
   }
   return known
@@ -116,7 +150,12 @@ export function nextConfiguration (configuration: Configuration, cut: Cut): Conf
 
 function follow (configuration: Configuration, cut: Cut): Configuration {
   const removed = new Set<MemberId>(cut.removals)
-  const members = [...configuration.members.filter(member => !removed.has(member.id)), ...cut.joins].sort(compareMembers)
+  const updates = new Map(cut.updates.map(update => [update.member, update]))
+  const staying = configuration.members.filter(member => !removed.has(member.id)).map(member => {
+    const update = updates.get(member.id)
+    return update === undefined ? member : { ...member, metadata: update.metadata, metadataVersion: update.version }
+  })
+  const members = [...staying, ...cut.joins].sort(compareMembers)
   const id = digest([configuration.id, cutDigest(cut)]) as ConfigurationId
   return { ...configuration, epoch: configuration.epoch + 1, id, members }
 }

@@ -45,11 +45,19 @@ export function checkDecision (configuration: Configuration, decision: Decision)
 
 /** Why `cut` cannot follow `configuration` (invariant 7), as a clause, or undefined when it can. */
 export function cutError (configuration: Configuration, cut: Cut): string | undefined {
-  if (cut.joins.length === 0 && cut.removals.length === 0) return 'its cut changes nothing'
+  if (cut.joins.length + cut.removals.length + cut.updates.length === 0) return 'its cut changes nothing'
   const removed = new Set<string>(cut.removals)
   if (removed.size !== cut.removals.length) return 'it removes a member twice'
   for (const id of cut.removals) if (memberIndex(configuration, id) < 0) return `it removes ${id}, who is no member`
   if (configuration.members.length - cut.removals.length + cut.joins.length === 0) return 'it leaves no member'
+  const updated = new Set<string>()
+  for (const { member, version } of cut.updates) {
+    const record = configuration.members[memberIndex(configuration, member)]
+    if (record === undefined || removed.has(member)) return `it updates ${member}, who is no member any more`
+    if (updated.has(member)) return `it updates ${member} twice`
+    if (version <= record.metadataVersion) return `it updates ${member} to version ${version}, which has ${record.metadataVersion}`
+    updated.add(member)
+  }
   const ids = new Set<string>()
   const addresses = new Set<string>()
   const stores = new Set<string>()

@@ -77,7 +77,7 @@ export interface ConsensusComponents {
 
 /** Repetitions go to this many members at a time, others each time; what they say is merged and passed on. */
 const REPEAT_FANOUT = 10
-/** The bytes of a cut of up to this many joins and removals travel with the votes for it; of larger ones who lacks them asks. */
+/** The bytes of a cut of up to this many joins, removals and updates travel with the votes for it; of larger ones who lacks them asks. */
 const INLINE_CHANGES_MAX = 8
 /** Messages that a slow disk may hold back, per member. */
 const HELD_PER_MEMBER_MAX = 8
@@ -488,7 +488,7 @@ export class Consensus {
 
   #proposalVotes (digest: CutDigest, bitmap: Bitmap): ProposalVotes {
     const cut = this.#cuts.get(digest)
-    const inline = cut !== undefined && cut.joins.length + cut.removals.length <= INLINE_CHANGES_MAX
+    const inline = cut !== undefined && cut.joins.length + cut.removals.length + cut.updates.length <= INLINE_CHANGES_MAX
     return { digest, ...(inline ? { cut } : {}), bitmap: bitmap.slice() }
   }
 

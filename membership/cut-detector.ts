@@ -7,11 +7,15 @@
  * Deviations. Watermarks count distinct observers (rule M5). Joins never block removals: an unstable join delays a cut by one
  * batch window at most, and by none once its address has had its delay (rule M6). Accusations by members that are removed themselves
  * neither hold a cut back nor are they echoed. Time ends what reinforcement does not: removals are promoted, joins voided, lone
- * alerts forgotten (rules M6 and M7). A cut keeps at least one member of its configuration (rule M9).
+ * alerts forgotten (rules M6 and M7). A cut keeps at least one member of its configuration (rule M9). A member's update of its
+ * metadata is stable by its own word alone (rule M13): it joins the next cut, or makes one, and holds nothing back; where its member is
+ * removed, the update is dropped.
  *
  * Pure: time is an argument. The same calls in the same order give the same results.
  */
-import { cutDigest, memberIndex, normalizeCut, type Configuration, type Cut, type Member, type MemberId } from './configuration.ts'
+import {
+  cutDigest, memberIndex, normalizeCut, type Configuration, type Cut, type Member, type MemberId, type Update
+} from './configuration.ts'
 import { CUT_DETECTOR_DEFAULTS, checkCutDetectorOptions, type CutDetectorOptions } from './cut-detector-options.ts'
 import { type Address } from './environment/environment.ts'
 import { type Overlay } from './overlay.ts'
@@ -19,7 +23,7 @@ import { scaleWatermarks, Tally } from './tally.ts'
 
 export { type CutDetectorOptions } from './cut-detector-options.ts'
 
-export type AlertStatus = 'join' | 'remove'
+export type AlertStatus = 'join' | 'remove' | 'update'
 
 /** Those whose tally is in [L, H), for reinforcement. Sorted by member id. */
 export interface UnstableSubjects { readonly removals: MemberId[], readonly joins: Member[] }
@@ -66,6 +70,8 @@ export class CutDetector {
   readonly #removals = new Map<MemberId, Tally>()
   /** By the digest of the whole record: two records with one id are two joiners (rule M3). At most JOINERS_MAX. */
   readonly #joins = new Map<string, Tally>()
+  /** The newest update of each member. Invariant: its version is above the one that the member has. */
+  readonly #updates = new Map<MemberId, Update>()
   /** Members whose removal tally is at or above L: their own reports are taken for granted. */
   readonly #suspects = new Set<MemberId>()
   /** The stable removals; undefined since a tally changed. */
@@ -114,6 +120,16 @@ export class CutDetector {
     return true
   }
 
+  /** True when it is the newest that is known of this member. Those of non-members, and versions that a member has already, are ignored. */
+  reportUpdate (update: Update): boolean {
+    const record = this.#configuration.members[memberIndex(this.#configuration, update.member)]
+    if (record === undefined || update.version <= record.metadataVersion) return false
+    const known = this.#updates.get(update.member)
+    if (known !== undefined && known.version >= update.version) return false
+    this.#updates.set(update.member, update)
+    return true
+  }
+
   /**
    * The stable cut; undefined while nothing is stable, while a removal is unstable, or while an unstable join has its delay.
    * Tallies age from the first call that sees them, so call it after each batch of reports.
@@ -123,9 +139,9 @@ export class CutDetector {
     for (const tally of this.#removals.values()) if (this.#isUnstable(tally)) return undefined
     const removals = this.#stableRemovals()
     const joins = this.#admissibleJoins(removals)
-    if (removals.length === 0 && joins.length === 0) return undefined
+    if (removals.length + joins.length + this.#updates.size === 0) return undefined
     if (this.#isDelayed(now, removals)) return undefined
-    return normalizeCut(joins, removals)
+    return normalizeCut(joins, removals, this.#updates.values())
   }
 
   /** Those in [L, H). */
@@ -202,7 +218,7 @@ export class CutDetector {
   }
 
   explain (): TallyExplanation[] {
-    return [...this.#tallies()].sort(bySubject).map(tally => ({
+    const tallies = [...this.#tallies()].sort(bySubject).map((tally): TallyExplanation => ({
       subject: tally.subject,
       status: tally.joiner === undefined ? 'remove' : 'join',
       reporters: [...tally.reporters],
@@ -211,10 +227,18 @@ export class CutDetector {
       high: tally.high,
       promoted: tally.promoted
     }))
+    const updates = [...this.#updates.keys()].sort().map((member): TallyExplanation => {
+      return { subject: member, status: 'update', reporters: [member], implicit: [], low: 1, high: 1, promoted: false }
+    })
+    return [...tallies, ...updates]
   }
 
   /** @throws Error when a local invariant is broken. */
   invariants (): void {
+    for (const [id, { member, version }] of this.#updates) {
+      const record = this.#configuration.members[memberIndex(this.#configuration, id)]
+      if (id !== member || record === undefined || version <= record.metadataVersion) throw new Error(`CutDetector: the update of ${id} is none.`)
+    }
     for (const tally of this.#tallies()) {
       const observers = new Set(tally.observers)
       const strangers = [...tally.reporters].filter(reporter => !observers.has(reporter))
@@ -375,7 +399,7 @@ export class CutDetector {
   #recordKey (joiner: Member): string {
     let key = this.#recordKeys.get(joiner)
     if (key === undefined) {
-      key = cutDigest({ joins: [joiner], removals: [] })
+      key = cutDigest({ joins: [joiner], removals: [], updates: [] })
       this.#recordKeys.set(joiner, key)
     }
     return key

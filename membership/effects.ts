@@ -43,6 +43,8 @@ export type MembershipEffect<State> =
   | { readonly kind: 'proposal', readonly cut: Cut }
   | { readonly kind: 'view-change', readonly change: ViewChange<State> }
   | { readonly kind: 'status', readonly status: MembershipStatus }
+  /** A configuration in effect holds the updates that were asked for under these tokens. */
+  | { readonly kind: 'updated', readonly tokens: readonly number[] }
   /** The cluster removed this member; nothing follows. */
   | { readonly kind: 'removed' }
   /** This member has left and a majority of the next configuration knows; nothing follows. */

@@ -10,6 +10,7 @@ export type MembershipErrorCode =
   | 'MEMBERSHIP_CLOSED' /** The call came after close(). */
   | 'MEMBERSHIP_NOT_STARTED' /** The call needs a started membership. */
   | 'MEMBERSHIP_STORAGE_FAILED' /** A record that must survive a restart could not be written: this process halts. */
+  | 'MEMBERSHIP_REMOVED' /** The cluster removed this member before it did what was asked. */
   | 'MEMBERSHIP_LEAVE_TIMEOUT' /** The cluster did not acknowledge the leave before the deadline. */
 
 export class MembershipError extends Error {

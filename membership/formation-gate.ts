@@ -56,6 +56,11 @@ export class FormationGate {
     this.#host = host
   }
 
+  /** The next configuration, too, holds this member alone: it updated its metadata (rule M13). The gate goes on with whom it holds. */
+  stay (): void {
+    this.#voted = false
+  }
+
   get size (): number {
     return this.#held.size
   }

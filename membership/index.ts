@@ -1,12 +1,13 @@
 /** The public face of membership: who is in the cluster. See README.md. */
-export { Membership, type LeaveOptions, type MembershipComponents, type MembershipEvents } from './membership.ts'
+export { Membership, type LeaveOptions, type MembershipComponents } from './membership.ts'
+export { type MembershipEvents } from './membership-events.ts'
 export { LAN, PRESETS, TEST, WAN, type MembershipOptions, type MembershipTuning } from './options.ts'
 export { type MembershipStatus } from './effects.ts'
 export { formatExplanation, type Explanation, type ViewChange } from './view-change.ts'
 export {
   cutDigest, foundingConfiguration, memberIndex, nextConfiguration, normalizeCut,
   type ClusterId, type Configuration, type ConfigurationId, type Cut, type CutDigest, type Member, type MemberId, type Metadata, type Settings,
-  type StoreId
+  type StoreId, type Update
 } from './configuration.ts'
 export { type Fold } from './fold.ts'
 export { MembershipError, TransportError, type MembershipErrorCode, type TransportErrorCode } from './errors.ts'

@@ -14,7 +14,7 @@ import { isFast } from './ballot.ts'
 import { type BroadcasterFactory, type Broadcaster, type BroadcastMessage } from './broadcaster.ts'
 import { CatchUp } from './catch-up.ts'
 import { Chain } from './chain.ts'
-import { nextConfiguration, type Configuration, type Member } from './configuration.ts'
+import { nextConfiguration, type Configuration, type Member, type Metadata } from './configuration.ts'
 import { type Decision } from './consensus.ts'
 import { recordOf } from './decision-log.ts'
 import { type DetectorFactory } from './detector/detector.ts'
@@ -33,7 +33,8 @@ import { Monitor } from './monitor.ts'
 import { type ResolvedOptions } from './options.ts'
 import { Roster } from './roster.ts'
 import { decodeSnapshot } from './snapshot.ts'
-import { difference, type Explanation, type ViewChange } from './view-change.ts'
+import { Updating } from './updating.ts'
+import { alertsFor, difference, type Explanation, type ViewChange } from './view-change.ts'
 import { View } from './view.ts'
 
 export interface MemberComponents<State> {
@@ -64,6 +65,7 @@ export class MemberCore<State> {
   readonly #admission: Admission
   readonly #catchUp: CatchUp
   readonly #chain: Chain<State>
+  readonly #updating: Updating
   #view!: View
   #agreement!: Agreement
   /** Who came back from a crash under another id and wants to be heard as the member that it was (rule M4). */
@@ -96,7 +98,12 @@ export class MemberCore<State> {
         this.#agreement.apply(this.#now, { kind: 'propose', cut })
       },
       vouch: joiner => { this.#admission.consider(this.#now, joiner) },
-      rearm: subject => { this.#monitor.rearm(this.#now, subject) }
+      rearm: subject => { this.#monitor.rearm(this.#now, subject) },
+      contradicted: ({ member, version }) => { this.#out.warn('a member told two contents of one version of its metadata', { member, version }) }
+    })
+    this.#updating = new Updating({
+      announce: update => { this.#alerting.reportUpdate(this.#now, update) },
+      held: tokens => { this.#out.push({ kind: 'updated', tokens }) }
     })
     this.#admission = new Admission(options, out, {
       reachable: joiner => { this.#alerting.reportJoin(this.#now, joiner) },
@@ -148,6 +155,12 @@ export class MemberCore<State> {
     this.#status('leaving')
     if (this.#view.size === 1) this.#finish()
     else this.#leaving.ask(now, this.#view)
+  }
+
+  /** Asks the cluster to hold other metadata of this member (rule M13). The token names the request in the `updated` effect. */
+  update (now: number, token: number, change: Partial<Metadata>): void {
+    this.#now = now
+    if (this.#over === 'no' && (this.#view as View | undefined) !== undefined) this.#updating.ask(token, change)
   }
 
   /** Does what is due. Called after every input. */
@@ -429,11 +442,13 @@ export class MemberCore<State> {
     this.#broadcaster = broadcaster(view, options, (to, message) => {
       this.#out.sendToAll(to.map(id => this.#roster.addressOf(id)), message)
     })
-    this.#gate = view.size === 1 ? this.#openGate(before === undefined) : undefined
+    this.#gate = view.size === 1 ? this.#gate ?? this.#openGate(before === undefined) : undefined
+    this.#gate?.stay()
     this.#alerting.enter(view, this.#broadcaster)
     this.#monitor.enter(this.#now, view)
     this.#catchUp.enter(this.#now, view)
     this.#admission.enter(this.#now, view)
+    this.#updating.enter(view)
     if (before === undefined) this.#status('member')
     if (this.#leaving !== undefined) {
       if (view.size === 1) this.#finishLast(before)
@@ -451,12 +466,11 @@ export class MemberCore<State> {
   }
 
   #explain (configuration: Configuration, origin: DecisionRecord | undefined, learned: Explanation['learned']): Explanation {
-    const touched = new Set<string>([...origin?.cut.removals ?? [], ...(origin?.cut.joins ?? []).map(member => member.id)])
     const known = origin !== undefined && learned !== 'resumed'
     return {
       epoch: configuration.epoch,
       learned,
-      alerts: known ? this.#alerting.explain().filter(tally => touched.has(tally.subject)) : [],
+      alerts: known ? alertsFor(origin.cut, this.#alerting.explain()) : [],
       voters: origin?.voters ?? [],
       fast: origin === undefined ? undefined : isFast(origin.ballot),
       ballot: origin?.ballot,
@@ -496,7 +510,6 @@ export class MemberCore<State> {
 
   #halt (error: MembershipError): void {
     this.#over = 'yes'
-    this.#status('halted')
     this.#out.push({ kind: 'halt', error })
   }
 

@@ -8,7 +8,7 @@
  * Pure: `apply(now, input)` gives effects; see `effects.ts` for their order. It reads no clock, draws no random number, awaits
  * nothing. The same inputs give the same effects.
  */
-import { type ClusterId, foundingConfiguration, type Configuration, type Member } from './configuration.ts'
+import { type ClusterId, foundingConfiguration, type Configuration, type Member, type Metadata } from './configuration.ts'
 import { type DetectorFactory } from './detector/detector.ts'
 import { type BroadcasterFactory } from './broadcaster.ts'
 import { Outbox, type Kept, type MembershipEffect, type Peer } from './effects.ts'
@@ -63,6 +63,8 @@ export type CoreInput =
   | { readonly kind: 'link', readonly event: LinkEvent }
   | { readonly kind: 'persisted', readonly token: number }
   | { readonly kind: 'leave' }
+  /** Have these fields of this member's metadata changed: valid ones. Answered by an `updated` effect with the token. */
+  | { readonly kind: 'update', readonly token: number, readonly change: Partial<Metadata> }
   /** The time of the last wake effect has come. */
   | { readonly kind: 'tick' }
 
@@ -138,6 +140,9 @@ export class MembershipCore<State> {
       case 'leave':
         if (this.#member === undefined) this.#out.push({ kind: 'left' })
         else this.#member.leave(now)
+        break
+      case 'update':
+        this.#member?.update(now, input.token, input.change)
         break
       case 'tick':
         break

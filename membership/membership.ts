@@ -10,7 +10,7 @@ import { EventEmitter } from 'node:events'
 import { type BroadcasterFactory } from './broadcaster.ts'
 import { ChainStorage } from './chain-storage.ts'
 import { ChangeStream } from './change-stream.ts'
-import { type ClusterId, type Configuration, type Cut, type Member, type MemberId, type StoreId } from './configuration.ts'
+import { memberIndex, type ClusterId, type Configuration, type Member, type MemberId, type Metadata, type StoreId } from './configuration.ts'
 import { type DetectorFactory } from './detector/detector.ts'
 import { phiAccrual } from './detector/phi-accrual.ts'
 import { type DurableRecord, type Kept, type MembershipEffect, type MembershipStatus } from './effects.ts'
@@ -19,9 +19,11 @@ import { MembershipError } from './errors.ts'
 import { type Fold } from './fold.ts'
 import { gossip } from './gossip-broadcaster.ts'
 import { MembershipCore, type CoreInput } from './membership-core.ts'
+import { type MembershipEvents } from './membership-events.ts'
 import { validateMessage } from './message-validation.ts'
 import { type MembershipMessage } from './messages.ts'
-import { resolveOptions, type MembershipOptions, type ResolvedOptions } from './options.ts'
+import { checkMetadata, resolveOptions, type MembershipOptions, type ResolvedOptions } from './options.ts'
+import { PendingCalls, type Waiter } from './pending-calls.ts'
 import { RejoinPause } from './rejoin-pause.ts'
 import { type Explanation, type ViewChange } from './view-change.ts'
 
@@ -52,23 +54,9 @@ export interface LeaveOptions {
   readonly signal?: AbortSignal
 }
 
-export interface MembershipEvents<State> {
-  /** Once per epoch, in order, in the same turn in which it takes effect. */
-  'view-change': [change: ViewChange<State>]
-  /** What this process proposed; the cluster may decide otherwise. */
-  proposal: [cut: Cut]
-  /** The cluster removed this process. */
-  removed: []
-  /** True when a majority of the configuration got out of reach, false when it is back. */
-  isolated: [isolated: boolean]
-  status: [status: MembershipStatus]
-  /** This process takes no further part, and why. */
-  halted: [error: Error]
-}
-
-interface Waiter {
-  resolve (): void
-  reject (error: unknown): void
+/** Indefinite: a configuration that this process did not see may have held the update. */
+function notHeld (code: 'MEMBERSHIP_REMOVED' | 'MEMBERSHIP_CLOSED', why: string, cause?: unknown): MembershipError {
+  return new MembershipError(code, `No configuration held the update before ${why}.`, { definite: false, cause })
 }
 
 export class Membership<State = undefined> extends EventEmitter<MembershipEvents<State>> {
@@ -96,6 +84,10 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
   readonly #explanations = new Map<number, Explanation>()
   readonly #streams = new Set<ChangeStream<ViewChange<State>>>()
   readonly #rejoinPause: RejoinPause
+  /** Calls of `update` that no configuration holds yet. */
+  readonly #updates = new PendingCalls()
+  /** What this process joins with: the options, or what the last configuration had of it. */
+  #metadata: Metadata
 
   /** @throws {MembershipError} MEMBERSHIP_INVALID_OPTIONS */
   constructor (components: MembershipComponents<State>, options: MembershipOptions) {
@@ -103,6 +95,7 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
     this.#components = components
     this.#options = resolveOptions(options)
     this.#incarnation = this.#options.incarnation
+    this.#metadata = this.#options.metadata
     this.#rejoinPause = new RejoinPause(this.#options)
     this.#chain = components.storage === undefined ? undefined : new ChainStorage(components.storage, components.fold)
   }
@@ -168,6 +161,26 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
   }
 
   /**
+   * Changes the metadata of this member: resolves once a configuration with it is in effect here, and hence agreed on, the same
+   * at every process (rule M13). Fields that are not given stay as they are; `tags` are replaced as a whole, so spread
+   * the present ones to keep them. Calls that come while another one is under way take effect together after it; of a field
+   * that several of them give, the last one counts.
+   *
+   * It lasts until this process ends, also where it is removed and joins again; a process that starts joins with its options.
+   * @param options.signal ends the wait; what was asked for may take effect all the same
+   * @throws {MembershipError} MEMBERSHIP_INVALID_OPTIONS, MEMBERSHIP_NOT_STARTED when this process is no member now,
+   *   MEMBERSHIP_REMOVED when the cluster removed it first, MEMBERSHIP_CLOSED
+   */
+  async update (metadata: Partial<Metadata>, { signal }: { signal?: AbortSignal } = {}): Promise<void> {
+    const change = checkMetadata(metadata)
+    if (this.#ended || this.#leaving !== undefined || this.#status === 'leaving') {
+      throw new MembershipError('MEMBERSHIP_CLOSED', 'This process has stopped, or is leaving.')
+    }
+    if (this.#core === undefined || this.#self === undefined || !this.#isMember(this.#self)) this.#notStarted()
+    await this.#updates.wait(token => { this.#apply({ kind: 'update', token, change }) }, signal)
+  }
+
+  /**
    * Leaves the cluster: resolves once this process is no member and a majority of those that stay knows it. The last member
    * of a cluster just stops.
    * @throws {MembershipError} MEMBERSHIP_NOT_STARTED, MEMBERSHIP_CLOSED, MEMBERSHIP_LEAVE_TIMEOUT
@@ -213,6 +226,10 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
     return this.#status === 'closed' || this.#status === 'halted'
   }
 
+  #isMember ({ id }: Member): boolean {
+    return this.#change !== undefined && memberIndex(this.#change.configuration, id) >= 0
+  }
+
   #notStarted (): never {
     throw new MembershipError('MEMBERSHIP_NOT_STARTED', 'This process is not a member of any configuration yet: await start() first.')
   }
@@ -253,10 +270,11 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
 
   #newCore (stored: Kept<State> | undefined): void {
     const { environment: { transport, random }, detector = phiAccrual(), broadcaster = gossip, fold } = this.#components
-    const { storeId, metadata } = this.#options
+    const { storeId } = this.#options
     const id = random.id() as MemberId
     const self: Member = {
-      id, address: transport.address!, storeId: storeId ?? id as string as StoreId, incarnation: this.#incarnation, metadata
+      id, address: transport.address!, storeId: storeId ?? id as string as StoreId, incarnation: this.#incarnation,
+      metadata: this.#metadata, metadataVersion: 0
     }
     this.#self = self
     const storedEpoch = this.#chain === undefined ? undefined : stored?.configuration.epoch ?? 0
@@ -361,8 +379,12 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
       case 'removed':
         this.#removed()
         break
+      case 'updated':
+        this.#updates.done(effect.tokens)
+        break
       case 'left':
         this.#leaving?.resolve()
+        this.#updates.fail(notHeld('MEMBERSHIP_REMOVED', 'this member left'))
         break
       case 'refused':
         this.#refused(effect.error)
@@ -408,8 +430,14 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
     this.#change = change
     this.#explanations.set(change.configuration.epoch, change.reason)
     if (this.#explanations.size > EXPLANATIONS_MAX) this.#explanations.delete(this.#explanations.keys().next().value!)
-    const { configuration: { epoch, members }, joined, removed } = change
-    this.#components.environment.log.info({ epoch, members: members.length, joined: joined.length, removed: removed.length }, 'view change')
+    const { configuration: { epoch, members }, joined, removed, updated } = change
+    const own = this.#self === undefined ? undefined : members[memberIndex(change.configuration, this.#self.id)]
+    if (own !== undefined) {
+      this.#self = own
+      this.#metadata = own.metadata
+    }
+    const counts = { members: members.length, joined: joined.length, removed: removed.length, updated: updated.length }
+    this.#components.environment.log.info({ epoch, ...counts }, 'view change')
     this.#tell('view-change', change)
     for (const stream of this.#streams) stream.push(change)
     this.#starting?.resolve()
@@ -447,6 +475,7 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
   #removed (): void {
     this.#cancelWake()
     this.#core = undefined
+    this.#updates.fail(notHeld('MEMBERSHIP_REMOVED', 'the cluster removed this member'))
     this.#tell('removed')
     this.#leaving?.resolve()
     if (this.#options.rejoin && this.#leaving === undefined) this.#rejoinLater()
@@ -512,6 +541,7 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
     this.#removeLinkListener()
     this.#starting?.reject(reason)
     this.#leaving?.reject(reason)
+    this.#updates.fail(notHeld('MEMBERSHIP_CLOSED', 'this process stopped', reason))
     this.#starting = undefined
     for (const stream of [...this.#streams]) stream.end()
   }

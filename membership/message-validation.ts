@@ -11,7 +11,7 @@ import {
 } from './messages.ts'
 import { type RecordDigest, type Report } from './reports.ts'
 import {
-  MEMBERS_MAX, address, bytes, cut, fields, flag, id, invalid, list, member, memberIds, natural, settings, text, type Fields
+  MEMBERS_MAX, address, bytes, cut, fields, flag, id, invalid, list, member, memberIds, natural, settings, text, update, type Fields
 } from './wire-checks.ts'
 
 /** Reports in one message; those beyond travel in another. */
@@ -68,8 +68,12 @@ function report (value: unknown): Report {
       if (raw['joiner'] === undefined) return { status: 'join', attempt, record, observers }
       return { status: 'join', attempt, record, joiner: member(raw['joiner'], 'report.joiner'), observers }
     }
+    case 'update':
+      // The one bit is that of the member itself.
+      if (observers !== 1) invalid('an update is reported by another than its member')
+      return { status: 'update', attempt, update: update(raw['update'], 'report.update'), observers }
     default:
-      return invalid('a report is neither of a join nor of a removal')
+      return invalid('a report is neither of a join nor of a removal nor of an update')
   }
 }
 

@@ -78,7 +78,7 @@ export class Monitor {
       const subject = view.member(id)!
       const slotMs = fresh % FIRST_PROBE_SLOTS * this.#tuning.probeIntervalMs / 2
       const known = this.#edges.get(id)
-      edges.set(id, known ?? this.#observe(now, subject, now + phase + slotMs))
+      edges.set(id, known === undefined ? this.#observe(now, subject, now + phase + slotMs) : { subject, detector: known.detector })
       if (known === undefined) fresh++
     }
     this.#edges = edges

@@ -96,6 +96,7 @@ export interface MembershipOptions extends Partial<MembershipTuning> {
   readonly storeId?: StoreId
   /** How many times that store was started (rule R3). @default 1 */
   readonly incarnation?: number
+  /** What this process joins with; it can be changed with `update` later. @default { zone: '', weight: 1, tags: {} } */
   readonly metadata?: Partial<Metadata>
   /** Whether a process that was removed joins again under a new member id. @default true */
   readonly rejoin?: boolean
@@ -234,17 +235,24 @@ function resolveTuning (options: MembershipOptions): MembershipTuning {
   return resolved
 }
 
-function resolveMetadata (metadata: Partial<Metadata> | undefined): Metadata {
-  const { zone = '', weight = 1, tags = {}, ...rest } = metadata ?? {}
+/**
+ * Checks the fields of metadata that are given.
+ * @returns a fresh value of just these.
+ * @throws {MembershipError} MEMBERSHIP_INVALID_OPTIONS naming the first one that is unknown or out of its range.
+ */
+export function checkMetadata (metadata: Partial<Metadata>): Partial<Metadata> {
+  check(typeof metadata === 'object' && (metadata as unknown) !== null, 'metadata must be an object')
+  const { zone, weight, tags, ...rest } = metadata
   for (const name of Object.keys(rest)) refuse(`unknown metadata ${name}: put your own values into tags`)
-  check(typeof zone === 'string' && zone.length <= 128, 'metadata.zone must be a string of at most 128 characters')
-  check(Number.isInteger(weight) && weight >= 0 && weight <= 1000, 'metadata.weight must be an integer from 0 to 1000')
-  const entries = Object.entries(tags)
+  check(zone === undefined || (typeof zone === 'string' && zone.length <= 128), 'metadata.zone must be a string of at most 128 characters')
+  check(weight === undefined || (Number.isInteger(weight) && weight >= 0 && weight <= 1000), 'metadata.weight must be an integer from 0 to 1000')
+  check(tags === undefined || (typeof tags === 'object' && (tags as unknown) !== null), 'metadata.tags must be an object')
+  const entries = Object.entries(tags ?? {})
   check(entries.length <= 64, 'metadata.tags may hold at most 64 entries')
   for (const [name, value] of entries) {
     check(name.length <= 128 && typeof value === 'string' && value.length <= 512, `metadata.tags.${name} must be a string of at most 512 characters`)
   }
-  return { zone, weight, tags: { ...tags } }
+  return { ...zone === undefined ? {} : { zone }, ...weight === undefined ? {} : { weight }, ...tags === undefined ? {} : { tags: { ...tags } } }
 }
 
 /**
@@ -275,6 +283,6 @@ export function resolveOptions (options: MembershipOptions): ResolvedOptions {
   check(typeof rejoin === 'boolean', 'rejoin must be true or false')
   return {
     ...resolveTuning(options), clusterName, seeds, found, clusterId, settings: { ...settings }, expect, storeId, incarnation, rejoin,
-    metadata: resolveMetadata(options.metadata)
+    metadata: { zone: '', weight: 1, tags: {}, ...checkMetadata(options.metadata ?? {}) }
   }
 }

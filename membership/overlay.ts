@@ -51,7 +51,7 @@ export class Overlay {
 
   /**
    * The overlay of a configuration that this process may have computed already: members that share a process, as in tests and
-   * simulations, share it. A configuration's id names its content.
+   * simulations, share it, and so do configurations that differ in the metadata of their members alone.
    */
   static of (configuration: Configuration, ringCount: number): Overlay {
     const index = recent.findIndex(overlay => overlay.ringCount === ringCount && hasSameMembers(overlay.#configuration, configuration))
@@ -92,6 +92,10 @@ export class Overlay {
       if (observers.length > 0) this.#observersOf.set(subject, observers)
     }
     return observers
+  }
+
+  isMember (id: MemberId): boolean {
+    return memberIndex(this.#configuration, id) >= 0
   }
 
   #rowOf (subject: MemberId): readonly MemberId[] {
@@ -165,7 +169,7 @@ export class Overlay {
 
 function hasSameMembers (a: Configuration, b: Configuration): boolean {
   if (a === b) return true
-  return a.id === b.id && a.members.length === b.members.length && a.members.every((member, index) => member.id === b.members[index]!.id)
+  return a.members.length === b.members.length && a.members.every((member, index) => member.id === b.members[index]!.id)
 }
 
 function ringOf (configuration: Configuration, ring: number): Float64Array {

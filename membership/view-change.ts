@@ -18,7 +18,7 @@ export interface Explanation {
    * it joined with, took part in the decision, fetched the decision later, or jumped a gap that the logs of its peers no longer cover.
    */
   readonly learned: 'founded' | 'resumed' | 'joined' | 'decided' | 'fetched' | 'jumped'
-  /** Who reported each member that joined or was removed, as far as this process heard. */
+  /** Who reported each member that joined, was removed or updated its metadata, as far as this process heard. */
   readonly alerts: readonly TallyExplanation[]
   readonly voters: readonly MemberId[]
   /** Decided by fast votes; false after a recovery, undefined where this process knows no decision. */
@@ -38,6 +38,8 @@ export interface ViewChange<State> {
   /** All members, for the first configuration that this process sees. */
   readonly joined: readonly Member[]
   readonly removed: readonly Member[]
+  /** Members of both configurations whose metadata is another now (rule M13), as they are in `configuration`. */
+  readonly updated: readonly Member[]
   /** The fold's state of `configuration`. */
   readonly state: State
   /** Set when decisions between `previous` and `configuration` were missed and could not be fetched. */
@@ -45,14 +47,25 @@ export interface ViewChange<State> {
   readonly reason: Explanation
 }
 
-/** Who is in `after` and not in `before`, and the other way round; both sorted by member id. */
-export function difference (before: Configuration | undefined, after: Configuration): { joined: Member[], removed: Member[] } {
-  const old = new Set(before?.members.map(member => member.id))
+/** Who is in `after` and not in `before`, the other way round, and in both with other metadata; each sorted by member id. */
+export function difference (
+  before: Configuration | undefined, after: Configuration
+): { joined: Member[], removed: Member[], updated: Member[] } {
+  const old = new Map(before?.members.map(member => [member.id, member]))
   const now = new Set(after.members.map(member => member.id))
   return {
     joined: after.members.filter(member => !old.has(member.id)),
-    removed: (before?.members ?? []).filter(member => !now.has(member.id))
+    removed: (before?.members ?? []).filter(member => !now.has(member.id)),
+    updated: after.members.filter(({ id, metadataVersion }) => (old.get(id)?.metadataVersion ?? metadataVersion) !== metadataVersion)
   }
+}
+
+/** Those of the alerts that led to a cut. */
+export function alertsFor ({ joins, removals, updates }: Cut, alerts: readonly TallyExplanation[]): TallyExplanation[] {
+  const changes = new Set<string>([
+    ...joins.map(({ id }) => `join ${id}`), ...removals.map(id => `remove ${id}`), ...updates.map(({ member }) => `update ${member}`)
+  ])
+  return alerts.filter(({ status, subject }) => changes.has(`${status} ${subject}`))
 }
 
 /** An explanation as lines of text, for people. */

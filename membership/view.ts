@@ -37,6 +37,7 @@ function indexOf (configuration: Configuration): Index {
 
 export class View {
   readonly configuration: Configuration
+  /** This process, as this configuration has it. */
   readonly self: Member
   readonly overlay: Overlay
   readonly position: Position
@@ -47,12 +48,12 @@ export class View {
 
   constructor (configuration: Configuration, self: Member, ringCount: number) {
     this.configuration = configuration
-    this.self = self
+    this.#index = indexOf(configuration)
+    this.self = this.#index.byId.get(self.id) ?? self
     this.overlay = Overlay.of(configuration, ringCount)
     this.position = positionOf(configuration)
     this.sender = { id: self.id, address: self.address }
     this.subjects = this.overlay.subjectsOf(self.id)
-    this.#index = indexOf(configuration)
   }
 
   get epoch (): number {

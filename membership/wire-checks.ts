@@ -7,7 +7,7 @@
  */
 import {
   type ClusterId, type Configuration, type ConfigurationId, type Cut, type Member, type MemberId, type Metadata, type Settings,
-  compareMembers
+  type Update, compareMembers, compareUpdates
 } from './configuration.ts'
 import { MembershipError } from './errors.ts'
 
@@ -82,8 +82,16 @@ export function member (value: unknown, what: string): Member {
     address: address(raw['address'], `${what}.address`),
     storeId: id(raw['storeId'], `${what}.storeId`),
     incarnation: natural(raw['incarnation'], `${what}.incarnation`),
-    metadata: metadata(raw['metadata'], `${what}.metadata`)
+    metadata: metadata(raw['metadata'], `${what}.metadata`),
+    metadataVersion: natural(raw['metadataVersion'], `${what}.metadataVersion`)
   }
+}
+
+export function update (value: unknown, what: string): Update {
+  const raw = fields(value, what)
+  const version = natural(raw['version'], `${what}.version`)
+  if (version === 0) invalid(`${what}.version is 0, which is a joiner's`)
+  return { member: id(raw['member'], `${what}.member`), version, metadata: metadata(raw['metadata'], `${what}.metadata`) }
 }
 
 export function settings (value: unknown, what: string): Settings {
@@ -111,9 +119,11 @@ export function cut (value: unknown, what: string): Cut {
   const joins = list(raw['joins'], `${what}.joins`, MEMBERS_MAX, member)
   const removals = memberIds(raw['removals'], `${what}.removals`)
   ascending(joins, compareMembers, `${what}.joins`)
+  const updates = list(raw['updates'], `${what}.updates`, MEMBERS_MAX, update)
   ascending(removals, compareIds, `${what}.removals`)
-  if (joins.length + removals.length === 0) invalid(`${what} is empty`)
-  return { joins, removals }
+  ascending(updates, compareUpdates, `${what}.updates`)
+  if (joins.length + removals.length + updates.length === 0) invalid(`${what} is empty`)
+  return { joins, removals, updates }
 }
 
 export function configuration (value: unknown, what: string): Configuration {

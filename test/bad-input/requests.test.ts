@@ -126,7 +126,7 @@ const KINDS: Readonly<Record<number, readonly string[]>> = {
 }
 
 const NAMES = ['sender', 'position', 'to', 'sequence', 'member', 'configuration', 'state', 'ballot', 'generation', 'prev', 'entries', 'commit', 'group', 'items', 'after',
-  'request', 'partition', 'keys', 'id', 'operations', 'alerts', 'epoch', 'cut', 'joins', 'removals', 'p', 'f', 'm', 'round', 'held', 'seen']
+  'request', 'partition', 'keys', 'id', 'operations', 'alerts', 'epoch', 'cut', 'joins', 'removals', 'updates', 'p', 'f', 'm', 'round', 'held', 'seen']
 
 const value = fc.letrec(tie => ({
   leaf: fc.oneof(

@@ -17,7 +17,8 @@ export const SUBJECT: Member = Object.freeze({
   address: '10.0.0.1:7000',
   storeId: 'store-1' as StoreId,
   incarnation: 1,
-  metadata: { zone: 'a', weight: 1, tags: {} }
+  metadata: { zone: 'a', weight: 1, tags: {} },
+  metadataVersion: 0
 })
 
 export interface SentProbe {

@@ -168,7 +168,7 @@ export class MembershipCluster {
   }
 
   #observe (process: Process, change: ViewChange<number>): void {
-    const { configuration, previous, cut, gap, state, removed, joined, reason } = change
+    const { configuration, previous, cut, gap, state, removed, joined, updated, reason } = change
     const fail = (what: string): never => {
       throw Object.assign(new Error(`${what}: ${process.address} at epoch ${configuration.epoch}\n${this.simulation.failureReport()}`), { fatal: true })
     }
@@ -195,6 +195,14 @@ export class MembershipCluster {
       const quorum = reason.fast === true ? fastQuorum(members.size) : classicQuorum(members.size)
       check(reason.voters.length >= quorum, 'invariant 3: too few votes')
       check(removed.length === cut.removals.length && removed.every(member => members.has(member.id)), 'invariant 7: removed no member')
+      const held = new Map(configuration.members.map(member => [member.id, member]))
+      check(updated.length === cut.updates.length, 'invariant 7: members were updated that the cut does not name')
+      for (const { member, version, metadata } of cut.updates) {
+        const [before, after] = [previous.members.find(({ id }) => id === member), held.get(member)]
+        check(before !== undefined && before.metadataVersion < version, 'rule M13: a version that does not rise')
+        check(after?.metadataVersion === version && JSON.stringify(after.metadata) === JSON.stringify(metadata), 'rule M13: an update without effect')
+        check(updated.some(({ id }) => id === member), 'rule M13: an update that is not told')
+      }
       if (known === undefined) {
         check(joined.every(member => !this.#usedIds.has(member.id)), 'invariant 7: a used id joined')
       }

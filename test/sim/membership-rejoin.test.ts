@@ -11,8 +11,10 @@ describe('rejoining', () => {
   async function awayMs (cluster: MembershipCluster, victim: Process): Promise<number> {
     const { simulation } = cluster
     const { removals } = victim
-    simulation.network.faults.partition([victim.address], cluster.live.map(({ address }) => address).filter(address => address !== victim.address))
-    await simulation.run({ untilMs: simulation.nowMs + 30_000, until: () => cluster.live.every(process => process === victim || process.membership.configuration.members.length === 5) })
+    const others = cluster.live.filter(process => process !== victim)
+    const isRemoved = (): boolean => others.every(({ membership }) => membership.configuration.members.length === others.length)
+    simulation.network.faults.partition([victim.address], others.map(({ address }) => address))
+    await simulation.run({ untilMs: simulation.nowMs + 30_000, until: isRemoved })
     simulation.network.faults.heal()
     await simulation.run({ untilMs: simulation.nowMs + 30_000, until: () => victim.removals > removals })
     const removedAtMs = simulation.nowMs

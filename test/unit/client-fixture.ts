@@ -1,7 +1,7 @@
 /**
  * A client with everything around it in the test's hands: a clock that stands still, and a transport that only notes what is sent.
  */
-import { nextConfiguration, foundingConfiguration, type ClusterId, type Configuration, type Member, type MemberId, type StoreId } from '../../membership/configuration.ts'
+import { nextConfiguration, normalizeCut, foundingConfiguration, type ClusterId, type Configuration, type Member, type MemberId, type StoreId } from '../../membership/configuration.ts'
 import { type Address, type Clock, type LinkEvent, type Transport } from '../../membership/environment/environment.ts'
 import { SeededRandom } from '../../membership/environment/seeded-random.ts'
 import { nextTurn, silentLog } from '../../membership/environment/system.ts'
@@ -83,7 +83,8 @@ export class NotingTransport implements Transport {
 }
 
 export const member = (name: string): Member => ({
-  id: name as MemberId, address: `${name}:1`, storeId: `store-${name}` as StoreId, incarnation: 1, metadata: { zone: '', weight: 1, tags: {} }
+  id: name as MemberId, address: `${name}:1`, storeId: `store-${name}` as StoreId, incarnation: 1, metadata: { zone: '', weight: 1, tags: {} },
+  metadataVersion: 0
 })
 
 /** A cluster as far as a client sees it: epochs, members, placement. */
@@ -101,7 +102,7 @@ export class FakeCluster {
   }
 
   change (joins: readonly string[], removals: readonly string[]): void {
-    this.configuration = nextConfiguration(this.configuration, { joins: joins.map(member), removals: removals as MemberId[] })
+    this.configuration = nextConfiguration(this.configuration, normalizeCut(joins.map(member), removals as MemberId[]))
     this.state = this.#fold.next(this.state, this.configuration)
   }
 

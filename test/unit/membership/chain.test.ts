@@ -17,7 +17,7 @@ import { View } from '../../../membership/view.ts'
 
 const member = (index: number): Member => ({
   id: `member ${String(index).padStart(4, '0')}` as MemberId, address: `10.0.0.1:${index + 1}`, storeId: `store ${index}` as StoreId, incarnation: 1,
-  metadata: { zone: '', weight: 1, tags: {} }
+  metadata: { zone: '', weight: 1, tags: {} }, metadataVersion: 0
 })
 const self = member(0)
 

@@ -346,7 +346,7 @@ describe('hostile input', () => {
     { kind: 'votes', ...header, proposals: [{ digest: 'd'.repeat(65), bitmap: Uint8Array.of(1) }] },
     { kind: 'prepare', ...header, ballot: { round: 0, member: 0 } }, { kind: 'prepare', ...header, ballot: { round: 1.5, member: 0 } },
     { kind: 'prepare', ...header, ballot: { round: 2 ** 40, member: 0 } }, { kind: 'promise', ...header, ballot: { round: 1, member: 0 } },
-    { kind: 'value', ...header, digest: 'd', cut: { joins: [], removals: ['b', 'a'] } }, { kind: 'value', ...header, digest: 'd', cut: { joins: [], removals: [] } },
+    { kind: 'value', ...header, digest: 'd', cut: { joins: [], removals: ['b', 'a'], updates: [] } }, { kind: 'value', ...header, digest: 'd', cut: { joins: [], removals: [], updates: [] } },
     { kind: 'accept', ...header, ballot: { round: 1, member: 0 }, digest: '' }, { kind: 'unknown', ...header }
   ])('%j is no message', value => {
     expect(() => validateConsensusMessage(value)).toThrow(invalid)

@@ -162,7 +162,7 @@ describe('section 4.2: stable cuts', () => {
     for (const observer of fixture.overlay.observersOfJoiner(joiner.id)) if (!dead.includes(observer)) fixture.detector.reportJoin(observer, joiner)
     expect(fixture.detector.tally(joiner.id)).toBe(7)
     for (const subject of dead) fixture.remove(subject, Infinity, dead)
-    expect(fixture.detector.proposal(0)).toEqual({ joins: [joiner], removals: dead })
+    expect(fixture.detector.proposal(0)).toEqual({ joins: [joiner], removals: dead, updates: [] })
   })
 
   it('repeated reports, those of strangers, and those about non-members or members to join count for nothing', () => {
@@ -251,7 +251,7 @@ describe('M6: joins and removals do not block each other', () => {
     fixture.remove(fixture.id(0), 4)
     expect(fixture.detector.proposal(0)).toBeUndefined()
     fixture.detector.expire(2 * UNSTABLE_MS)
-    expect(fixture.detector.proposal(2 * UNSTABLE_MS)).toEqual({ joins: [joiner], removals: [fixture.id(0)] })
+    expect(fixture.detector.proposal(2 * UNSTABLE_MS)).toEqual({ joins: [joiner], removals: [fixture.id(0)], updates: [] })
   })
 
   it('an unstable join is reinforced after one timeout and void after two; later reports count afresh', () => {
@@ -278,7 +278,7 @@ describe('M3: who holds an address or a store id', () => {
     fixture.join(joiner)
     expect(fixture.detector.proposal(0)).toBeUndefined()
     fixture.remove(holder.id)
-    expect(fixture.detector.proposal(0)).toEqual({ joins: [joiner], removals: [holder.id] })
+    expect(fixture.detector.proposal(0)).toEqual({ joins: [joiner], removals: [holder.id], updates: [] })
   })
 
   it('where the holder stays, the joiner is void after two timeouts', () => {
@@ -299,7 +299,7 @@ describe('M3: who holds an address or a store id', () => {
     expect(fixture.detector.tally(newer!.id)).toBe(5)
     fixture.join(newer!)
     expect(fixture.detector.proposal(WINDOW_MS)).toBeUndefined()
-    expect(fixture.detector.proposal(2 * WINDOW_MS)).toEqual({ joins: [newer], removals: [] })
+    expect(fixture.detector.proposal(2 * WINDOW_MS)).toEqual({ joins: [newer], removals: [], updates: [] })
   })
 })
 
@@ -361,6 +361,8 @@ describe('random scripts', () => {
           if (random() < 0.5 && size > 1) detector.reportRemoval(pick(overlay.observersOf(id)), id)
           const joiner = pick(joiners)
           detector.reportJoin(pick(overlay.observersOfJoiner(joiner.id)), joiner)
+          if (random() > 0.1) continue
+          detector.reportUpdate({ member: pick(configuration.members).id, version: Math.floor(random() * 4), metadata: joiner.metadata })
         }
         const proposal = detector.proposal(now)
         if (proposal !== undefined) {

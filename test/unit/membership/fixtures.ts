@@ -13,6 +13,7 @@ export function makeMember (name: string, change: Partial<Member> = {}): Member 
     storeId: `store-${id}` as StoreId,
     incarnation: 1,
     metadata: { zone: '', weight: 1, tags: {} },
+    metadataVersion: 0,
     ...change
   }
 }

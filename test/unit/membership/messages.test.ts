@@ -11,7 +11,8 @@ import { PROTOCOL_VERSION } from '../../../membership/messages.ts'
 
 const sender = { id: 'a', address: '10.0.0.1:7000' }
 const position = { clusterId: 'c', epoch: 3, configurationId: 'x' }
-const member = { id: 'j', address: '10.0.0.9:7000', storeId: 's', incarnation: 1, metadata: { zone: 'z', weight: 1, tags: { rack: '7' } } }
+const member = { id: 'j', address: '10.0.0.9:7000', storeId: 's', incarnation: 1, metadata: { zone: 'z', weight: 1, tags: { rack: '7' } }, metadataVersion: 2 }
+const update = { member: 'u', version: 1, metadata: member.metadata }
 const ask = { kind: 'join-ask', protocol: PROTOCOL_VERSION, clusterName: 'test', clusterId: '', settings: { q: 64 }, member, founding: false }
 
 const valid: Record<string, unknown>[] = [
@@ -28,11 +29,12 @@ const valid: Record<string, unknown>[] = [
   { kind: 'fetch-decisions', sender, position, gap: false },
   {
     kind: 'decisions', sender, position,
-    decisions: [{ previousId: 'x', epoch: 4, id: 'y', cut: { joins: [member], removals: ['a', 'b'] }, ballot: { round: 0, member: 0 }, voters: ['a'] }]
+    decisions: [{ previousId: 'x', epoch: 4, id: 'y', cut: { joins: [member], removals: ['a', 'b'], updates: [update] }, ballot: { round: 0, member: 0 }, voters: ['a'] }]
   },
   { kind: 'alerts', sender, position, reports: [{ status: 'remove', attempt: 0, subject: 'b', observers: 0b101 }] },
   { kind: 'alerts', sender, position, reports: [{ status: 'join', attempt: 1, record: 'd', joiner: member, observers: 2 ** 31 }] },
   { kind: 'alerts', sender, position, reports: [{ status: 'join', attempt: 0, record: 'd', observers: 1 }] },
+  { kind: 'alerts', sender, position, reports: [{ status: 'update', attempt: 0, update, observers: 1 }] },
   { kind: 'leave', sender, position },
   { kind: 'returned', sender, position, member, others: [member], answer: true },
   { kind: 'present', sender, position, others: [member] }
@@ -71,9 +73,25 @@ describe('validation of messages', () => {
       { kind: 'alerts', sender, position, reports: [{ status: 'join', attempt: 0, joiner: member, observers: 1 }] },
       { kind: 'leave', sender: { ...sender, id: 'i'.repeat(65) }, position },
       { kind: 'leave', sender: { ...sender, address: 'nowhere' }, position },
-      decision({ joins: [], removals: ['b', 'a'] }),
-      decision({ joins: [], removals: ['a', 'a'] }),
-      decision({ joins: [], removals: [] })
+      decision({ joins: [], removals: ['b', 'a'], updates: [] }),
+      decision({ joins: [], removals: ['a', 'a'], updates: [] }),
+      decision({ joins: [], removals: [], updates: [] }),
+      decision({ joins: [], removals: ['a'] }),
+      decision({ joins: [], removals: [], updates: [{ ...update, member: 'v' }, update] }),
+      decision({ joins: [], removals: [], updates: [update, { ...update, version: 2 }] }),
+      decision({ joins: [{ ...member, metadataVersion: -1 }], removals: [], updates: [] }),
+      ...[
+        { ...update, version: 0 }, { ...update, version: 0.5 }, { ...update, version: undefined }, { ...update, member: '' }, { ...update, metadata: {} },
+        { ...update, metadata: { zone: 'z'.repeat(129), weight: 1, tags: {} } }, { ...update, metadata: { zone: '', weight: 1001, tags: {} } },
+        { ...update, metadata: { zone: '', weight: 1, tags: { name: 'v'.repeat(513) } } },
+        { ...update, metadata: { zone: '', weight: 1, tags: Object.fromEntries(Array.from({ length: 65 }, (_, i) => [i, 'v'])) } }
+      ].flatMap(wrong => [
+        decision({ joins: [], removals: [], updates: [wrong] }),
+        { kind: 'alerts', sender, position, reports: [{ status: 'update', attempt: 0, update: wrong, observers: 1 }] }
+      ]),
+      { kind: 'alerts', sender, position, reports: [{ status: 'update', attempt: 0, update, observers: 3 }] },
+      { kind: 'alerts', sender, position, reports: [{ status: 'update', attempt: 0, update, observers: 0 }] },
+      { kind: 'alerts', sender, position, reports: [{ status: 'update', attempt: 0, observers: 1 }] }
     ]
     for (const message of bad) expect(() => validateMessage(message)).toThrow(MembershipError)
   })

@@ -1,0 +1,18 @@
+/** What a membership tells its user, as events. */
+import { type Cut } from './configuration.ts'
+import { type MembershipStatus } from './effects.ts'
+import { type ViewChange } from './view-change.ts'
+
+export interface MembershipEvents<State> {
+  /** Once per epoch, in order, in the same turn in which it takes effect. */
+  'view-change': [change: ViewChange<State>]
+  /** What this process proposed; the cluster may decide otherwise. */
+  proposal: [cut: Cut]
+  /** The cluster removed this process. */
+  removed: []
+  /** True when a majority of the configuration got out of reach, false when it is back. */
+  isolated: [isolated: boolean]
+  status: [status: MembershipStatus]
+  /** This process takes no further part, and why. */
+  halted: [error: Error]
+}
