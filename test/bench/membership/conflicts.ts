@@ -36,7 +36,7 @@ function configurationOf (nodes: number, random: SeededRandom): Configuration {
   const members = Array.from({ length: nodes }, (_, index): Member => {
     const id = random.id()
     const address = `10.0.${index >> 8}.${index & 255}:7000`
-    return { id: id as MemberId, address, storeId: id as StoreId, incarnation: 1, metadata: { zone: '', weight: 1, tags: {} } }
+    return { id: id as MemberId, address, storeId: id as StoreId, incarnation: 1, metadata: { zone: '', weight: 1, tags: {} }, metadataVersion: 0 }
   }).sort((a, b) => a.id < b.id ? -1 : 1)
   return { clusterId: 'c' as ClusterId, clusterName: 'bench', settings: {}, epoch: 2, id: random.id() as ConfigurationId, members }
 }

@@ -151,7 +151,8 @@ export class Driver {
     const address = `10.${index >> 16}.${(index >> 8) & 255}.${index & 255}:7000`
     const id = this.#ids.id()
     const self: Member = {
-      id: id as MemberId, address, storeId: id as StoreId, incarnation: 1, metadata: { zone: '', weight: 1, tags: {} }
+      id: id as MemberId, address, storeId: id as StoreId, incarnation: 1, metadata: { zone: '', weight: 1, tags: {} },
+      metadataVersion: 0
     }
     const seeds = role === 'found' ? [] : [this.processes[0]!.address]
     const options = resolveOptions({
@@ -243,6 +244,7 @@ export class Driver {
         throw new Error(`${process.address} stopped at ${this.nowMs} ms: ${effect.error.message}`, { cause: effect.error })
       case 'proposal':
       case 'status':
+      case 'updated':
       case 'left':
         break
     }

@@ -14,7 +14,8 @@ import { type Admitted } from '../../../membership/messages.ts'
 import { LAN, resolveOptions } from '../../../membership/options.ts'
 
 const self: Member = {
-  id: 'joiner' as MemberId, address: '10.0.0.9:7000', storeId: 's' as StoreId, incarnation: 1, metadata: { zone: '', weight: 1, tags: {} }
+  id: 'joiner' as MemberId, address: '10.0.0.9:7000', storeId: 's' as StoreId, incarnation: 1, metadata: { zone: '', weight: 1, tags: {} },
+  metadataVersion: 0
 }
 const SEED = '10.0.0.1:7000'
 const options = resolveOptions({ clusterName: 'test', seeds: [SEED] })
