@@ -101,7 +101,7 @@ export class MemberCore<State> {
       rearm: subject => { this.#monitor.rearm(this.#now, subject) },
       contradicted: ({ member, version }) => { this.#out.warn('a member told two contents of one version of its metadata', { member, version }) }
     })
-    this.#updating = new Updating({
+    this.#updating = new Updating(options, {
       announce: update => { this.#alerting.reportUpdate(this.#now, update) },
       held: tokens => { this.#out.push({ kind: 'updated', tokens }) }
     })
@@ -160,7 +160,7 @@ export class MemberCore<State> {
   /** Asks the cluster to hold other metadata of this member (rule M13). The token names the request in the `updated` effect. */
   update (now: number, token: number, change: Partial<Metadata>): void {
     this.#now = now
-    if (this.#over === 'no' && (this.#view as View | undefined) !== undefined) this.#updating.ask(token, change)
+    if (this.#over === 'no' && (this.#view as View | undefined) !== undefined) this.#updating.ask(now, token, change)
   }
 
   /** Does what is due. Called after every input. */
@@ -180,7 +180,8 @@ export class MemberCore<State> {
     this.#admission.advance(now)
     this.#gate?.advance(now)
     if (this.#arrival === undefined) {
-      if (this.#alerting.advance(now)) this.#tellSuspects()
+      this.#updating.advance(now)
+      if (this.#alerting.advance(now)) this.#agreement.apply(now, { kind: 'suspects', members: this.#alerting.suspects() })
       this.#catchUp.advance(now)
     }
     this.#tellIsolation()
@@ -190,7 +191,7 @@ export class MemberCore<State> {
     if ((this.#view as View | undefined) === undefined || this.#over === 'yes') return Infinity
     const leaving = this.#leaving?.nextAtMs ?? Infinity
     if (this.#over !== 'no') return leaving
-    const waiting = this.#arrival === undefined ? Math.min(this.#alerting.nextAtMs, this.#catchUp.nextAtMs) : Infinity
+    const waiting = this.#arrival === undefined ? Math.min(this.#updating.nextAtMs, this.#alerting.nextAtMs, this.#catchUp.nextAtMs) : Infinity
     const parts = [this.#broadcaster.nextAtMs, this.#monitor.nextAtMs, this.#admission.nextAtMs, this.#gate?.nextAtMs ?? Infinity]
     return Math.min(waiting, leaving, this.#agreement.nextAtMs, ...parts)
   }
@@ -448,7 +449,7 @@ export class MemberCore<State> {
     this.#monitor.enter(this.#now, view)
     this.#catchUp.enter(this.#now, view)
     this.#admission.enter(this.#now, view)
-    this.#updating.enter(view)
+    this.#updating.enter(this.#now, view)
     if (before === undefined) this.#status('member')
     if (this.#leaving !== undefined) {
       if (view.size === 1) this.#finishLast(before)
@@ -511,10 +512,6 @@ export class MemberCore<State> {
   #halt (error: MembershipError): void {
     this.#over = 'yes'
     this.#out.push({ kind: 'halt', error })
-  }
-
-  #tellSuspects (): void {
-    this.#agreement.apply(this.#now, { kind: 'suspects', members: this.#alerting.suspects() })
   }
 
   #tellIsolation (): void {

@@ -7,11 +7,14 @@
  * ends without it, announced anew in the next one.
  *
  * A member announces one update per configuration. What is asked for meanwhile is merged and waits for the next one, so that no two
- * versions of one member are under way at once. Each announcement has a version of its own, above all earlier ones.
+ * versions of one member are under way at once. Each announcement has a version of its own, above all earlier ones, and none is made
+ * in the first batch window of a configuration: by its own word alone it would be decided before several observers could tell of
+ * those that wait to join, or have failed, and a member that updates again and again would keep them waiting.
  *
- * Pure.
+ * Pure: the time is an argument.
  */
 import { isSameMetadata, type Metadata, type Update } from './configuration.ts'
+import { type MembershipTuning } from './options.ts'
 import { type View } from './view.ts'
 
 export interface UpdatingHost {
@@ -32,6 +35,7 @@ const NOTHING: Wish = Object.freeze({ change: Object.freeze({}), tokens: Object.
 const merge = (earlier: Wish, later: Wish): Wish => ({ change: { ...earlier.change, ...later.change }, tokens: [...earlier.tokens, ...later.tokens] })
 
 export class Updating {
+  readonly #tuning: Pick<MembershipTuning, 'batchWindowMs'>
   readonly #host: UpdatingHost
   #view!: View
   /** Asked for, and not announced in this configuration. */
@@ -40,33 +44,44 @@ export class Updating {
   #announced: { readonly version: number, readonly wish: Wish } | undefined
   /** The highest version announced so far. Invariant: at least the one that the configuration has. */
   #version = 0
+  /** Before this, nothing is announced in this configuration. */
+  #openAtMs = Infinity
 
-  constructor (host: UpdatingHost) {
+  constructor (tuning: Pick<MembershipTuning, 'batchWindowMs'>, host: UpdatingHost) {
+    this.#tuning = tuning
     this.#host = host
   }
 
   /** @param change valid fields; they replace those of the present metadata. */
-  ask (token: number, change: Partial<Metadata>): void {
+  ask (now: number, token: number, change: Partial<Metadata>): void {
     this.#waiting = merge(this.#waiting, { change, tokens: [token] })
-    if (this.#announced === undefined) this.#announce()
+    this.advance(now)
   }
 
   /** Begins a configuration of which this process is a member. */
-  enter (view: View): void {
+  enter (now: number, view: View): void {
     const announced = this.#announced
     this.#view = view
     this.#version = Math.max(this.#version, view.self.metadataVersion)
     this.#announced = undefined
+    this.#openAtMs = now + this.#tuning.batchWindowMs
     if (announced !== undefined) {
       if (view.self.metadataVersion >= announced.version) this.#host.held(announced.wish.tokens)
       else this.#waiting = merge(announced.wish, this.#waiting)
     }
-    this.#announce()
+  }
+
+  /** Announces what is due. */
+  advance (now: number): void {
+    if (now >= this.nextAtMs) this.#announce()
+  }
+
+  get nextAtMs (): number {
+    return this.#waiting.tokens.length > 0 && this.#announced === undefined ? this.#openAtMs : Infinity
   }
 
   #announce (): void {
     const wish = this.#waiting
-    if (wish.tokens.length === 0) return
     this.#waiting = NOTHING
     const { id, metadata } = this.#view.self
     const wanted = { ...metadata, ...wish.change }

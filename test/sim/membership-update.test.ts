@@ -2,10 +2,9 @@
  * Updates of metadata in the simulator (rule M13), with the invariants checked at every view change of every process.
  *
  * Mutations that were tried and are caught here: an update that changes its member's record and not its version, or enters a digest for
- * nothing; removal that does not win; an update that is not announced again in the next configuration; two of one member under way at
- * once; a gate that is replaced, or left waiting, when its founder updates; a process that joins again with its options; calls that are not
- * settled when the member is removed, leaves or is closed. The same mutations and more of the parts are caught in
- * unit/membership/updates.test.ts.
+ * nothing; removal that does not win; an update that is not announced again in the next configuration, or is at its very beginning;
+ * two of one member under way at once; a gate that is replaced, or left waiting, when its founder updates; a process that joins
+ * again with its options; calls that are not settled when the member is removed, leaves or is closed.
  */
 import { describe, expect, test } from 'vitest'
 import { type Member, type Metadata } from '../../membership/configuration.ts'
@@ -95,6 +94,7 @@ describe('updates (rule M13)', () => {
       const cluster = new MembershipCluster({ seed })
       const [owner] = await cluster.form(4)
       await cluster.converge(4)
+      await cluster.simulation.runFor(1000)
       const outcomes = Array.from({ length: 20 }, (_, weight) => ask(owner!, { weight }))
       await held(cluster, outcomes)
       await cluster.simulation.runFor(5000)
@@ -227,6 +227,31 @@ describe('updates (rule M13)', () => {
       cluster.finish()
     }
   })
+
+  for (const size of [4, 20]) {
+    test(`a member of ${size} that updates again and again keeps no joiner out, and no crashed member in`, async () => {
+      for (const seed of seedsToRun(3)) {
+        const cluster = new MembershipCluster({ seed })
+        const { simulation } = cluster
+        const [owner, crashed] = await cluster.form(size)
+        await simulation.runFor(2000)
+        let weight = 0
+        const again = (): void => { owner!.membership.update({ weight: ++weight % 1000 }).then(again, () => {}) }
+        again()
+        await simulation.runFor(1000)
+        const joiner = cluster.start(addressOf(size))
+        await simulation.settle(joiner.started, 5000)
+        cluster.crash(crashed!.address)
+        const crashedAtMs = simulation.nowMs
+        const isGone = (): boolean => owner!.membership.configuration.members.length === size
+        await simulation.run({ untilMs: crashedAtMs + 10_000, until: isGone })
+        expect(isGone()).toBe(true)
+        expect(simulation.nowMs - crashedAtMs).toBeLessThan(4000)
+        expect(weight).toBeGreaterThan(5)
+        cluster.finish()
+      }
+    })
+  }
 
   test('a member that is cut off asks in vain, says that it was removed, and comes back with what the cluster last agreed on', async () => {
     for (const seed of seedsToRun(5)) {

@@ -200,7 +200,7 @@ describe('view changes', () => {
     const joiner = await create('b:7000')
     const proposal = new Promise(resolve => { founder.once('proposal', resolve) })
     await joiner.start()
-    expect(await proposal).toEqual({ joins: [joiner.self], removals: [] })
+    expect(await proposal).toEqual({ joins: [joiner.self], removals: [], updates: [] })
   })
 })
 

@@ -260,55 +260,78 @@ describe('updating', () => {
   const viewOf = (of: Configuration): View => new View(of, self, 10)
   const after = (before: Configuration, updates: Update[]): Configuration => nextConfiguration(before, normalizeCut([], [], updates))
 
+  /** A time, later than the first batch window of any configuration here. */
+  const NOW = 1000
+  const enter = (updating: Updating, view: View): void => {
+    updating.enter(0, view)
+    updating.advance(NOW)
+  }
+
   function begin (): { updating: Updating, announced: Update[], held: number[] } {
     const [announced, held]: [Update[], number[]] = [[], []]
-    const updating = new Updating({ announce: update => { announced.push(update) }, held: tokens => { held.push(...tokens) } })
-    updating.enter(viewOf(configuration))
+    const updating = new Updating({ batchWindowMs: 100 }, {
+      announce: update => { announced.push(update) }, held: tokens => { held.push(...tokens) }
+    })
+    enter(updating, viewOf(configuration))
     return { updating, announced, held }
   }
 
   test('announces the whole metadata, with the fields that were not given as they are', () => {
     const { updating, announced, held } = begin()
-    updating.ask(1, { weight: 9 })
+    updating.ask(NOW, 1, { weight: 9 })
     expect(announced).toEqual([{ member: a, version: 1, metadata: { ...self.metadata, weight: 9 } }])
     expect(held).toEqual([])
-    updating.enter(viewOf(after(configuration, announced)))
+    enter(updating, viewOf(after(configuration, announced)))
     expect(held).toEqual([1])
     expect(announced).toHaveLength(1)
   })
 
   test('what changes nothing is held already', () => {
     const { updating, announced, held } = begin()
-    updating.ask(1, {})
-    updating.ask(2, self.metadata)
+    updating.ask(NOW, 1, {})
+    updating.ask(NOW, 2, self.metadata)
     expect(held).toEqual([1, 2])
     expect(announced).toEqual([])
   })
 
   test('what is asked for meanwhile waits for the next configuration, merged', () => {
     const { updating, announced, held } = begin()
-    updating.ask(1, { weight: 9 })
-    updating.ask(2, { weight: 8 })
-    updating.ask(3, { zone: 'east' })
+    updating.ask(NOW, 1, { weight: 9 })
+    updating.ask(NOW, 2, { weight: 8 })
+    updating.ask(NOW, 3, { zone: 'east' })
     expect(announced).toHaveLength(1)
     const second = after(configuration, announced.splice(0))
-    updating.enter(viewOf(second))
+    enter(updating, viewOf(second))
     expect(held).toEqual([1])
     expect(announced).toEqual([{ member: a, version: 2, metadata: { ...self.metadata, weight: 8, zone: 'east' } }])
-    updating.enter(viewOf(after(second, announced)))
+    enter(updating, viewOf(after(second, announced)))
     expect(held).toEqual([1, 2, 3])
   })
 
   test('what a configuration does not hold is announced in the next one, under a higher version, with what came meanwhile', () => {
     const { updating, announced, held } = begin()
-    updating.ask(1, { weight: 9, zone: 'east' })
-    updating.ask(2, { weight: 8 })
-    updating.enter(viewOf(after(configuration, [update(b)])))
+    updating.ask(NOW, 1, { weight: 9, zone: 'east' })
+    updating.ask(NOW, 2, { weight: 8 })
+    enter(updating, viewOf(after(configuration, [update(b)])))
     expect(held).toEqual([])
     expect(announced.map(({ version, metadata: { weight, zone } }) => ({ version, weight, zone }))).toEqual([
       { version: 1, weight: 9, zone: 'east' }, { version: 2, weight: 8, zone: 'east' }
     ])
-    updating.enter(viewOf(after(configuration, [announced[1]!])))
+    enter(updating, viewOf(after(configuration, [announced[1]!])))
     expect(held).toEqual([1, 2])
+  })
+
+  test('nothing is announced in the first batch window of a configuration, and at its end what was asked for until then', () => {
+    const { updating, announced } = begin()
+    updating.enter(NOW, viewOf(configuration))
+    expect(updating.nextAtMs).toBe(Infinity)
+    updating.ask(NOW, 1, { weight: 9 })
+    updating.ask(NOW + 50, 2, { weight: 8 })
+    expect(updating.nextAtMs).toBe(NOW + 100)
+    updating.advance(NOW + 99)
+    expect(announced).toEqual([])
+    updating.advance(NOW + 100)
+    expect(announced.map(({ metadata: { weight } }) => weight)).toEqual([8])
+    expect(updating.nextAtMs).toBe(Infinity)
   })
 })
