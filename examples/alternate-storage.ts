@@ -8,7 +8,7 @@
  * Run it: npm run example -- alternate-storage
  */
 import { connect, type KillableNode, type NodeOptions, startNode } from 'coterie'
-import { type Database, type StorageFactory } from 'coterie/membership'
+import type { Database, StorageFactory } from 'coterie/membership'
 import { MemoryLevel } from 'memory-level'
 
 function memoryStorage (): StorageFactory {

@@ -13,12 +13,12 @@
  *
  * Pure: the time is an argument.
  */
-import { type Cut, type Member, type MemberId } from './configuration.ts'
-import { type Mailbox, type Peer } from './effects.ts'
+import type { Cut, Member, MemberId } from './configuration.ts'
+import type { Mailbox, Peer } from './effects.ts'
 import { hash32 } from './hash.ts'
 import { PROTOCOL_VERSION, type JoinAsk, type JoinRefused, type Position, type ProbeReply, type Snapshot } from './messages.ts'
-import { type MembershipTuning } from './options.ts'
-import { type View } from './view.ts'
+import type { MembershipTuning } from './options.ts'
+import type { View } from './view.ts'
 
 /** Joiners that one member works on at a time. Others are told to ask again. */
 export const PENDING_JOINS_MAX = 4096

@@ -7,11 +7,11 @@
  *
  * Pure: the time is an argument.
  */
-import { type Configuration, type MemberId } from './configuration.ts'
+import type { Configuration, MemberId } from './configuration.ts'
 import { Consensus, type ConsensusInput, type ConsensusMessage, type ConsensusRecord, type Decision } from './consensus.ts'
-import { type Outbox } from './effects.ts'
+import type { Outbox } from './effects.ts'
 import { MembershipError } from './errors.ts'
-import { type MembershipTuning } from './options.ts'
+import type { MembershipTuning } from './options.ts'
 
 export interface AgreementComponents {
   readonly configuration: Configuration

@@ -9,14 +9,14 @@
  *
  * Pure: the time is an argument.
  */
-import { type Broadcaster } from './broadcaster.ts'
-import { type Cut, type Member, type MemberId, type Update } from './configuration.ts'
+import type { Broadcaster } from './broadcaster.ts'
+import type { Cut, Member, MemberId, Update } from './configuration.ts'
 import { CutDetector, type TallyExplanation } from './cut-detector.ts'
-import { type Address } from './environment/environment.ts'
+import type { Address } from './environment/environment.ts'
 import { REPORTS_MAX } from './message-validation.ts'
-import { type MembershipTuning } from './options.ts'
+import type { MembershipTuning } from './options.ts'
 import { type About, bitsOf, type Entry, type Report, ReportBook, reportBy } from './reports.ts'
-import { type View } from './view.ts'
+import type { View } from './view.ts'
 
 /** A stable cut is proposed after so many windows even if news keeps coming; nobody waits for the dead. */
 const SETTLING_WINDOWS_MAX = 4

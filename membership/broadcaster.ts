@@ -6,10 +6,10 @@
  *
  * Pure: the time is an argument; what is sent goes through the function that the factory is given.
  */
-import { type MemberId } from './configuration.ts'
-import { type Alerts, type ConsensusEnvelope } from './messages.ts'
-import { type MembershipTuning } from './options.ts'
-import { type View } from './view.ts'
+import type { MemberId } from './configuration.ts'
+import type { Alerts, ConsensusEnvelope } from './messages.ts'
+import type { MembershipTuning } from './options.ts'
+import type { View } from './view.ts'
 
 export type BroadcastMessage = Alerts | ConsensusEnvelope
 

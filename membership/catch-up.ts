@@ -7,12 +7,12 @@
  *
  * Pure: the time is an argument.
  */
-import { type Mailbox } from './effects.ts'
-import { type Address } from './environment/environment.ts'
+import type { Mailbox } from './effects.ts'
+import type { Address } from './environment/environment.ts'
 import { hash32 } from './hash.ts'
-import { type Sender } from './messages.ts'
-import { type MembershipTuning } from './options.ts'
-import { type View } from './view.ts'
+import type { Sender } from './messages.ts'
+import type { MembershipTuning } from './options.ts'
+import type { View } from './view.ts'
 
 /** Peers that must have answered with nothing, or not at all, before a gap is accepted. */
 const FRUITLESS_MAX = 3

@@ -7,9 +7,9 @@
  * Owns: four keys of the database it is given.
  */
 import { validateConsensusRecord } from './consensus.ts'
-import { type DurableRecord, type Kept } from './effects.ts'
-import { type Database } from './environment/environment.ts'
-import { type Fold } from './fold.ts'
+import type { DurableRecord, Kept } from './effects.ts'
+import type { Database } from './environment/environment.ts'
+import type { Fold } from './fold.ts'
 import { validateDecisionRecord } from './message-validation.ts'
 import { decodeSnapshot, encodeSnapshot } from './snapshot.ts'
 

@@ -6,15 +6,15 @@
  *
  * Pure.
  */
-import { type Member } from './configuration.ts'
-import { type Decision } from './consensus-decision.ts'
+import type { Member } from './configuration.ts'
+import type { Decision } from './consensus-decision.ts'
 import { DecisionLog, verifyRecord } from './decision-log.ts'
-import { type Mailbox, type Peer } from './effects.ts'
+import type { Mailbox, Peer } from './effects.ts'
 import { MembershipError } from './errors.ts'
-import { type Fold } from './fold.ts'
-import { type DecisionRecord, type Decisions, type FetchDecisions, type Position, type Snapshot } from './messages.ts'
+import type { Fold } from './fold.ts'
+import type { DecisionRecord, Decisions, FetchDecisions, Position, Snapshot } from './messages.ts'
 import { encodeSnapshot } from './snapshot.ts'
-import { type View } from './view.ts'
+import type { View } from './view.ts'
 
 /** Decisions in the answer to one fetch. */
 const DECISIONS_PER_ANSWER = 32

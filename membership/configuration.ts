@@ -8,7 +8,7 @@
  * Pure.
  */
 import { createHash } from 'node:crypto'
-import { type Address } from './environment/environment.ts'
+import type { Address } from './environment/environment.ts'
 
 declare const brand: unique symbol
 export type MemberId = string & { readonly [brand]: 'MemberId' }

@@ -7,7 +7,7 @@
  */
 import { compareBallots, FAST_BALLOT, isFast, type Ballot } from './ballot.ts'
 import { cutDigest, type Configuration, type Cut, type CutDigest } from './configuration.ts'
-import { type ConsensusRecord } from './consensus-messages.ts'
+import type { ConsensusRecord } from './consensus-messages.ts'
 import { MembershipError } from './errors.ts'
 
 export interface Value {

@@ -6,9 +6,9 @@
  *
  * Pure: types, and validation of what arrived from elsewhere.
  */
-import { type Ballot } from './ballot.ts'
-import { type Bitmap } from './bitmap.ts'
-import { type ConfigurationId, type Cut, type CutDigest } from './configuration.ts'
+import type { Ballot } from './ballot.ts'
+import type { Bitmap } from './bitmap.ts'
+import type { ConfigurationId, Cut, CutDigest } from './configuration.ts'
 
 interface Header {
   readonly configurationId: ConfigurationId

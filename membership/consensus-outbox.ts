@@ -6,7 +6,7 @@
  *
  * Pure. Owns the tokens that name the records.
  */
-import { type ConsensusMessage } from './consensus-messages.ts'
+import type { ConsensusMessage } from './consensus-messages.ts'
 
 /** A message on its way out. `to` is a member index, or 'all', the sender included. */
 export interface Outgoing {

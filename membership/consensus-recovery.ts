@@ -8,8 +8,8 @@
  */
 import { compareBallots, type Ballot } from './ballot.ts'
 import { createBitmap, setBit, type Bitmap } from './bitmap.ts'
-import { type CutDigest } from './configuration.ts'
-import { type PromiseMessage } from './consensus-messages.ts'
+import type { CutDigest } from './configuration.ts'
+import type { PromiseMessage } from './consensus-messages.ts'
 import { classicQuorum, fastQuorum } from './quorum.ts'
 
 export class Recovery {

@@ -7,8 +7,8 @@
  *
  * Pure: time is an argument.
  */
-import { type Configuration } from './configuration.ts'
-import { type ConsensusOptions } from './consensus-options.ts'
+import type { Configuration } from './configuration.ts'
+import type { ConsensusOptions } from './consensus-options.ts'
 import { hash64, hashFraction } from './hash.ts'
 
 /** Seeds that keep the three uses of the hash apart. */

@@ -8,7 +8,7 @@
  */
 import { compareBallots, type Ballot } from './ballot.ts'
 import { commonBit, countBits, createBitmap, hasBit, mergeBits, type Bitmap } from './bitmap.ts'
-import { type CutDigest } from './configuration.ts'
+import type { CutDigest } from './configuration.ts'
 import { MembershipError } from './errors.ts'
 
 /** Classic ballots whose acceptances are counted at a time; of older ones, only those learned of last are lost. */

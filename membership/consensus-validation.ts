@@ -7,8 +7,8 @@
  */
 import { ROUND_MAX, type Ballot } from './ballot.ts'
 import { countBits, type Bitmap } from './bitmap.ts'
-import { type ConfigurationId, type CutDigest } from './configuration.ts'
-import { type ConsensusMessage, type ConsensusRecord, type ProposalVotes } from './consensus-messages.ts'
+import type { ConfigurationId, CutDigest } from './configuration.ts'
+import type { ConsensusMessage, ConsensusRecord, ProposalVotes } from './consensus-messages.ts'
 import { MEMBERS_MAX, bytes, cut, fields, id, invalid, list, natural } from './wire-checks.ts'
 
 /** Proposals in one message of votes; an honest sender names the most voted ones. */

@@ -16,8 +16,8 @@ import { cutDigest, memberIndex, type Configuration, type Cut, type CutDigest, t
 import { Acceptor } from './consensus-acceptor.ts'
 import { CutBytes } from './consensus-cuts.ts'
 import { checkDecision, type Decision } from './consensus-decision.ts'
-import {
-  type AcceptedMessage, type AcceptMessage, type ConsensusMessage, type ConsensusRecord, type PrepareMessage, type ProposalVotes, type VotesMessage
+import type {
+  AcceptedMessage, AcceptMessage, ConsensusMessage, ConsensusRecord, PrepareMessage, ProposalVotes, VotesMessage
 } from './consensus-messages.ts'
 import { CONSENSUS_DEFAULTS, checkConsensusOptions, type ConsensusOptions } from './consensus-options.ts'
 import { Outbox, type Outgoing } from './consensus-outbox.ts'

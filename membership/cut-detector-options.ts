@@ -1,5 +1,5 @@
 /** The settings of the cut detector, their defaults and their limits. Pure. */
-import { type Address } from './environment/environment.ts'
+import type { Address } from './environment/environment.ts'
 import { MembershipError } from './errors.ts'
 
 export interface CutDetectorOptions {

@@ -17,8 +17,8 @@ import {
   cutDigest, memberIndex, normalizeCut, type Configuration, type Cut, type Member, type MemberId, type Update
 } from './configuration.ts'
 import { CUT_DETECTOR_DEFAULTS, checkCutDetectorOptions, type CutDetectorOptions } from './cut-detector-options.ts'
-import { type Address } from './environment/environment.ts'
-import { type Overlay } from './overlay.ts'
+import type { Address } from './environment/environment.ts'
+import type { Overlay } from './overlay.ts'
 import { scaleWatermarks, Tally } from './tally.ts'
 
 export { type CutDetectorOptions } from './cut-detector-options.ts'

@@ -10,7 +10,7 @@ import { isFast } from './ballot.ts'
 import { cutDigest, nextConfiguration, type Configuration, type MemberId } from './configuration.ts'
 import { checkDecision, type Decision } from './consensus-decision.ts'
 import { MembershipError } from './errors.ts'
-import { type DecisionRecord, type Position } from './messages.ts'
+import type { DecisionRecord, Position } from './messages.ts'
 
 /** Decisions that a member remembers. A member that is further behind gets a whole configuration. */
 export const LOG_LENGTH_MAX = 128

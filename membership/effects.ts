@@ -7,12 +7,12 @@
  *
  * Pure.
  */
-import { type Configuration, type Cut } from './configuration.ts'
-import { type ConsensusRecord } from './consensus-messages.ts'
-import { type Address, type Remote } from './environment/environment.ts'
-import { type MembershipError } from './errors.ts'
-import { type DecisionRecord, type MembershipMessage } from './messages.ts'
-import { type ViewChange } from './view-change.ts'
+import type { Configuration, Cut } from './configuration.ts'
+import type { ConsensusRecord } from './consensus-messages.ts'
+import type { Address, Remote } from './environment/environment.ts'
+import type { MembershipError } from './errors.ts'
+import type { DecisionRecord, MembershipMessage } from './messages.ts'
+import type { ViewChange } from './view-change.ts'
 
 /** The connection a message came by, to answer on. Opaque to the core. */
 export type Peer = Pick<Remote, 'address' | 'connectionId'>

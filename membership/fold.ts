@@ -5,7 +5,7 @@
  * behind further than the log of decisions reaches) together with the full configuration it belongs to. The ring's placement
  * is such a fold. Nothing but the arguments may influence the result.
  */
-import { type Configuration, type Member } from './configuration.ts'
+import type { Configuration, Member } from './configuration.ts'
 
 export interface Fold<State> {
   /** The state of epoch 1, at the founder. */

@@ -7,10 +7,10 @@
  *
  * Pure: the time is an argument.
  */
-import { type Address } from './environment/environment.ts'
-import { type Member, type MemberId, type StoreId } from './configuration.ts'
-import { type ProbeReply } from './messages.ts'
-import { type MembershipTuning } from './options.ts'
+import type { Address } from './environment/environment.ts'
+import type { Member, MemberId, StoreId } from './configuration.ts'
+import type { ProbeReply } from './messages.ts'
+import type { MembershipTuning } from './options.ts'
 
 /** Joiners that a founder holds at a time. */
 export const HELD_MAX = 65_536

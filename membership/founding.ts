@@ -7,12 +7,12 @@
  *
  * Pure: the time is an argument.
  */
-import { type ClusterId, type Member } from './configuration.ts'
-import { type Mailbox, type Peer } from './effects.ts'
-import { type Address } from './environment/environment.ts'
+import type { ClusterId, Member } from './configuration.ts'
+import type { Mailbox, Peer } from './effects.ts'
+import type { Address } from './environment/environment.ts'
 import { MembershipError } from './errors.ts'
 import { PROTOCOL_VERSION, type JoinAnswer, type JoinAsk } from './messages.ts'
-import { type ResolvedOptions } from './options.ts'
+import type { ResolvedOptions } from './options.ts'
 
 /** Questions within one check: the first may meet a seed that is only just starting. */
 const ROUNDS = 4

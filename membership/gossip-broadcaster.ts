@@ -12,17 +12,17 @@
  *
  * Pure: the time is an argument.
  */
-import { type Ballot } from './ballot.ts'
+import type { Ballot } from './ballot.ts'
 import { createBitmap, isBitmapOf, mergeBits, type Bitmap } from './bitmap.ts'
 import { UnicastBroadcaster, type Broadcaster, type BroadcasterFactory, type BroadcastMessage, type SendToMembers } from './broadcaster.ts'
-import { type Cut, type CutDigest, type MemberId } from './configuration.ts'
-import { type ConsensusMessage } from './consensus-messages.ts'
+import type { Cut, CutDigest, MemberId } from './configuration.ts'
+import type { ConsensusMessage } from './consensus-messages.ts'
 import { PROPOSALS_MAX } from './consensus-validation.ts'
 import { REPORTS_MAX } from './message-validation.ts'
-import { type Alerts, type ConsensusEnvelope } from './messages.ts'
-import { type MembershipTuning } from './options.ts'
+import type { Alerts, ConsensusEnvelope } from './messages.ts'
+import type { MembershipTuning } from './options.ts'
 import { type Entry, ReportBook, type Report, reportOf } from './reports.ts'
-import { type View } from './view.ts'
+import type { View } from './view.ts'
 
 /** Messages and bitmaps remembered in one configuration, of each sort. Beyond it nothing new is passed on; repetition at the origin remains. */
 const SEEN_MAX = 65_536

@@ -7,13 +7,13 @@
  *
  * Pure: the time is an argument; jitter is a hash of the joiner's id and the attempt.
  */
-import { type ClusterId, type Configuration, type Member } from './configuration.ts'
-import { type Mailbox, type Peer } from './effects.ts'
-import { type Address } from './environment/environment.ts'
+import type { ClusterId, Configuration, Member } from './configuration.ts'
+import type { Mailbox, Peer } from './effects.ts'
+import type { Address } from './environment/environment.ts'
 import { MembershipError } from './errors.ts'
 import { hashFraction } from './hash.ts'
 import { NOWHERE, PROTOCOL_VERSION, type JoinAnswer, type JoinAsk, type Position } from './messages.ts'
-import { type ResolvedOptions } from './options.ts'
+import type { ResolvedOptions } from './options.ts'
 
 /** Addresses that a joiner remembers besides its seeds. */
 const LEARNED_MAX = 64

@@ -7,11 +7,11 @@
  *
  * Pure: the time is an argument.
  */
-import { type MemberId } from './configuration.ts'
-import { type Mailbox } from './effects.ts'
-import { type Position } from './messages.ts'
-import { type MembershipTuning } from './options.ts'
-import { type View } from './view.ts'
+import type { MemberId } from './configuration.ts'
+import type { Mailbox } from './effects.ts'
+import type { Position } from './messages.ts'
+import type { MembershipTuning } from './options.ts'
+import type { View } from './view.ts'
 
 /** Repetitions slow down to this multiple of the first pause. */
 const PAUSE_FACTOR_MAX = 8

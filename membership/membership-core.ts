@@ -9,18 +9,18 @@
  * nothing. The same inputs give the same effects.
  */
 import { type ClusterId, foundingConfiguration, type Configuration, type Member, type Metadata } from './configuration.ts'
-import { type DetectorFactory } from './detector/detector.ts'
-import { type BroadcasterFactory } from './broadcaster.ts'
+import type { DetectorFactory } from './detector/detector.ts'
+import type { BroadcasterFactory } from './broadcaster.ts'
 import { Outbox, type Kept, type MembershipEffect, type Peer } from './effects.ts'
-import { type Address, type LinkEvent } from './environment/environment.ts'
+import type { Address, LinkEvent } from './environment/environment.ts'
 import { MembershipError } from './errors.ts'
-import { type Fold } from './fold.ts'
+import type { Fold } from './fold.ts'
 import { FoundingCheck, type FoundingVerdict } from './founding.ts'
 import { JoinProtocol } from './join-protocol.ts'
 import { LocalClock } from './local-clock.ts'
 import { MemberCore } from './member-core.ts'
 import { NOWHERE, type DecisionRecord, type JoinAnswer, type MembershipMessage } from './messages.ts'
-import { type ResolvedOptions } from './options.ts'
+import type { ResolvedOptions } from './options.ts'
 import { Restart } from './restart.ts'
 import { decodeSnapshot } from './snapshot.ts'
 

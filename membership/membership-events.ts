@@ -1,7 +1,7 @@
 /** What a membership tells its user, as events. */
-import { type Cut } from './configuration.ts'
-import { type MembershipStatus } from './effects.ts'
-import { type ViewChange } from './view-change.ts'
+import type { Cut } from './configuration.ts'
+import type { MembershipStatus } from './effects.ts'
+import type { ViewChange } from './view-change.ts'
 
 export interface MembershipEvents<State> {
   /** Once per epoch, in order, in the same turn in which it takes effect. */

@@ -7,25 +7,25 @@
  * closes the transport, which other channels share.
  */
 import { EventEmitter } from 'node:events'
-import { type BroadcasterFactory } from './broadcaster.ts'
+import type { BroadcasterFactory } from './broadcaster.ts'
 import { ChainStorage } from './chain-storage.ts'
 import { ChangeStream } from './change-stream.ts'
 import { memberIndex, type ClusterId, type Configuration, type Member, type MemberId, type Metadata, type StoreId } from './configuration.ts'
-import { type DetectorFactory } from './detector/detector.ts'
+import type { DetectorFactory } from './detector/detector.ts'
 import { phiAccrual } from './detector/phi-accrual.ts'
-import { type DurableRecord, type Kept, type MembershipEffect, type MembershipStatus } from './effects.ts'
+import type { DurableRecord, Kept, MembershipEffect, MembershipStatus } from './effects.ts'
 import { CHANNELS, type Address, type CancelTimer, type Database, type Environment, type Remote } from './environment/environment.ts'
 import { MembershipError } from './errors.ts'
-import { type Fold } from './fold.ts'
+import type { Fold } from './fold.ts'
 import { gossip } from './gossip-broadcaster.ts'
 import { MembershipCore, type CoreInput } from './membership-core.ts'
-import { type MembershipEvents } from './membership-events.ts'
+import type { MembershipEvents } from './membership-events.ts'
 import { validateMessage } from './message-validation.ts'
-import { type MembershipMessage } from './messages.ts'
+import type { MembershipMessage } from './messages.ts'
 import { checkMetadata, resolveOptions, type MembershipOptions, type ResolvedOptions } from './options.ts'
 import { PendingCalls, type Waiter } from './pending-calls.ts'
 import { RejoinPause } from './rejoin-pause.ts'
-import { type Explanation, type ViewChange } from './view-change.ts'
+import type { Explanation, ViewChange } from './view-change.ts'
 
 /** Epochs that `explain` remembers. */
 const EXPLANATIONS_MAX = 128

@@ -4,12 +4,12 @@
  * Pure.
  */
 import { ROUND_MAX, type Ballot } from './ballot.ts'
-import { type ClusterId, type ConfigurationId } from './configuration.ts'
+import type { ClusterId, ConfigurationId } from './configuration.ts'
 import { validateConsensusMessage } from './consensus.ts'
-import {
-  type DecisionRecord, type JoinAsk, type MembershipMessage, type Position, type Sender
+import type {
+  DecisionRecord, JoinAsk, MembershipMessage, Position, Sender
 } from './messages.ts'
-import { type RecordDigest, type Report } from './reports.ts'
+import type { RecordDigest, Report } from './reports.ts'
 import {
   MEMBERS_MAX, address, bytes, cut, fields, flag, id, invalid, list, member, memberIds, natural, settings, text, update, type Fields
 } from './wire-checks.ts'

@@ -6,11 +6,11 @@
  *
  * Pure. `message-validation.ts` checks what arrives.
  */
-import { type ClusterId, type Configuration, type ConfigurationId, type Cut, type Member, type MemberId, type Settings } from './configuration.ts'
-import { type Ballot } from './ballot.ts'
-import { type ConsensusMessage } from './consensus-messages.ts'
-import { type Address } from './environment/environment.ts'
-import { type Report } from './reports.ts'
+import type { ClusterId, Configuration, ConfigurationId, Cut, Member, MemberId, Settings } from './configuration.ts'
+import type { Ballot } from './ballot.ts'
+import type { ConsensusMessage } from './consensus-messages.ts'
+import type { Address } from './environment/environment.ts'
+import type { Report } from './reports.ts'
 
 /** Raised when processes of two versions could not understand each other. A joiner of another version is refused. */
 export const PROTOCOL_VERSION = 2

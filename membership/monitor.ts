@@ -7,14 +7,14 @@
  *
  * Pure: the time is an argument.
  */
-import { type Member, type MemberId } from './configuration.ts'
-import { type Detector, type DetectorFactory } from './detector/detector.ts'
-import { type Mailbox } from './effects.ts'
-import { type Address, type LinkEvent } from './environment/environment.ts'
+import type { Member, MemberId } from './configuration.ts'
+import type { Detector, DetectorFactory } from './detector/detector.ts'
+import type { Mailbox } from './effects.ts'
+import type { Address, LinkEvent } from './environment/environment.ts'
 import { hashFraction } from './hash.ts'
-import { type ProbeReply } from './messages.ts'
-import { type MembershipTuning } from './options.ts'
-import { type View } from './view.ts'
+import type { ProbeReply } from './messages.ts'
+import type { MembershipTuning } from './options.ts'
+import type { View } from './view.ts'
 
 /** Members besides the subjects that are probed per interval while isolation is being judged: a sample, not a storm. */
 const SURVEY_MAX = 5

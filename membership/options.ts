@@ -6,8 +6,8 @@
  *
  * Pure.
  */
-import { type ClusterId, type Metadata, type Settings, type StoreId } from './configuration.ts'
-import { type Address } from './environment/environment.ts'
+import type { ClusterId, Metadata, Settings, StoreId } from './configuration.ts'
+import type { Address } from './environment/environment.ts'
 import { MembershipError } from './errors.ts'
 
 /** How a membership is tuned. Every field has a default; times are in milliseconds. */

@@ -13,8 +13,8 @@
  * Pure.
  */
 import { cutDigest, isSameMetadata, type Member, type MemberId, type Update } from './configuration.ts'
-import { type AlertStatus } from './cut-detector.ts'
-import { type Overlay } from './overlay.ts'
+import type { AlertStatus } from './cut-detector.ts'
+import type { Overlay } from './overlay.ts'
 
 /** Names a joiner by its whole record (rule M3): two records with one id are two joiners. */
 export type RecordDigest = string & { readonly brand?: 'record' }

@@ -24,19 +24,19 @@
  */
 import { Agreement } from './agreement.ts'
 import { cutDigest, memberIndex, nextConfiguration, type Configuration, type CutDigest, type Member, type MemberId } from './configuration.ts'
-import { type ConsensusMessage } from './consensus-messages.ts'
+import type { ConsensusMessage } from './consensus-messages.ts'
 import { recordOf, verifyRecord } from './decision-log.ts'
-import { type Kept, type Outbox, type Peer } from './effects.ts'
-import { type Address } from './environment/environment.ts'
+import type { Kept, Outbox, Peer } from './effects.ts'
+import type { Address } from './environment/environment.ts'
 import { MembershipError } from './errors.ts'
-import { type Fold } from './fold.ts'
+import type { Fold } from './fold.ts'
 import { hashFraction } from './hash.ts'
 import { RETURNED_MAX } from './message-validation.ts'
 import {
   positionOf, type ConsensusEnvelope, type DecisionRecord, type Decisions, type FetchDecisions, type JoinAsk, type Position, type Present,
   type Returned, type Sender
 } from './messages.ts'
-import { type ResolvedOptions } from './options.ts'
+import type { ResolvedOptions } from './options.ts'
 import { classicQuorum } from './quorum.ts'
 import { Roster } from './roster.ts'
 import { encodeSnapshot } from './snapshot.ts'

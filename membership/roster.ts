@@ -7,7 +7,7 @@
  */
 import { memberIndex, normalizeCut, type Configuration, type Cut, type Member, type MemberId, type StoreId } from './configuration.ts'
 import { cutError } from './consensus-decision.ts'
-import { type Address } from './environment/environment.ts'
+import type { Address } from './environment/environment.ts'
 
 /** `new`: not known before. `refused`: no successor of a member, or one that started no later than what is known (rule R3). */
 export type Told = 'new' | 'known' | 'refused'

@@ -7,9 +7,9 @@
  *
  * Pure.
  */
-import { type Configuration } from './configuration.ts'
-import { type Fold } from './fold.ts'
-import { type Snapshot } from './messages.ts'
+import type { Configuration } from './configuration.ts'
+import type { Fold } from './fold.ts'
+import type { Snapshot } from './messages.ts'
 import { configuration } from './wire-checks.ts'
 
 const encoder = new TextEncoder()

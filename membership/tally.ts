@@ -6,7 +6,7 @@
  *
  * Pure.
  */
-import { type Member, type MemberId } from './configuration.ts'
+import type { Member, MemberId } from './configuration.ts'
 
 export interface Watermarks {
   /** L: at or above it a subject is suspected, below it reports are noise. */

@@ -14,8 +14,8 @@
  * Pure: the time is an argument.
  */
 import { isSameMetadata, type Metadata, type Update } from './configuration.ts'
-import { type MembershipTuning } from './options.ts'
-import { type View } from './view.ts'
+import type { MembershipTuning } from './options.ts'
+import type { View } from './view.ts'
 
 export interface UpdatingHost {
   /** Tell the members of the present configuration. */

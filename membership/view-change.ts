@@ -6,9 +6,9 @@
  *
  * Pure.
  */
-import { type Ballot } from './ballot.ts'
-import { type Configuration, type Cut, type Member, type MemberId } from './configuration.ts'
-import { type TallyExplanation } from './cut-detector.ts'
+import type { Ballot } from './ballot.ts'
+import type { Configuration, Cut, Member, MemberId } from './configuration.ts'
+import type { TallyExplanation } from './cut-detector.ts'
 
 /** Why a configuration is what it is, from the view of this process. Times are those of its own Clock. */
 export interface Explanation {

@@ -6,8 +6,8 @@
  *
  * Pure.
  */
-import { type Configuration, type Member, type MemberId, type StoreId } from './configuration.ts'
-import { type Address } from './environment/environment.ts'
+import type { Configuration, Member, MemberId, StoreId } from './configuration.ts'
+import type { Address } from './environment/environment.ts'
 import { positionOf, type Position, type Sender } from './messages.ts'
 import { Overlay } from './overlay.ts'
 import { classicQuorum } from './quorum.ts'

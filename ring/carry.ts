@@ -6,7 +6,7 @@
  */
 import { RingError } from './errors.ts'
 import { Draft } from './draft.ts'
-import { type Roster } from './placement.ts'
+import type { Roster } from './placement.ts'
 import { computeShares } from './shares.ts'
 import { isActive, mergeStores, type StoreRecord, zoneIndexes } from './stores.ts'
 import { EMPTY, FORMER_EPOCHS_MAX, FORMER_HOLDERS_MAX, type FormerHolders, type TableData } from './table-data.ts'

@@ -4,7 +4,7 @@
  * Strategies fill it; `carry` turns it into an immutable table. Every change is O(R), whatever N and Q. Pure.
  */
 import { RingError } from './errors.ts'
-import { type Shares } from './shares.ts'
+import type { Shares } from './shares.ts'
 import { EMPTY } from './table-data.ts'
 
 export interface DraftInput {

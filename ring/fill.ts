@@ -7,7 +7,7 @@
  * costs nothing and spreads every store's partitions over many peers. Pure.
  */
 import { DeficitQueue } from './deficit-queue.ts'
-import { type Draft } from './draft.ts'
+import type { Draft } from './draft.ts'
 import { mix } from './hash.ts'
 import { repair } from './repair.ts'
 import { EMPTY, type FormerHolders } from './table-data.ts'

@@ -6,7 +6,7 @@
  * evened out along shortest chains of partitions. Bounds that follow from the shares can always be met, as letting each holder lead
  * an equal part of a partition is a flow within them. Rule S4: the store's own order decides who takes over. Pure.
  */
-import { type Draft } from './draft.ts'
+import type { Draft } from './draft.ts'
 import { RingError } from './errors.ts'
 import { EMPTY } from './table-data.ts'
 

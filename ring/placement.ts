@@ -4,8 +4,8 @@
  *
  * Rules R1 and R2 of the ring (see README.md). Pure.
  */
-import { type Configuration, type Member, type StoreId } from '../membership/configuration.ts'
-import { type Fold } from '../membership/fold.ts'
+import type { Configuration, Member, StoreId } from '../membership/configuration.ts'
+import type { Fold } from '../membership/fold.ts'
 import { RingError } from './errors.ts'
 import { isPartitionCount, PARTITIONS_MAX, type PartitionIndex } from './partition.ts'
 

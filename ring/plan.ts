@@ -1,10 +1,10 @@
 /**
  * The plan of one rebalance: the difference of two placements as a list of moves, beside the fewest that were possible. Pure.
  */
-import { type StoreId } from '../membership/configuration.ts'
+import type { StoreId } from '../membership/configuration.ts'
 import { RingError } from './errors.ts'
-import { type PartitionIndex } from './partition.ts'
-import { type Placement } from './placement.ts'
+import type { PartitionIndex } from './partition.ts'
+import type { Placement } from './placement.ts'
 import { computeShares, fewestMoves } from './shares.ts'
 
 /** One store gets a seat. (epoch, partition, to) names this transfer for ever. */

@@ -7,7 +7,7 @@
  * targets can be met (see `shares`), such a path always exists. The path taken is one that gives up the fewest seats held since
  * before, found by a breadth-first search with edges of cost 0 and 1. Pure.
  */
-import { type Draft } from './draft.ts'
+import type { Draft } from './draft.ts'
 import { RingError } from './errors.ts'
 
 /** What a path is made of: one seat given up, and then another taken. */

@@ -5,11 +5,11 @@
  * no data and waits for nobody: a process that was cut off may still hold what another was told to acquire, so whoever needs
  * mutual exclusion must fence by epoch, or use the store. Pure, apart from the callbacks it makes before it returns.
  */
-import { type StoreId } from '../membership/configuration.ts'
+import type { StoreId } from '../membership/configuration.ts'
 import { RingError } from './errors.ts'
 import { foldPlacement, type FoldState } from './fold-placement.ts'
-import { type PartitionIndex } from './partition.ts'
-import { type Placement, type PlacementOptions, type PlacementStrategy, type Roster } from './placement.ts'
+import type { PartitionIndex } from './partition.ts'
+import type { Placement, PlacementOptions, PlacementStrategy, Roster } from './placement.ts'
 import { type Move, plan } from './plan.ts'
 
 export interface SharderComponents {

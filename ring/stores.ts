@@ -3,10 +3,10 @@
  *
  * Rules R2 and R3: a departed store is remembered, with its highest incarnation, so that it finds its seats again. Pure.
  */
-import { type StoreId } from '../membership/configuration.ts'
+import type { StoreId } from '../membership/configuration.ts'
 import { RingError } from './errors.ts'
 import { seedOf } from './hash.ts'
-import { type Roster } from './placement.ts'
+import type { Roster } from './placement.ts'
 
 /** How many departed stores without a seat are remembered; of more, those that left last. */
 export const DEPARTED_STORES_MAX = 1024

@@ -4,7 +4,7 @@
  * The encoding is canonical: decoding accepts only what encoding would produce, so equal bytes and equal states are the same
  * thing. Whatever is read has been checked; the bytes may come from anywhere. Pure.
  */
-import { type StoreId } from '../membership/configuration.ts'
+import type { StoreId } from '../membership/configuration.ts'
 import { ByteReader, ByteWriter } from './bytes.ts'
 import { RingError } from './errors.ts'
 import { seedOf } from './hash.ts'

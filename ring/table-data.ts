@@ -3,7 +3,7 @@
  *
  * Stores are numbered by their place in `records` (a slot); names appear only at the face, in `PlacementTable`. Pure.
  */
-import { type StoreRecord } from './stores.ts'
+import type { StoreRecord } from './stores.ts'
 
 /** A former holder is remembered for this many epochs. */
 export const FORMER_EPOCHS_MAX = 256

@@ -4,9 +4,9 @@
  * Both strategies shipped here produce one. Pure: what is derived is computed at first use and kept.
  */
 import { createHash } from 'node:crypto'
-import { type StoreId } from '../membership/configuration.ts'
-import { type PartitionIndex } from './partition.ts'
-import { type Placement, type Violation } from './placement.ts'
+import type { StoreId } from '../membership/configuration.ts'
+import type { PartitionIndex } from './partition.ts'
+import type { Placement, Violation } from './placement.ts'
 import { compareText, isActive, type StoreRecord, zoneIndexes } from './stores.ts'
 import { EMPTY, type TableData } from './table-data.ts'
 import { encodeTable } from './table-codec.ts'

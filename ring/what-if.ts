@@ -1,11 +1,11 @@
 /**
  * What a change of the cluster would cost, before anybody makes it: moves, bytes, load, and how thin it gets on the way. Pure.
  */
-import { type StoreId } from '../membership/configuration.ts'
+import type { StoreId } from '../membership/configuration.ts'
 import { RingError } from './errors.ts'
 import { foldPlacement, type FoldState } from './fold-placement.ts'
-import { type PartitionIndex } from './partition.ts'
-import { type Placement, type PlacementStrategy, type RosterEntry } from './placement.ts'
+import type { PartitionIndex } from './partition.ts'
+import type { Placement, PlacementStrategy, RosterEntry } from './placement.ts'
 import { plan, type Plan } from './plan.ts'
 
 export interface Change {

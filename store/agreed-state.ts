@@ -8,8 +8,8 @@
  * Pure.
  */
 import { Packr } from 'msgpackr'
-import { type Configuration, type StoreId } from '../membership/configuration.ts'
-import { type Fold } from '../membership/fold.ts'
+import type { Configuration, StoreId } from '../membership/configuration.ts'
+import type { Fold } from '../membership/fold.ts'
 import { foldPlacement, type FoldState, type PartitionIndex, type Placement } from '../ring/index.ts'
 import { StoreError } from './errors.ts'
 

@@ -6,8 +6,8 @@
  *
  * Pure: types, and the validation of what arrives.
  */
-import { type Address } from '../membership/environment/environment.ts'
-import { type StoreId } from '../membership/configuration.ts'
+import type { Address } from '../membership/environment/environment.ts'
+import type { StoreId } from '../membership/configuration.ts'
 import { StoreError, STORE_ERROR_CODES, type StoreErrorCode } from './errors.ts'
 
 export const CLIENT_PROTOCOL_VERSION = 1

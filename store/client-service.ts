@@ -4,13 +4,13 @@
  * Owns the receiver of the transport's client channel and the table of requests in progress.
  */
 import { type Address, CHANNELS, type Environment, type Remote } from '../membership/environment/environment.ts'
-import { type Configuration, type StoreId } from '../membership/configuration.ts'
+import type { Configuration, StoreId } from '../membership/configuration.ts'
 import { partitionOf, type PartitionIndex } from '../ring/index.ts'
 import { type AgreedState, encodeAgreedState } from './agreed-state.ts'
 import { CLIENT_PROTOCOL_VERSION, type ClientRequest, type ClusterView, type NodeResponse, validateClientRequest } from './client-protocol.ts'
 import { StoreError } from './errors.ts'
-import { type Answer, type Ticket } from './group/effects.ts'
-import { type PartitionHost } from './partition-host.ts'
+import type { Answer, Ticket } from './group/effects.ts'
+import type { PartitionHost } from './partition-host.ts'
 
 export interface ClientServiceComponents {
   readonly environment: Pick<Environment, 'transport' | 'log'>

@@ -1,5 +1,5 @@
 /** The errors of the store: one class, told apart by a stable `code`. They cross the wire as codes. */
-import { type StoreId } from '../membership/configuration.ts'
+import type { StoreId } from '../membership/configuration.ts'
 
 export const STORE_ERROR_CODES = Object.freeze([
   /** An option is missing, unknown, of the wrong type or out of range. */

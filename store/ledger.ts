@@ -6,7 +6,7 @@
  *
  * Pure.
  */
-import { type LedgerField } from './group/effects.ts'
+import type { LedgerField } from './group/effects.ts'
 
 export type LedgerPage = Readonly<Record<LedgerField, number>>
 

@@ -3,9 +3,9 @@
  *
  * Pure. Plain data: it crosses the wire as it is.
  */
-import { type Configuration, type StoreId } from '../membership/configuration.ts'
-import { type Replica } from './group/replica.ts'
-import { type Ledger, type LedgerPage } from './ledger.ts'
+import type { Configuration, StoreId } from '../membership/configuration.ts'
+import type { Replica } from './group/replica.ts'
+import type { Ledger, LedgerPage } from './ledger.ts'
 
 export interface RebalanceStatus extends LedgerPage {
   readonly epoch: number

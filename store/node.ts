@@ -8,14 +8,14 @@
  * Owns the transport and the database it was given, from `start()` to `close()`.
  */
 import { EventEmitter } from 'node:events'
-import { type Configuration, type StoreId } from '../membership/configuration.ts'
+import type { Configuration, StoreId } from '../membership/configuration.ts'
 import { type Database, type Environment, type Fold, Membership, type MembershipOptions, type ViewChange } from '../membership/index.ts'
 import { foldPlacement, plan, type Plan } from '../ring/index.ts'
 import { type AgreedState, createAgreedStateFold } from './agreed-state.ts'
 import { ClientService } from './client-service.ts'
 import { StoreError } from './errors.ts'
 import { type Group, NO_BALLOT } from './group/history.ts'
-import { type PartitionView } from './group/replica.ts'
+import type { PartitionView } from './group/replica.ts'
 import { Ledger } from './ledger.ts'
 import { type NodeStatus, partitionCounts, rebalanceStatus } from './node-status.ts'
 import { type NodeOptions, type ResolvedNodeOptions, resolveNodeOptions } from './options.ts'

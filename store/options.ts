@@ -1,7 +1,7 @@
 /** The options of a node: what each means, its range, its default. Checked before anything starts. */
-import { type MembershipOptions } from '../membership/index.ts'
+import type { MembershipOptions } from '../membership/index.ts'
 import { StoreError } from './errors.ts'
-import { type PartitionHostOptions } from './partition-host.ts'
+import type { PartitionHostOptions } from './partition-host.ts'
 
 export interface NodeOptions {
   /** Where to listen: `host:port`. Port 0 takes a free one. @default '127.0.0.1:0' */

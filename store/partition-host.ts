@@ -6,12 +6,12 @@
  *
  * Owns the store's replicas, its writer, and the receiver of the transport's store and bulk channels.
  */
-import { type StoreId } from '../membership/configuration.ts'
+import type { StoreId } from '../membership/configuration.ts'
 import { type Address, type CancelTimer, CHANNELS, type Database, type Environment } from '../membership/environment/environment.ts'
-import { type Effect, type Ticket, type Answer } from './group/effects.ts'
+import type { Effect, Ticket, Answer } from './group/effects.ts'
 import { type GroupMessage, type Item, validateGroupMessage, validateStoreId } from './group/messages.ts'
 import { type PartitionView, Replica, type ReplicaInput, type ReplicaOptions } from './group/replica.ts'
-import { type Ledger } from './ledger.ts'
+import type { Ledger } from './ledger.ts'
 import { copyRange, dataKey, decodeValue, ledgerKey, userKeyOf } from './storage/layout.ts'
 import { BINARY, type StoredPartition } from './storage/open.ts'
 import { StoreWriter } from './storage/store-writer.ts'

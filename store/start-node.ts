@@ -4,8 +4,8 @@
  * Owns what it makes: the transport and the database end with the node.
  */
 import { createJsonLog, createSystemClock, createSystemRandom } from '../membership/environment/system.ts'
-import { type Database, type Log, type StorageFactory } from '../membership/environment/environment.ts'
-import { type TransportTls } from '../membership/transport/tls.ts'
+import type { Database, Log, StorageFactory } from '../membership/environment/environment.ts'
+import type { TransportTls } from '../membership/transport/tls.ts'
 import { createWebSocketTransport } from '../membership/transport/websocket.ts'
 import { Level } from 'level'
 import { mkdirSync } from 'node:fs'

@@ -3,13 +3,13 @@
  *
  * Owns the nodes and the directory that holds their data.
  */
-import { type NodeStatus } from 'coterie'
+import type { NodeStatus } from 'coterie'
 import { rmSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type NodeFactory, type NodeHandle, type NodeSpec } from './node-handle.ts'
+import type { NodeFactory, NodeHandle, NodeSpec } from './node-handle.ts'
 import { type Options, rackOf } from './options.ts'
 import { freePorts } from './ports.ts'
 

@@ -2,7 +2,7 @@
  * Writes many keys, and reads all keys back: the two ends between which nothing may get lost.
  */
 import { type Client, StoreError } from 'coterie'
-import { type Journal } from './journal.ts'
+import type { Journal } from './journal.ts'
 
 /** Keys in one call. The client sends every partition its part as one request, so large calls make for few requests. */
 const BATCH_KEYS = 4000

@@ -4,7 +4,7 @@
  * Exit codes: 0 when everything held, 1 when something did not, 2 for a wrong command line, 128 + n when ended by signal n.
  * Whatever it started is gone when it ends, however it ends.
  */
-import { type Log } from 'coterie/membership'
+import type { Log } from 'coterie/membership'
 import { setMaxListeners } from 'node:events'
 import { constants } from 'node:os'
 import { inspect } from 'node:util'

@@ -3,7 +3,7 @@
  *
  * Pure: types, and what a handle remembers of its node's events.
  */
-import { type NodeStatus } from 'coterie'
+import type { NodeStatus } from 'coterie'
 
 export interface NodeSpec {
   readonly name: string

@@ -5,8 +5,8 @@
  */
 import { createNode } from 'coterie'
 import { nodeOptions, observe } from './local-node.ts'
-import { type NodeSpec } from './node-handle.ts'
-import { type Command, type Report } from './process-node.ts'
+import type { NodeSpec } from './node-handle.ts'
+import type { Command, Report } from './process-node.ts'
 
 const tell = (report: Report): void => {
   if (process.connected) process.send!(report)

@@ -8,12 +8,12 @@
 import { type Client, connect, decodeAgreedState } from 'coterie'
 import { partitionOf, type Placement } from 'coterie/ring'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Cluster } from './cluster.ts'
-import { type Journal } from './journal.ts'
+import type { Cluster } from './cluster.ts'
+import type { Journal } from './journal.ts'
 import { type Verification, verifyAll, writeAll } from './load.ts'
-import { type Options } from './options.ts'
+import type { Options } from './options.ts'
 import { type PlanTotals, planTotals } from './plan-totals.ts'
-import { type Progress } from './progress.ts'
+import type { Progress } from './progress.ts'
 import { Traffic, type TrafficReport } from './traffic.ts'
 
 /** How long each wait may take before the job gives up: far longer than it ever should, also on a slow machine. */

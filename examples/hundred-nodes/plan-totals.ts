@@ -2,8 +2,8 @@
  * What became of the moves of a change: the plans, which are the same at every node, beside the ledgers, which each node keeps of
  * the moves that gave it a seat.
  */
-import { type Cluster } from './cluster.ts'
-import { type SeenPlan } from './node-handle.ts'
+import type { Cluster } from './cluster.ts'
+import type { SeenPlan } from './node-handle.ts'
 
 export interface PlanTotals {
   /** Moves planned, by all rebalances of the change. */

@@ -5,7 +5,7 @@
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { type NodeStatus } from 'coterie'
+import type { NodeStatus } from 'coterie'
 import { type NodeEvent, type NodeFactory, type NodeHandle, NodeHistory, type NodeSpec } from './node-handle.ts'
 
 /** What the parent asks of a child. */

@@ -3,8 +3,8 @@
  *
  * Pure.
  */
-import { type Cluster } from './cluster.ts'
-import { type Change, type Formation, type Loaded } from './phases.ts'
+import type { Cluster } from './cluster.ts'
+import type { Change, Formation, Loaded } from './phases.ts'
 
 export interface Summary {
   /** True when everything held that must hold; `problems` says what did not. */

@@ -8,7 +8,7 @@
  */
 import { type Client, StoreError } from 'coterie'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Journal } from './journal.ts'
+import type { Journal } from './journal.ts'
 
 export interface TrafficOptions {
   readonly probers: number

@@ -8,8 +8,8 @@
  *
  * Pure: the time is an argument.
  */
-import { type Member } from '../configuration.ts'
-import { type MembershipTuning } from '../options.ts'
+import type { Member } from '../configuration.ts'
+import type { MembershipTuning } from '../options.ts'
 
 /** What was learned about the connection to the subject's address; see LinkEvent. */
 export type LinkEvidence = 'opened' | 'closed' | 'refused' | 'unreachable'

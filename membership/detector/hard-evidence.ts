@@ -8,7 +8,7 @@
  *
  * Pure: the time is an argument.
  */
-import { type LinkEvidence } from './detector.ts'
+import type { LinkEvidence } from './detector.ts'
 
 export class HardEvidence {
   readonly #spanMs: number

@@ -8,9 +8,9 @@
  *
  * Pure: the time is an argument; the channel only takes questions and fills in answers.
  */
-import { type MembershipTuning } from '../options.ts'
-import { type Detector, type LinkEvidence } from './detector.ts'
-import { type StandInAddress } from './stand-in-messages.ts'
+import type { MembershipTuning } from '../options.ts'
+import type { Detector, LinkEvidence } from './detector.ts'
+import type { StandInAddress } from './stand-in-messages.ts'
 
 /** A question under way. */
 export interface StandInInquiry {

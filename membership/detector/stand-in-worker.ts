@@ -6,7 +6,7 @@
 import { createSocket, type RemoteInfo } from 'node:dgram'
 import { isIPv6 } from 'node:net'
 import { parentPort, workerData } from 'node:worker_threads'
-import { type CancelTimer } from '../environment/environment.ts'
+import type { CancelTimer } from '../environment/environment.ts'
 import { createSystemClock } from '../environment/system.ts'
 import {
   decodeStandInMessage, encodeStandInMessage, type StandInQuestion, type StandInReport, type StandInWorkerData

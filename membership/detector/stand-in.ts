@@ -12,9 +12,9 @@
  * Owns: the worker thread with its socket, and the timer of the beat.
  */
 import { Worker } from 'node:worker_threads'
-import { type CancelTimer, type Clock, type Log, type Random } from '../environment/environment.ts'
+import type { CancelTimer, Clock, Log, Random } from '../environment/environment.ts'
 import { MembershipError } from '../errors.ts'
-import { type DetectorFactory } from './detector.ts'
+import type { DetectorFactory } from './detector.ts'
 import { StandInDetector, type StandInChannel, type StandInInquiry } from './stand-in-detector.ts'
 import {
   formatStandIn, parseStandIn, STAND_IN_TAG, type StandInAddress, type StandInQuestion, type StandInReport, type StandInWorkerData

@@ -5,7 +5,7 @@
  * `system.ts` and `../transport`; the deterministic simulator implements the same interfaces, so that the very same
  * classes run on WebSockets and in virtual time.
  */
-import { type AbstractLevel } from 'abstract-level'
+import type { AbstractLevel } from 'abstract-level'
 
 /** `host:port`, as others reach it. */
 export type Address = string

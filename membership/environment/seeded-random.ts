@@ -6,7 +6,7 @@
  *
  * Pure: its state is its own.
  */
-import { type Random } from './environment.ts'
+import type { Random } from './environment.ts'
 
 const rotateLeft = (word: number, bits: number): number => (word << bits) | (word >>> (32 - bits))
 

@@ -4,7 +4,7 @@
  * Owns: real timers.
  */
 import { randomBytes } from 'node:crypto'
-import { type Clock, type Log, type Random } from './environment.ts'
+import type { Clock, Log, Random } from './environment.ts'
 
 /** The longest delay a Node.js timer takes; a longer one would fire at once. */
 const TIMER_DELAY_MAX_MS = 2 ** 31 - 1

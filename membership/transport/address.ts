@@ -3,7 +3,7 @@
  *
  * Pure.
  */
-import { type Address } from '../environment/environment.ts'
+import type { Address } from '../environment/environment.ts'
 import { TransportError } from '../errors.ts'
 
 export interface HostPort {

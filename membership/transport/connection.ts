@@ -4,9 +4,9 @@
  * Owns: the socket, the outbox, and the timer that waits for the hello. Which connection is used for whom is the transport's
  * business.
  */
-import { type RawData, type WebSocket } from 'ws'
-import { type Address, type CancelTimer, type Channel, type Clock, type Remote } from '../environment/environment.ts'
-import { type DialEvents } from './dial.ts'
+import type { RawData, WebSocket } from 'ws'
+import type { Address, CancelTimer, Channel, Clock, Remote } from '../environment/environment.ts'
+import type { DialEvents } from './dial.ts'
 import { FrameDecoder, FrameEncoder } from './frame-codec.ts'
 import { decodeHello, encodeHello, type Hello } from './hello.ts'
 import { encodeMessage } from './message-codec.ts'

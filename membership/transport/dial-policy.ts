@@ -10,7 +10,7 @@
  *
  * Pure: the time is an argument.
  */
-import { type Address } from '../environment/environment.ts'
+import type { Address } from '../environment/environment.ts'
 
 /** The longest pause, as a multiple of the first. */
 const PAUSE_FACTOR_MAX = 16

@@ -9,10 +9,10 @@
 import { connect, isIP } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { WebSocket } from 'ws'
-import { type Address, type Clock } from '../environment/environment.ts'
+import type { Address, Clock } from '../environment/environment.ts'
 import { parseAddress } from './address.ts'
 import { TRANSPORT_PATH } from './listener.ts'
-import { type TransportTls } from './tls.ts'
+import type { TransportTls } from './tls.ts'
 
 export interface DialOptions {
   readonly clock: Clock

@@ -3,7 +3,7 @@
  *
  * Pure.
  */
-import { type Address } from '../environment/environment.ts'
+import type { Address } from '../environment/environment.ts'
 import { isAddress } from './address.ts'
 import { decodeMessage, encodeMessage } from './message-codec.ts'
 

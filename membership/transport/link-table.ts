@@ -9,9 +9,9 @@
  *
  * Pure: it tells the transport what to do with the connections.
  */
-import { type Address } from '../environment/environment.ts'
-import { type Connection } from './connection.ts'
-import { type Outbox } from './outbox.ts'
+import type { Address } from '../environment/environment.ts'
+import type { Connection } from './connection.ts'
+import type { Outbox } from './outbox.ts'
 
 export interface Link {
   readonly address: Address

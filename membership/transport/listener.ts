@@ -5,12 +5,12 @@
  */
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
 import { createServer as createSecureServer } from 'node:https'
-import { type AddressInfo } from 'node:net'
-import { type Duplex } from 'node:stream'
+import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
-import { type Log } from '../environment/environment.ts'
+import type { Log } from '../environment/environment.ts'
 import { TransportError } from '../errors.ts'
-import { type TransportTls } from './tls.ts'
+import type { TransportTls } from './tls.ts'
 
 /** Requests to upgrade elsewhere are no peers of ours. */
 export const TRANSPORT_PATH = '/transport'

@@ -6,7 +6,7 @@
  *
  * Owns: the transports of one hub and the connections between them.
  */
-import { type Address, type Channel, type LinkEvent, type Remote, type Transport } from '../environment/environment.ts'
+import type { Address, Channel, LinkEvent, Remote, Transport } from '../environment/environment.ts'
 import { onNextTurn } from '../environment/system.ts'
 import { TransportError } from '../errors.ts'
 import { isAddress } from './address.ts'

@@ -4,7 +4,7 @@
  * Pure.
  */
 import { CHANNELS, type Channel } from '../environment/environment.ts'
-import { type EncodedMessage } from './frame-codec.ts'
+import type { EncodedMessage } from './frame-codec.ts'
 
 /** A frame is closed once it holds this much, so that nothing urgent waits behind a long one. One large message may exceed it. */
 export const FRAME_BYTES_TARGET = 256 * 1024

@@ -4,7 +4,7 @@
  *
  * Owns: every connection, the schedule of flushes and of signs of life.
  */
-import { type RequestListener } from 'node:http'
+import type { RequestListener } from 'node:http'
 import {
   type Address, type CancelTimer, type Channel, CHANNELS, type Clock, type LinkEvent, type Log, type Random, type Remote, type Transport
 } from '../environment/environment.ts'
@@ -14,12 +14,12 @@ import { formatAddress, isAddress, parseAddress } from './address.ts'
 import { Connection, type ConnectionEnd, type ConnectionOwner, TrafficCounter, type TransportTraffic } from './connection.ts'
 import { dial } from './dial.ts'
 import { DialPolicy } from './dial-policy.ts'
-import { type Hello } from './hello.ts'
+import type { Hello } from './hello.ts'
 import { type Link, LinkTable } from './link-table.ts'
 import { Listener } from './listener.ts'
 import { decodeMessage, encodeMessage } from './message-codec.ts'
 import { Outbox } from './outbox.ts'
-import { type TransportTls } from './tls.ts'
+import type { TransportTls } from './tls.ts'
 
 export interface WebSocketTransportOptions {
   /** Where to listen; port 0 picks a free one. Left out: a client's transport, which does not listen. */

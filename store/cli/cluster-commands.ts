@@ -5,8 +5,8 @@
  */
 import { partitionOf, type Placement } from '../../ring/index.ts'
 import { type AgreedState, decodeAgreedState } from '../agreed-state.ts'
-import { type ClusterView } from '../client-protocol.ts'
-import { type StoreId } from '../../membership/configuration.ts'
+import type { ClusterView } from '../client-protocol.ts'
+import type { StoreId } from '../../membership/configuration.ts'
 import { type Arguments, CLIENT_OPTIONS, type Command, EXIT } from './command.ts'
 import { askStatus, reach, type StatusAnswer, withClient } from './connection.ts'
 import { table } from './table.ts'

@@ -9,7 +9,7 @@ import { type Client, connect } from '../client/client.ts'
 import { callDeadlineMs, fillSessionOptions } from '../client/options.ts'
 import { Runner } from '../client/runner.ts'
 import { StoreError } from '../errors.ts'
-import { type NodeStatus } from '../node-status.ts'
+import type { NodeStatus } from '../node-status.ts'
 import { type Arguments, DEFAULT_ADDRESS } from './command.ts'
 
 export interface Reach {

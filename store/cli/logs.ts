@@ -4,7 +4,7 @@
  * Owns nothing.
  */
 import { createJsonLog, type JsonLogOptions } from '../../membership/environment/system.ts'
-import { type Log } from '../../membership/environment/environment.ts'
+import type { Log } from '../../membership/environment/environment.ts'
 
 export { createJsonLog }
 

@@ -7,7 +7,7 @@
  */
 import { createJsonLog, createLineLog } from './logs.ts'
 import { createNode, type KillableNode } from '../start-node.ts'
-import { type NodeOptions } from '../options.ts'
+import type { NodeOptions } from '../options.ts'
 import { type Arguments, type Command, DEFAULT_ADDRESS, describe, EXIT, exitCodeOf, type Terminal, UsageError } from './command.ts'
 
 function parseTags (tags: readonly string[]): Record<string, string> {

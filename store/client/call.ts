@@ -7,9 +7,9 @@
  *
  * Pure.
  */
-import { type Address } from '../../membership/environment/environment.ts'
-import { type StoreId } from '../../membership/configuration.ts'
-import { type ClientRequest, type NodeResponse, type Operation } from '../client-protocol.ts'
+import type { Address } from '../../membership/environment/environment.ts'
+import type { StoreId } from '../../membership/configuration.ts'
+import type { ClientRequest, NodeResponse, Operation } from '../client-protocol.ts'
 import { StoreError, type StoreErrorCode } from '../errors.ts'
 
 export type CallPayload =

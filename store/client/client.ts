@@ -11,13 +11,13 @@
  */
 import { AbstractLevel, type AbstractBatchOperation, type AbstractBatchOptions, type AbstractChainedBatch, type AbstractDatabaseOptions,
   type AbstractDelOptions, type AbstractGetManyOptions, type AbstractGetOptions, type AbstractPutOptions } from 'abstract-level'
-import { type Address, type Clock, type Log, type Random, type Transport } from '../../membership/environment/environment.ts'
+import type { Address, Clock, Log, Random, Transport } from '../../membership/environment/environment.ts'
 import { createSystemClock, createSystemRandom, silentLog } from '../../membership/environment/system.ts'
-import { type TransportTls } from '../../membership/transport/tls.ts'
+import type { TransportTls } from '../../membership/transport/tls.ts'
 import { createWebSocketTransport } from '../../membership/transport/websocket.ts'
-import { type ClusterView, type Operation } from '../client-protocol.ts'
+import type { ClusterView, Operation } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
-import { type SuccessResponse } from './call.ts'
+import type { SuccessResponse } from './call.ts'
 import { callDeadlineMs, fillSessionOptions, type CallOptions, type FilledSessionOptions, type SessionOptions } from './options.ts'
 import { checkKey, checkOperation, groupReads, groupWrites } from './requests.ts'
 import { Runner } from './runner.ts'

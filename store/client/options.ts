@@ -3,7 +3,7 @@
  *
  * Pure.
  */
-import { type Address } from '../../membership/environment/environment.ts'
+import type { Address } from '../../membership/environment/environment.ts'
 import { StoreError } from '../errors.ts'
 
 /** What may be given with every single operation. */

@@ -6,7 +6,7 @@
 import { WIRE_LIMITS, type Operation } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
 import { CLIENT_LIMITS } from './options.ts'
-import { type CallPayload } from './call.ts'
+import type { CallPayload } from './call.ts'
 
 /** One call to make. */
 export interface PartitionRequest<Payload extends CallPayload = CallPayload> {

@@ -7,11 +7,11 @@
  *
  * Pure.
  */
-import { type Address } from '../../membership/environment/environment.ts'
-import { type StoreId } from '../../membership/configuration.ts'
+import type { Address } from '../../membership/environment/environment.ts'
+import type { StoreId } from '../../membership/configuration.ts'
 import { isPartitionCount, partitionOf, type PartitionIndex, type Placement } from '../../ring/index.ts'
 import { decodeAgreedState } from '../agreed-state.ts'
-import { type ClusterView } from '../client-protocol.ts'
+import type { ClusterView } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
 
 export class Router {

@@ -8,7 +8,7 @@ import { validateNodeResponse, type ClusterView, type NodeResponse } from '../cl
 import { StoreError } from '../errors.ts'
 import { Call, type CallPayload, type SuccessResponse } from './call.ts'
 import { callDeadlineMs, type CallOptions, type FilledSessionOptions } from './options.ts'
-import { type Router } from './router.ts'
+import type { Router } from './router.ts'
 import { Session, type SessionInput } from './session.ts'
 
 /** Invalid messages that are logged one by one; further ones are only counted. */

@@ -8,11 +8,11 @@
  *
  * Pure: time is an argument, chance is injected. Effects are to be carried out in the order given.
  */
-import { type Address, type LinkEvent, type Random } from '../../membership/environment/environment.ts'
+import type { Address, LinkEvent, Random } from '../../membership/environment/environment.ts'
 import { CLIENT_PROTOCOL_VERSION, type ClientRequest, type ClusterView, type NodeResponse } from '../client-protocol.ts'
-import { type StoreError } from '../errors.ts'
-import { type Attempt, type Call, type ErrorResponse, type SuccessResponse } from './call.ts'
-import { type FilledSessionOptions } from './options.ts'
+import type { StoreError } from '../errors.ts'
+import type { Attempt, Call, ErrorResponse, SuccessResponse } from './call.ts'
+import type { FilledSessionOptions } from './options.ts'
 import { Router } from './router.ts'
 import { ViewRefresh } from './view-refresh.ts'
 

@@ -6,7 +6,7 @@
  *
  * Pure.
  */
-import { type Address } from '../../membership/environment/environment.ts'
+import type { Address } from '../../membership/environment/environment.ts'
 
 /** Milliseconds between two refreshes that nobody waits for. */
 export const REFRESH_INTERVAL_MIN_MS = 50

@@ -6,12 +6,12 @@
  *
  * Pure: a part of the replica core.
  */
-import { type StoreId } from '../../membership/configuration.ts'
-import { type Copy } from './copy.ts'
-import { type StoreWrite } from './effects.ts'
+import type { StoreId } from '../../membership/configuration.ts'
+import type { Copy } from './copy.ts'
+import type { StoreWrite } from './effects.ts'
 import { type Ballot, compareBallots, type Entry } from './history.ts'
-import { type GroupMessage } from './messages.ts'
-import { type Replica } from './replica.ts'
+import type { GroupMessage } from './messages.ts'
+import type { Replica } from './replica.ts'
 
 export class Acceptor {
   readonly #replica: Replica

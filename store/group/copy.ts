@@ -8,7 +8,7 @@
  *
  * Pure.
  */
-import { type StoreWrite } from './effects.ts'
+import type { StoreWrite } from './effects.ts'
 import { type Entry, entryBytes, operationName } from './history.ts'
 
 /** A key as a map key: one character per byte. */

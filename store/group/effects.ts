@@ -7,10 +7,10 @@
  *
  * Pure: types, and the collector that a core fills while it handles one input.
  */
-import { type StoreId } from '../../membership/configuration.ts'
-import { type NodeResponse } from '../client-protocol.ts'
-import { type Ballot, type Entry, type Group } from './history.ts'
-import { type GroupMessage } from './messages.ts'
+import type { StoreId } from '../../membership/configuration.ts'
+import type { NodeResponse } from '../client-protocol.ts'
+import type { Ballot, Entry, Group } from './history.ts'
+import type { GroupMessage } from './messages.ts'
 
 /** The one small record per partition that a store keeps besides log and data. Always written synced. */
 export interface DurableState {

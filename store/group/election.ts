@@ -10,9 +10,9 @@
  *
  * Pure: a part of the replica core.
  */
-import { type StoreId } from '../../membership/configuration.ts'
+import type { StoreId } from '../../membership/configuration.ts'
 import { type Ballot, compareBallots, NO_BALLOT, sameMembers } from './history.ts'
-import { type Replica } from './replica.ts'
+import type { Replica } from './replica.ts'
 import { RoundTrip } from './round-trip.ts'
 
 /** After a view change a silent leader is asked only when so many more retry times have passed. */

@@ -6,10 +6,10 @@
  *
  * Pure.
  */
-import { type StoreId } from '../../membership/configuration.ts'
+import type { StoreId } from '../../membership/configuration.ts'
 import { majorityOf } from './history.ts'
-import { type Leader } from './leader.ts'
-import { type GroupMessage } from './messages.ts'
+import type { Leader } from './leader.ts'
+import type { GroupMessage } from './messages.ts'
 import { RoundTrip } from './round-trip.ts'
 
 /** Appends under way to one follower, in batches, at most. */

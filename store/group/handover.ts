@@ -7,10 +7,10 @@
  *
  * Pure.
  */
-import { type StoreId } from '../../membership/configuration.ts'
+import type { StoreId } from '../../membership/configuration.ts'
 import { type Group, majorityOf, sameMembers } from './history.ts'
-import { type Leader } from './leader.ts'
-import { type GroupMessage, type Item } from './messages.ts'
+import type { Leader } from './leader.ts'
+import type { GroupMessage, Item } from './messages.ts'
 import { Teacher } from './teacher.ts'
 
 /** How much longer than the first pause of a handover its later ones may get. */

@@ -7,8 +7,8 @@
  *
  * Pure.
  */
-import { type StoreId } from '../../membership/configuration.ts'
-import { type Operation, type OperationId } from '../client-protocol.ts'
+import type { StoreId } from '../../membership/configuration.ts'
+import type { Operation, OperationId } from '../client-protocol.ts'
 
 /** The right to lead a group in one generation. Ordered by epoch, then attempt, then store id. Started at most once, ever. */
 export interface Ballot {

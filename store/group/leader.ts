@@ -8,15 +8,15 @@
  *
  * Pure.
  */
-import { type StoreId } from '../../membership/configuration.ts'
-import { type Operation } from '../client-protocol.ts'
-import { type Copy } from './copy.ts'
-import { type Answer, type StoreWrite, type Ticket } from './effects.ts'
+import type { StoreId } from '../../membership/configuration.ts'
+import type { Operation } from '../client-protocol.ts'
+import type { Copy } from './copy.ts'
+import type { Answer, StoreWrite, Ticket } from './effects.ts'
 import { Followers } from './followers.ts'
 import { Handover } from './handover.ts'
 import { type Ballot, compareBallots, comparePositions, type EntryBody, majorityOf, operationName } from './history.ts'
-import { type GroupMessage, type Item } from './messages.ts'
-import { type Replica, type ReplicaInput } from './replica.ts'
+import type { GroupMessage, Item } from './messages.ts'
+import type { Replica, ReplicaInput } from './replica.ts'
 import { RoundTrip } from './round-trip.ts'
 
 /** Questions that are not answered are repeated after `retryMs`, then twice as long, up to this many times as long. */

@@ -8,12 +8,12 @@
  *
  * Pure.
  */
-import { type StoreId } from '../../membership/configuration.ts'
+import type { StoreId } from '../../membership/configuration.ts'
 import { Copy, keyText } from './copy.ts'
-import { type StoreWrite } from './effects.ts'
+import type { StoreWrite } from './effects.ts'
 import { type Ballot, compareBallots, type Entry, NO_BALLOT } from './history.ts'
 import { type GroupMessage, sameKey } from './messages.ts'
-import { type PartitionView, type Replica } from './replica.ts'
+import type { PartitionView, Replica } from './replica.ts'
 
 type Teaching = GroupMessage & { kind: 'learn' | 'chunk' | 'tail' }
 

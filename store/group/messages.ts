@@ -6,10 +6,10 @@
  *
  * Pure.
  */
-import { type StoreId } from '../../membership/configuration.ts'
+import type { StoreId } from '../../membership/configuration.ts'
 import { validateOperation, validateOperationId, WIRE_LIMITS } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
-import { type Ballot, type Entry, type EntryBody, type Group, type Position } from './history.ts'
+import type { Ballot, Entry, EntryBody, Group, Position } from './history.ts'
 
 export const MESSAGE_LIMITS = Object.freeze({ membersMax: 64, entriesMax: 100_000, itemsMax: 100_000 })
 

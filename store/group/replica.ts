@@ -8,8 +8,8 @@
  *
  * Pure: `apply(now, input)` returns effects; no clock, chance or I/O.
  */
-import { type StoreId } from '../../membership/configuration.ts'
-import { type Operation, type OperationId } from '../client-protocol.ts'
+import type { StoreId } from '../../membership/configuration.ts'
+import type { Operation, OperationId } from '../client-protocol.ts'
 import { Acceptor } from './acceptor.ts'
 import { Copy, type CopyOptions } from './copy.ts'
 import { type Answer, type DurableState, type Effect, Outbox, type StoreWrite, type Ticket } from './effects.ts'
@@ -17,7 +17,7 @@ import { Election } from './election.ts'
 import { type Ballot, compareBallots, type Entry, type Group, majorityOf, NO_BALLOT, type Position } from './history.ts'
 import { Leader } from './leader.ts'
 import { Learner } from './learner.ts'
-import { type GroupMessage, type Item } from './messages.ts'
+import type { GroupMessage, Item } from './messages.ts'
 
 export interface ReplicaOptions extends CopyOptions {
   /** Silence after which a message is sent again, in milliseconds; longer where answers were seen to take longer. */

@@ -7,8 +7,8 @@
  *
  * Pure.
  */
-import { type StoreId } from '../../membership/configuration.ts'
-import { type Leader } from './leader.ts'
+import type { StoreId } from '../../membership/configuration.ts'
+import type { Leader } from './leader.ts'
 import { type GroupMessage, type Item, sameKey } from './messages.ts'
 import { RoundTrip } from './round-trip.ts'
 

@@ -13,8 +13,8 @@
  * Pure.
  */
 import { Packr } from 'msgpackr'
-import { type DurableState } from '../group/effects.ts'
-import { type Entry } from '../group/history.ts'
+import type { DurableState } from '../group/effects.ts'
+import type { Entry } from '../group/history.ts'
 import { validateBallot, validateEntry, validateGroup } from '../group/messages.ts'
 import { StoreError } from '../errors.ts'
 

@@ -4,10 +4,10 @@
  * Owns nothing afterwards. Rule S8: the log of every copy must be contiguous up to its data's position; a gap is damage, and is
  * said, since LevelDB skips corrupt log records silently. Rule R3: every start counts the incarnation up, durably, first.
  */
-import { type Database, type Random } from '../../membership/environment/environment.ts'
+import type { Database, Random } from '../../membership/environment/environment.ts'
 import { StoreError } from '../errors.ts'
-import { type DurableState } from '../group/effects.ts'
-import { type Entry } from '../group/history.ts'
+import type { DurableState } from '../group/effects.ts'
+import type { Entry } from '../group/history.ts'
 import {
   copyOf, copyRange, damaged, decodeEntry, decodeIdentity, decodeState, encodeRecord, type Identity, identityKey, LAYOUT_VERSION,
   partitionOfState, ranges

@@ -6,8 +6,8 @@
  *
  * Owns the writes to the store's database (but for its identity and deletions).
  */
-import { type Database } from '../../membership/environment/environment.ts'
-import { type StoreWrite } from '../group/effects.ts'
+import type { Database } from '../../membership/environment/environment.ts'
+import type { StoreWrite } from '../group/effects.ts'
 import { BINARY } from './open.ts'
 import { dataKey, encodeRecord, encodeValue, logKey, stateKey } from './layout.ts'
 

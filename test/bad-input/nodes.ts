@@ -7,7 +7,7 @@ import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { silentLog } from '../../membership/environment/system.ts'
-import { type NodeOptions } from '../../store/options.ts'
+import type { NodeOptions } from '../../store/options.ts'
 import { createNode, type KillableNode } from '../../store/start-node.ts'
 
 export class Nodes {

@@ -9,7 +9,7 @@ import fc from 'fast-check'
 import { partitionOf } from '../../ring/index.ts'
 import { type Client, connect } from '../../store/client/client.ts'
 import { WIRE_LIMITS } from '../../store/client-protocol.ts'
-import { type KillableNode } from '../../store/start-node.ts'
+import type { KillableNode } from '../../store/start-node.ts'
 import { failure, Nodes } from './nodes.ts'
 import { frame, HELLO, Stranger } from './stranger.ts'
 

@@ -7,7 +7,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { type NodeOptions } from '../../store/options.ts'
+import type { NodeOptions } from '../../store/options.ts'
 import { connect } from '../../store/client/client.ts'
 import { runCli } from '../process/node-process.ts'
 import { failure, Nodes } from './nodes.ts'

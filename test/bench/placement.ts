@@ -5,7 +5,7 @@
  * moved beside the fewest possible, and how long `next` takes (the median of a few runs).
  */
 import { performance } from 'node:perf_hooks'
-import { type StoreId } from '../../membership/configuration.ts'
+import type { StoreId } from '../../membership/configuration.ts'
 import { foldPlacement, type Placement, type PlacementStrategy, plan, type RosterEntry, tokenRing } from '../../ring/index.ts'
 
 export interface PlacementRow {

@@ -8,8 +8,8 @@
  * Pure: the time is the network's own.
  */
 import { bitIndexes } from '../../membership/bitmap.ts'
-import { type Broadcaster, type BroadcasterFactory, type BroadcastMessage } from '../../membership/broadcaster.ts'
-import { type MemberId } from '../../membership/configuration.ts'
+import type { Broadcaster, BroadcasterFactory, BroadcastMessage } from '../../membership/broadcaster.ts'
+import type { MemberId } from '../../membership/configuration.ts'
 import { validateMessage } from '../../membership/message-validation.ts'
 import { LAN, type MembershipTuning } from '../../membership/options.ts'
 import { bitsOf, type Report } from '../../membership/reports.ts'

@@ -4,9 +4,9 @@
  *
  * Pure: the time is the drive's own.
  */
-import { type Member, type MemberId, type StoreId } from '../../membership/configuration.ts'
-import { type Detector, type DetectorFactory, type LinkEvidence } from '../../membership/detector/detector.ts'
-import { type MembershipTuning } from '../../membership/options.ts'
+import type { Member, MemberId, StoreId } from '../../membership/configuration.ts'
+import type { Detector, DetectorFactory, LinkEvidence } from '../../membership/detector/detector.ts'
+import type { MembershipTuning } from '../../membership/options.ts'
 
 const ATTENTION_MS = 50
 /** More polls than that in one drive, and the detector asks to be polled again and again. */

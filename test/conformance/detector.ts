@@ -5,7 +5,7 @@
  * silence is its own affair, within the bounds that its expectations name.
  */
 import { describe, expect, test } from 'vitest'
-import { type Detector, type DetectorFactory, type LinkEvidence } from '../../membership/detector/detector.ts'
+import type { Detector, DetectorFactory, LinkEvidence } from '../../membership/detector/detector.ts'
 import { SeededRandom } from '../../membership/environment/seeded-random.ts'
 import { LAN, type MembershipTuning } from '../../membership/options.ts'
 import { Drive, prompt, silent, SUBJECT, type Answering } from './detector-drive.ts'

@@ -4,7 +4,7 @@
  * Runs the built program, as users do; `npm test` builds first.
  */
 import { describe, expect, test } from 'vitest'
-import { type Summary } from '../../examples/hundred-nodes/summary.ts'
+import type { Summary } from '../../examples/hundred-nodes/summary.ts'
 import { runProgram } from './run-program.ts'
 
 const PROGRAM = 'hundred-nodes/main.js'

@@ -7,9 +7,9 @@
  */
 import { afterEach, expect, test } from 'vitest'
 import { type Client, connect } from '../../store/client/client.ts'
-import { type NodeStatus } from '../../store/node-status.ts'
+import type { NodeStatus } from '../../store/node-status.ts'
 import { checkHistory } from '../linearizability/checker.ts'
-import { type WorkloadResult } from '../sim/workload.ts'
+import type { WorkloadResult } from '../sim/workload.ts'
 import { ProcessCluster } from './cluster.ts'
 import { pause } from './eventually.ts'
 import { load, missing, Traffic } from './traffic.ts'

@@ -4,10 +4,10 @@
  *
  * Owns nothing.
  */
-import { type AbstractBatchOperation } from 'abstract-level'
+import type { AbstractBatchOperation } from 'abstract-level'
 import { createSystemClock } from '../../membership/environment/system.ts'
 import { SeededRandom } from '../../membership/environment/seeded-random.ts'
-import { type Client } from '../../store/client/client.ts'
+import type { Client } from '../../store/client/client.ts'
 import { runWorkload, type WorkloadDatabase, type WorkloadResult } from '../sim/workload.ts'
 import { eventually } from './eventually.ts'
 

@@ -4,8 +4,8 @@
  * Owns: nothing but its lock on the disk.
  */
 import { AbstractIterator, AbstractLevel, AbstractSnapshot, type AbstractDatabaseOptions } from 'abstract-level'
-import { type Disk, type Operation } from './disk.ts'
-import { type EventOwner } from './event-queue.ts'
+import type { Disk, Operation } from './disk.ts'
+import type { EventOwner } from './event-queue.ts'
 import { compareBytes, type Entry, type SortedMap } from './sorted-map.ts'
 
 const BYTES = Object.freeze({ keyEncoding: 'view', valueEncoding: 'view' })

@@ -7,9 +7,9 @@
  *
  * Owns: the content of one directory. Time and chance are the simulation's.
  */
-import { type SeededRandom } from '../../membership/environment/seeded-random.ts'
-import { type EventOwner } from './event-queue.ts'
-import { type Scheduler } from './network.ts'
+import type { SeededRandom } from '../../membership/environment/seeded-random.ts'
+import type { EventOwner } from './event-queue.ts'
+import type { Scheduler } from './network.ts'
 import { SortedMap } from './sorted-map.ts'
 
 export interface DiskOptions {

@@ -3,7 +3,7 @@
  *
  * Pure, but for the numbers it draws from the generator it is given.
  */
-import { type Address } from '../../membership/environment/environment.ts'
+import type { Address } from '../../membership/environment/environment.ts'
 
 export interface LinkFaults {
   /** Shortest one-way delay of a message. @default 0.5 */

@@ -3,12 +3,12 @@
  *
  * Owns: its disks and its process.
  */
-import { type CancelTimer, type Clock, type Database, type Environment, type Log } from '../../membership/environment/environment.ts'
-import { type SeededRandom } from '../../membership/environment/seeded-random.ts'
-import { type Disk } from './disk.ts'
+import type { CancelTimer, Clock, Database, Environment, Log } from '../../membership/environment/environment.ts'
+import type { SeededRandom } from '../../membership/environment/seeded-random.ts'
+import type { Disk } from './disk.ts'
 import { SimulatedLevel } from './database.ts'
-import { type EventOwner, type SimulatedEvent } from './event-queue.ts'
-import { type Scheduler, type SimulatedNetwork } from './network.ts'
+import type { EventOwner, SimulatedEvent } from './event-queue.ts'
+import type { Scheduler, SimulatedNetwork } from './network.ts'
 import { SimulatedTransport } from './transport.ts'
 
 /** An arbitrary point of wall-clock time at which every simulation begins. */

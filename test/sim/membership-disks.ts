@@ -11,12 +11,12 @@ import { hasBit } from '../../membership/bitmap.ts'
 import {
   cutDigest, memberIndex, type Configuration, type ConfigurationId, type CutDigest, type MemberId, type StoreId
 } from '../../membership/configuration.ts'
-import { type ConsensusRecord } from '../../membership/consensus.ts'
+import type { ConsensusRecord } from '../../membership/consensus.ts'
 import { verifyRecord } from '../../membership/decision-log.ts'
 import { CHANNELS, type Transport } from '../../membership/environment/environment.ts'
-import { type ConsensusEnvelope, type DecisionRecord, type MembershipMessage } from '../../membership/messages.ts'
+import type { ConsensusEnvelope, DecisionRecord, MembershipMessage } from '../../membership/messages.ts'
 import { classicQuorum, fastQuorum } from '../../membership/quorum.ts'
-import { type Disk } from './disk.ts'
+import type { Disk } from './disk.ts'
 
 const key = (name: string): Uint8Array => Buffer.from(name)
 const CONFIGURATION = key('configuration')

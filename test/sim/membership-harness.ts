@@ -4,9 +4,9 @@
  * Owns: the processes it starts, and a record of every configuration that any of them ever saw.
  */
 import { Membership, type MembershipComponents } from '../../membership/membership.ts'
-import { type MembershipOptions } from '../../membership/options.ts'
-import { type Configuration, type MemberId, type StoreId } from '../../membership/configuration.ts'
-import { type ViewChange } from '../../membership/view-change.ts'
+import type { MembershipOptions } from '../../membership/options.ts'
+import type { Configuration, MemberId, StoreId } from '../../membership/configuration.ts'
+import type { ViewChange } from '../../membership/view-change.ts'
 import { classicQuorum, fastQuorum } from '../../membership/quorum.ts'
 import { DiskOracle } from './membership-disks.ts'
 import { Simulation, type SimulationOptions } from './simulation.ts'

@@ -9,10 +9,10 @@
  */
 import { describe, expect, test } from 'vitest'
 import { PROTOCOL_VERSION, type MembershipMessage } from '../../membership/messages.ts'
-import { type MembershipOptions } from '../../membership/options.ts'
+import type { MembershipOptions } from '../../membership/options.ts'
 import { addressOf, MembershipCluster, type Process } from './membership-harness.ts'
 import { seedsToRun } from './simulation.ts'
-import { type Tampering } from './tampering.ts'
+import type { Tampering } from './tampering.ts'
 
 /** Asking, being probed, a batch of alerts, a quiet window, votes: with nothing lost a join takes less than this. */
 const JOIN_MS = 1500

@@ -7,7 +7,7 @@
  * again with its options; calls that are not settled when the member is removed, leaves or is closed.
  */
 import { describe, expect, test } from 'vitest'
-import { type Member, type Metadata } from '../../membership/configuration.ts'
+import type { Member, Metadata } from '../../membership/configuration.ts'
 import { MembershipError, type MembershipErrorCode } from '../../membership/errors.ts'
 import { addressOf, MembershipCluster, type Process } from './membership-harness.ts'
 import { seedsToRun } from './simulation.ts'

@@ -17,7 +17,7 @@ import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import ts from 'typescript'
-import { type CancelTimer } from '../../membership/environment/environment.ts'
+import type { CancelTimer } from '../../membership/environment/environment.ts'
 import { createSystemClock } from '../../membership/environment/system.ts'
 import { MUTANTS, type Mutant } from './mutant-list.ts'
 

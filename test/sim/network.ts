@@ -7,12 +7,12 @@
  *
  * Owns: every connection. Time and chance are the simulation's.
  */
-import { type Address, type Channel } from '../../membership/environment/environment.ts'
-import { type SeededRandom } from '../../membership/environment/seeded-random.ts'
-import { type EventOwner, type SimulatedEvent } from './event-queue.ts'
-import { type FaultTable, type LinkFaults } from './faults.ts'
+import type { Address, Channel } from '../../membership/environment/environment.ts'
+import type { SeededRandom } from '../../membership/environment/seeded-random.ts'
+import type { EventOwner, SimulatedEvent } from './event-queue.ts'
+import type { FaultTable, LinkFaults } from './faults.ts'
 import { MessageCopier } from './message-copy.ts'
-import { type SimulatedTransport } from './transport.ts'
+import type { SimulatedTransport } from './transport.ts'
 
 /** What the network needs of the simulation. */
 export interface Scheduler {

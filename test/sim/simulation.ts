@@ -6,7 +6,7 @@
  *
  * Owns: virtual time, all hosts, the trace.
  */
-import { type Address, type CancelTimer, type Clock, type Environment } from '../../membership/environment/environment.ts'
+import type { Address, CancelTimer, Clock, Environment } from '../../membership/environment/environment.ts'
 import { SeededRandom } from '../../membership/environment/seeded-random.ts'
 import { nextTurn } from '../../membership/environment/system.ts'
 import { Disk, DISK_DEFAULTS, type DiskOptions } from './disk.ts'

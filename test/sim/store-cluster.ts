@@ -3,12 +3,12 @@
  *
  * Owns: the nodes and clients it starts, and the oracle that watches them.
  */
-import { type StoreId } from '../../membership/configuration.ts'
-import { type Environment } from '../../membership/environment/environment.ts'
+import type { StoreId } from '../../membership/configuration.ts'
+import type { Environment } from '../../membership/environment/environment.ts'
 import { Client } from '../../store/client/client.ts'
-import { type GroupMessage } from '../../store/group/messages.ts'
+import type { GroupMessage } from '../../store/group/messages.ts'
 import { StoreNode } from '../../store/node.ts'
-import { type NodeOptions } from '../../store/options.ts'
+import type { NodeOptions } from '../../store/options.ts'
 import { Simulation, type SimulationOptions } from './simulation.ts'
 import { StoreOracle } from './store-oracle.ts'
 

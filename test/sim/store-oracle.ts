@@ -11,14 +11,14 @@
  *
  * Owns: its memories.
  */
-import { type StoreId } from '../../membership/configuration.ts'
-import { type DurableState } from '../../store/group/effects.ts'
+import type { StoreId } from '../../membership/configuration.ts'
+import type { DurableState } from '../../store/group/effects.ts'
 import { type Ballot, compareBallots, type Entry, type Group, majorityOf, operationName } from '../../store/group/history.ts'
-import { type GroupMessage } from '../../store/group/messages.ts'
-import { type Replica } from '../../store/group/replica.ts'
-import { type StoreNode } from '../../store/node.ts'
+import type { GroupMessage } from '../../store/group/messages.ts'
+import type { Replica } from '../../store/group/replica.ts'
+import type { StoreNode } from '../../store/node.ts'
 import { copyRange, decodeEntry, decodeState, decodeValue, logKey, stateKey, userKeyOf } from '../../store/storage/layout.ts'
-import { type SortedMap } from './sorted-map.ts'
+import type { SortedMap } from './sorted-map.ts'
 
 const ballotText = ({ epoch, attempt, store }: Ballot): string => `${epoch}.${attempt}.${store}`
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')

@@ -7,7 +7,7 @@
  * shows no transfer twice.
  */
 import { checkHistory, type HistoryOperation } from '../linearizability/checker.ts'
-import { type GroupMessage } from '../../store/group/messages.ts'
+import type { GroupMessage } from '../../store/group/messages.ts'
 import { addressOf, StoreCluster } from './store-cluster.ts'
 import { runWorkload } from './workload.ts'
 

@@ -4,7 +4,7 @@
  * For faults that chance would take long to hit on: exactly the first answer is lost, a process speaks another version.
  */
 import { CHANNELS, type Channel, type Transport } from '../../membership/environment/environment.ts'
-import { type MembershipMessage } from '../../membership/messages.ts'
+import type { MembershipMessage } from '../../membership/messages.ts'
 
 export interface Tampering {
   /** What the process is given instead of a message that arrived; undefined for nothing. */

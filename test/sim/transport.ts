@@ -3,10 +3,10 @@
  *
  * Owns: the connections of one process. It dies with the process.
  */
-import { type Address, type Channel, type LinkEvent, type Remote, type Transport } from '../../membership/environment/environment.ts'
+import type { Address, Channel, LinkEvent, Remote, Transport } from '../../membership/environment/environment.ts'
 import { TransportError } from '../../membership/errors.ts'
-import { type EventOwner } from './event-queue.ts'
-import { type LinkEnd, type Scheduler, type SimulatedNetwork } from './network.ts'
+import type { EventOwner } from './event-queue.ts'
+import type { LinkEnd, Scheduler, SimulatedNetwork } from './network.ts'
 
 type Receiver = (message: unknown, from: Remote) => void
 

@@ -8,7 +8,7 @@
  */
 import { describe, expect, test } from 'vitest'
 import { CHANNELS, type Address, type Environment, type Remote } from '../../membership/environment/environment.ts'
-import { type SeededRandom } from '../../membership/environment/seeded-random.ts'
+import type { SeededRandom } from '../../membership/environment/seeded-random.ts'
 import { validateClientRequest, type ClientRequest, type Operation } from '../../store/client-protocol.ts'
 import { Client } from '../../store/client/client.ts'
 import { checkHistory } from '../linearizability/checker.ts'

@@ -2,12 +2,12 @@
  * A client with everything around it in the test's hands: a clock that stands still, and a transport that only notes what is sent.
  */
 import { nextConfiguration, normalizeCut, foundingConfiguration, type ClusterId, type Configuration, type Member, type MemberId, type StoreId } from '../../membership/configuration.ts'
-import { type Address, type Clock, type LinkEvent, type Transport } from '../../membership/environment/environment.ts'
+import type { Address, Clock, LinkEvent, Transport } from '../../membership/environment/environment.ts'
 import { SeededRandom } from '../../membership/environment/seeded-random.ts'
 import { nextTurn, silentLog } from '../../membership/environment/system.ts'
 import { partitionOf, type PartitionIndex } from '../../ring/index.ts'
 import { createAgreedStateFold, type AgreedState } from '../../store/agreed-state.ts'
-import { type ClientRequest, type ClusterView } from '../../store/client-protocol.ts'
+import type { ClientRequest, ClusterView } from '../../store/client-protocol.ts'
 import { Client, type ClientOptions } from '../../store/client/client.ts'
 
 export const PARTITIONS = 8

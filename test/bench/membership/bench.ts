@@ -21,7 +21,7 @@ import { form, type Formation } from './formation.ts'
 import { conflictRateInPaper, distinctSizesInPaper, FAULTS_IN_PAPER, FORMATION_TIME, TABLE_2 } from './paper.ts'
 import { mean, orderedRow, quantile, rounded, type Row, summary } from './rows.ts'
 import { chart, type Panel } from './svg.ts'
-import { type Direction } from './traffic.ts'
+import type { Direction } from './traffic.ts'
 
 export interface MembershipBenchOptions {
   readonly nodes?: number

@@ -7,7 +7,7 @@
 import { unicastToAll, type BroadcasterFactory } from '../../../membership/broadcaster.ts'
 import { gossip } from '../../../membership/gossip-broadcaster.ts'
 import { inflict } from './faults.ts'
-import { type MessageKind } from './traffic.ts'
+import type { MessageKind } from './traffic.ts'
 
 export interface BroadcastCost {
   readonly broadcaster: 'gossip' | 'unicastToAll'

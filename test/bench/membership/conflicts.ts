@@ -6,7 +6,7 @@
  * no time passes. A member proper also waits for a quiet window, and meets fewer conflicts. L = 1 acts as L = 2: see tally.ts.
  */
 import { CutDetector } from '../../../membership/cut-detector.ts'
-import { type ClusterId, type Configuration, type ConfigurationId, type Member, type MemberId, type StoreId } from '../../../membership/configuration.ts'
+import type { ClusterId, Configuration, ConfigurationId, Member, MemberId, StoreId } from '../../../membership/configuration.ts'
 import { SeededRandom } from '../../../membership/environment/seeded-random.ts'
 import { Overlay } from '../../../membership/overlay.ts'
 

@@ -6,7 +6,7 @@
  */
 import { LAN } from '../../../membership/options.ts'
 import { Overlay } from '../../../membership/overlay.ts'
-import { type DriverOptions, type Driver, type Process, type Step } from './driver.ts'
+import type { DriverOptions, Driver, Process, Step } from './driver.ts'
 import { form } from './formation.ts'
 
 /** How long the formed cluster rests, so that every edge has a history. */

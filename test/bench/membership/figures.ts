@@ -3,11 +3,11 @@
  *
  * Pure: functions from results to panels.
  */
-import { type BroadcastCost } from './broadcasts.ts'
+import type { BroadcastCost } from './broadcasts.ts'
 import { type ConflictRate, FAILURES, HIGH_WATERMARKS } from './conflicts.ts'
-import { type FaultOutcome } from './faults.ts'
-import { type Formation } from './formation.ts'
-import { type Panel } from './svg.ts'
+import type { FaultOutcome } from './faults.ts'
+import type { Formation } from './formation.ts'
+import type { Panel } from './svg.ts'
 
 /** The paper's processes log their cluster size once per second; ours are looked at more often, since less time passes. */
 const SAMPLES = 100

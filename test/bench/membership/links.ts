@@ -9,11 +9,11 @@
  *
  * Owns: all connections. Time and chance are the driver's. Messages are shared by reference: they never change.
  */
-import { type SeededRandom } from '../../../membership/environment/seeded-random.ts'
-import { type LinkEvent } from '../../../membership/environment/environment.ts'
-import { type MembershipMessage } from '../../../membership/messages.ts'
-import { type EventOwner, type EventQueue } from '../../sim/event-queue.ts'
-import { type Traffic } from './traffic.ts'
+import type { SeededRandom } from '../../../membership/environment/seeded-random.ts'
+import type { LinkEvent } from '../../../membership/environment/environment.ts'
+import type { MembershipMessage } from '../../../membership/messages.ts'
+import type { EventOwner, EventQueue } from '../../sim/event-queue.ts'
+import type { Traffic } from './traffic.ts'
 
 /** One end of every connection of one process. */
 export interface Host extends EventOwner {

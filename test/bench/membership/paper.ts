@@ -4,7 +4,7 @@
  * Numbers where its text or a table gives them, its words where only a figure does. Its experiments ran on 100 virtual machines, ours in
  * virtual time: times compare in kind, not in milliseconds.
  */
-import { type FaultName } from './faults.ts'
+import type { FaultName } from './faults.ts'
 
 /** Table 1: unique cluster sizes that Rapid's processes report while bootstrapping. */
 const TABLE_1: Readonly<Record<number, number>> = { 1000: 4, 1500: 8, 2000: 4 }

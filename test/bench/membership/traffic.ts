@@ -8,7 +8,7 @@
  * Owns: the counts.
  */
 import { CHANNELS } from '../../../membership/environment/environment.ts'
-import { type MembershipMessage } from '../../../membership/messages.ts'
+import type { MembershipMessage } from '../../../membership/messages.ts'
 import { FrameEncoder } from '../../../membership/transport/frame-codec.ts'
 import { encodeMessage } from '../../../membership/transport/message-codec.ts'
 

@@ -6,7 +6,7 @@
  * Usage: member.js ADDRESS SEED [EXPECT], where a founder is given the number of members to expect.
  */
 import { createSystemClock, createSystemRandom, createWebSocketTransport, Membership, silentLog } from 'coterie/membership'
-import { type MemberLine } from './cluster.ts'
+import type { MemberLine } from './cluster.ts'
 
 const [address = '', seed = '', expect] = process.argv.slice(2)
 const [host, port] = address.split(':') as [string, string]

@@ -10,8 +10,8 @@
 import { describe, expect, test } from 'vitest'
 import { Admission, PENDING_JOINS_MAX, SERVED_MAX } from '../../../membership/admission.ts'
 import { nextConfiguration, normalizeCut, type Configuration, type Member } from '../../../membership/configuration.ts'
-import { type Peer } from '../../../membership/effects.ts'
-import { type Address } from '../../../membership/environment/environment.ts'
+import type { Peer } from '../../../membership/effects.ts'
+import type { Address } from '../../../membership/environment/environment.ts'
 import {
   NOWHERE, PROTOCOL_VERSION, type JoinAsk, type MembershipMessage, type ProbeReply, type Snapshot
 } from '../../../membership/messages.ts'

@@ -7,10 +7,10 @@ import { describe, expect, test } from 'vitest'
 import {
   UnicastBroadcaster, unicastToAll, type Broadcaster, type BroadcasterFactory, type BroadcastMessage, type SendToMembers
 } from '../../../membership/broadcaster.ts'
-import { type MemberId } from '../../../membership/configuration.ts'
+import type { MemberId } from '../../../membership/configuration.ts'
 import { gossip, GossipBroadcaster } from '../../../membership/gossip-broadcaster.ts'
 import { LAN } from '../../../membership/options.ts'
-import { type View } from '../../../membership/view.ts'
+import type { View } from '../../../membership/view.ts'
 import { BROADCASTER_CHECKS, broadcasterConformance, failedChecks, type BroadcasterExpectations } from '../../conformance/broadcaster.ts'
 
 const framesOfUnicast = (members: number, origins: number): number => origins * (members - 1)

@@ -9,10 +9,10 @@ import { Chain } from '../../../membership/chain.ts'
 import {
   cutDigest, foundingConfiguration, nextConfiguration, normalizeCut, type ClusterId, type Configuration, type Member, type MemberId, type StoreId
 } from '../../../membership/configuration.ts'
-import { type Decision } from '../../../membership/consensus-decision.ts'
+import type { Decision } from '../../../membership/consensus-decision.ts'
 import { LOG_LENGTH_MAX, recordOf } from '../../../membership/decision-log.ts'
 import { Outbox } from '../../../membership/effects.ts'
-import { type DecisionRecord, type MembershipMessage } from '../../../membership/messages.ts'
+import type { DecisionRecord, MembershipMessage } from '../../../membership/messages.ts'
 import { View } from '../../../membership/view.ts'
 
 const member = (index: number): Member => ({

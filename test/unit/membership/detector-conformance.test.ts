@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs'
 import ts from 'typescript'
 import { describe, expect, test } from 'vitest'
-import { type Detector, type DetectorFactory, type LinkEvidence } from '../../../membership/detector/detector.ts'
+import type { Detector, DetectorFactory, LinkEvidence } from '../../../membership/detector/detector.ts'
 import { phiAccrual } from '../../../membership/detector/phi-accrual.ts'
 import { windowedPing } from '../../../membership/detector/windowed-ping.ts'
 import { PRESETS } from '../../../membership/options.ts'

@@ -10,7 +10,7 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type Detector } from '../../../membership/detector/detector.ts'
+import type { Detector } from '../../../membership/detector/detector.ts'
 import { deviationsOf, surprise } from '../../../membership/detector/normal-tail.ts'
 import { PhiAccrual, phiAccrual, type PhiAccrualOptions } from '../../../membership/detector/phi-accrual.ts'
 import { WindowedPing } from '../../../membership/detector/windowed-ping.ts'

@@ -9,7 +9,7 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type Detector } from '../../../membership/detector/detector.ts'
+import type { Detector } from '../../../membership/detector/detector.ts'
 import { phiAccrual } from '../../../membership/detector/phi-accrual.ts'
 import { StandInDetector, type StandInChannel } from '../../../membership/detector/stand-in-detector.ts'
 import {

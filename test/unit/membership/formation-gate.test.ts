@@ -6,7 +6,7 @@
  * keeps who did not answer or somebody else's address, votes twice, has no bound, or probes once per round.
  */
 import { describe, expect, test } from 'vitest'
-import { type Member } from '../../../membership/configuration.ts'
+import type { Member } from '../../../membership/configuration.ts'
 import { FormationGate, HELD_MAX } from '../../../membership/formation-gate.ts'
 import { NOWHERE, type ProbeReply } from '../../../membership/messages.ts'
 import { LAN } from '../../../membership/options.ts'

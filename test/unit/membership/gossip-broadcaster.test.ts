@@ -8,11 +8,11 @@
  */
 import { describe, expect, test } from 'vitest'
 import { bitIndexes, createBitmap, setBit } from '../../../membership/bitmap.ts'
-import { type BroadcastMessage } from '../../../membership/broadcaster.ts'
+import type { BroadcastMessage } from '../../../membership/broadcaster.ts'
 import { cutDigest, normalizeCut, type Cut, type MemberId } from '../../../membership/configuration.ts'
 import { gossip, GossipBroadcaster } from '../../../membership/gossip-broadcaster.ts'
 import { REPORTS_MAX } from '../../../membership/message-validation.ts'
-import { type Alerts } from '../../../membership/messages.ts'
+import type { Alerts } from '../../../membership/messages.ts'
 import { LAN } from '../../../membership/options.ts'
 import { recordDigest, type Report } from '../../../membership/reports.ts'
 import { View } from '../../../membership/view.ts'

@@ -6,11 +6,11 @@
  * taking an offer that is meant for another process; a founder taking an offer for a cluster of its own.
  */
 import { describe, expect, test } from 'vitest'
-import { type ClusterId, type ConfigurationId, type Member, type MemberId, type StoreId } from '../../../membership/configuration.ts'
+import type { ClusterId, ConfigurationId, Member, MemberId, StoreId } from '../../../membership/configuration.ts'
 import { Outbox } from '../../../membership/effects.ts'
 import { FoundingCheck } from '../../../membership/founding.ts'
 import { JoinProtocol } from '../../../membership/join-protocol.ts'
-import { type Admitted } from '../../../membership/messages.ts'
+import type { Admitted } from '../../../membership/messages.ts'
 import { LAN, resolveOptions } from '../../../membership/options.ts'
 
 const self: Member = {

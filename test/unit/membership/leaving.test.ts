@@ -7,9 +7,9 @@
  */
 import { describe, expect, test } from 'vitest'
 import { nextConfiguration, normalizeCut, type Configuration } from '../../../membership/configuration.ts'
-import { type Address } from '../../../membership/environment/environment.ts'
+import type { Address } from '../../../membership/environment/environment.ts'
 import { Leaving } from '../../../membership/leaving.ts'
-import { type MembershipMessage } from '../../../membership/messages.ts'
+import type { MembershipMessage } from '../../../membership/messages.ts'
 import { LAN } from '../../../membership/options.ts'
 import { View } from '../../../membership/view.ts'
 import { makeConfiguration } from './fixtures.ts'

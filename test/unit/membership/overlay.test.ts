@@ -7,7 +7,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { nextConfiguration, normalizeCut, type Configuration, type MemberId } from '../../../membership/configuration.ts'
-import { type MembershipError } from '../../../membership/errors.ts'
+import type { MembershipError } from '../../../membership/errors.ts'
 import { hash32 } from '../../../membership/hash.ts'
 import { Overlay } from '../../../membership/overlay.ts'
 import { makeConfiguration, makeMember } from './fixtures.ts'

@@ -7,11 +7,11 @@
  */
 import { describe, expect, test } from 'vitest'
 import { cutDigest, nextConfiguration, normalizeCut, type Configuration, type Member, type MemberId } from '../../../membership/configuration.ts'
-import { type ConsensusRecord } from '../../../membership/consensus.ts'
+import type { ConsensusRecord } from '../../../membership/consensus.ts'
 import { recordOf } from '../../../membership/decision-log.ts'
 import { windowedPing } from '../../../membership/detector/windowed-ping.ts'
 import { Outbox, type Kept, type MembershipEffect, type Peer } from '../../../membership/effects.ts'
-import { type MembershipError } from '../../../membership/errors.ts'
+import type { MembershipError } from '../../../membership/errors.ts'
 import { gossip } from '../../../membership/gossip-broadcaster.ts'
 import { MembershipCore } from '../../../membership/membership-core.ts'
 import { NOWHERE, PROTOCOL_VERSION, positionOf, type DecisionRecord, type MembershipMessage, type Returned } from '../../../membership/messages.ts'

@@ -5,7 +5,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Alerting } from '../../../membership/alerting.ts'
-import { type Broadcaster, type BroadcastMessage } from '../../../membership/broadcaster.ts'
+import type { Broadcaster, BroadcastMessage } from '../../../membership/broadcaster.ts'
 import {
   cutDigest, isSameMetadata, nextConfiguration, normalizeCut, type Configuration, type Cut, type MemberId, type Metadata, type Update
 } from '../../../membership/configuration.ts'
@@ -13,7 +13,7 @@ import { cutError } from '../../../membership/consensus-decision.ts'
 import { CutDetector } from '../../../membership/cut-detector.ts'
 import { gossip } from '../../../membership/gossip-broadcaster.ts'
 import { validateMessage } from '../../../membership/message-validation.ts'
-import { type Alerts } from '../../../membership/messages.ts'
+import type { Alerts } from '../../../membership/messages.ts'
 import { LAN } from '../../../membership/options.ts'
 import { Overlay } from '../../../membership/overlay.ts'
 import { type Report, ReportBook, reportBy, reportOf } from '../../../membership/reports.ts'

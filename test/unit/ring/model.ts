@@ -3,8 +3,8 @@
  * rules that every placement of the fold must keep, checked from outside.
  */
 import { expect } from 'vitest'
-import { type StoreId } from '../../../membership/configuration.ts'
-import { type Placement, type Roster, type RosterEntry } from '../../../ring/index.ts'
+import type { StoreId } from '../../../membership/configuration.ts'
+import type { Placement, Roster, RosterEntry } from '../../../ring/index.ts'
 import { counts, groupBy, partitionIndexes } from './rosters.ts'
 
 const domain = (member: RosterEntry): string => member.metadata.zone === '' ? `\0${member.storeId}` : member.metadata.zone

@@ -5,7 +5,7 @@
  * seats that last as long as the seat, former holders, order and errors.
  */
 import { expect, test } from 'vitest'
-import { type Placement, type PlacementStrategy, type RosterEntry } from '../../../ring/index.ts'
+import type { Placement, PlacementStrategy, RosterEntry } from '../../../ring/index.ts'
 import { entry, flat, partitionIndexes, racks, roster, seeded, shuffled } from './rosters.ts'
 import { expectStep } from './model.ts'
 

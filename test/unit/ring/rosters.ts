@@ -1,6 +1,6 @@
 /** What the tests of the ring share: rosters in short, counts of a placement, a seeded generator. */
-import { type StoreId } from '../../../membership/configuration.ts'
-import { type PartitionIndex, type Placement, type Roster, type RosterEntry } from '../../../ring/index.ts'
+import type { StoreId } from '../../../membership/configuration.ts'
+import type { PartitionIndex, Placement, Roster, RosterEntry } from '../../../ring/index.ts'
 
 export const storeId = (name: string): StoreId => name as StoreId
 

@@ -6,7 +6,7 @@
  */
 import { describe, expect, test } from 'vitest'
 import { foldPlacement, type PartitionIndex, placementFold, tokenRing } from '../../../ring/index.ts'
-import { type Configuration } from '../../../membership/configuration.ts'
+import type { Configuration } from '../../../membership/configuration.ts'
 import { placementConformance } from './placement-conformance.ts'
 import { counts, entry, flat, partitionIndexes, racks, roster, shuffled, seeded } from './rosters.ts'
 

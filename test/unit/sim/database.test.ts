@@ -1,7 +1,7 @@
 /** The simulated LevelDB: abstract-level's own suite, then what a crash does to it. */
 import { createRequire } from 'node:module'
 import { describe, expect, test } from 'vitest'
-import { type Database } from '../../../membership/environment/environment.ts'
+import type { Database } from '../../../membership/environment/environment.ts'
 import { type Tape, tape } from '../../conformance/tape.ts'
 import { SimulatedLevel } from '../../sim/database.ts'
 import { Disk, DISK_DEFAULTS, type DiskOptions } from '../../sim/disk.ts'

@@ -7,7 +7,7 @@
  * nobody confirmed; a log that forgets what a learner still needs; a taught leader that goes on leading.
  */
 import { describe, expect, test } from 'vitest'
-import { type GroupMessage } from '../../../store/group/messages.ts'
+import type { GroupMessage } from '../../../store/group/messages.ts'
 import { ballot, of, ReplicaNet } from './replica-harness.ts'
 
 function formed (genesis = 'ABC', options = {}): ReplicaNet {

@@ -4,10 +4,10 @@
  *
  * Owns: the replicas, their disks, the messages under way.
  */
-import { type StoreId } from '../../../membership/configuration.ts'
-import { type Operation, type OperationId } from '../../../store/client-protocol.ts'
+import type { StoreId } from '../../../membership/configuration.ts'
+import type { Operation, OperationId } from '../../../store/client-protocol.ts'
 import { keyText } from '../../../store/group/copy.ts'
-import { type Answer, type DurableState, type Effect, type StoreWrite } from '../../../store/group/effects.ts'
+import type { Answer, DurableState, Effect, StoreWrite } from '../../../store/group/effects.ts'
 import { type Ballot, type Entry, type EntryBody, type Group, NO_BALLOT } from '../../../store/group/history.ts'
 import { type GroupMessage, validateGroupMessage } from '../../../store/group/messages.ts'
 import { type PartitionView, Replica, type ReplicaInput, type ReplicaOptions } from '../../../store/group/replica.ts'

@@ -3,7 +3,7 @@
  * earlier process said counts for nothing. And how often a leader says that something is committed.
  */
 import { describe, expect, test } from 'vitest'
-import { type StoreId } from '../../../membership/configuration.ts'
+import type { StoreId } from '../../../membership/configuration.ts'
 import { of, OPTIONS, ReplicaNet } from './replica-harness.ts'
 
 function formed (genesis = 'ABC', options = {}): ReplicaNet {

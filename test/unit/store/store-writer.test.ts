@@ -2,8 +2,8 @@
  * Group commit (rule S8): one synced batch at a time, in which everything travels that waits for it; and nothing after an error.
  */
 import { describe, expect, test } from 'vitest'
-import { type Database } from '../../../membership/environment/environment.ts'
-import { type StoreWrite } from '../../../store/group/effects.ts'
+import type { Database } from '../../../membership/environment/environment.ts'
+import type { StoreWrite } from '../../../store/group/effects.ts'
 import { StoreWriter } from '../../../store/storage/store-writer.ts'
 
 interface Batch { readonly keys: readonly string[], readonly sync: boolean, readonly end: (error?: Error) => void }
