@@ -22,8 +22,10 @@ import type { View } from './view.ts'
 
 /** Joiners that one member works on at a time. Others are told to ask again. */
 export const PENDING_JOINS_MAX = 4096
-/** Joiners to whom one member sends the configuration of its own accord. */
-export const SERVED_MAX = 16
+/** Joiners to whom one member sends the configuration of its own accord: so many at least, and more where it is small. */
+export const SERVED_MIN = 16
+/** Bytes of configurations that one member sends of its own accord. */
+const SERVED_BYTES = 16 * 1024 * 1024
 /** Unanswered probes after which a joiner counts as unreachable. */
 const PROBES_MAX = 5
 
@@ -195,12 +197,19 @@ export class Admission {
    */
   welcome (before: View, after: View, cut: Cut): void {
     let served = 0
+    let servedBytes = 0
     for (const joiner of cut.joins) {
       const observers = before.overlay.observersOfJoiner(joiner.id).filter(id => after.member(id) !== undefined)
       if (!observers.includes(before.self.id)) continue
       const server = observers[hash32(joiner.id, 1n) % observers.length]
-      if (server === before.self.id && served++ < SERVED_MAX) this.#out.send(joiner.address, this.#host.snapshot())
-      else this.#out.send(joiner.address, { kind: 'admitted', position: after.position, member: joiner.id, offer: false })
+      if (server === before.self.id && (served < SERVED_MIN || servedBytes < SERVED_BYTES)) {
+        const snapshot = this.#host.snapshot()
+        served++
+        servedBytes += snapshot.configuration.length + snapshot.state.length
+        this.#out.send(joiner.address, snapshot)
+        continue
+      }
+      this.#out.send(joiner.address, { kind: 'admitted', position: after.position, member: joiner.id, offer: false })
     }
   }
 }

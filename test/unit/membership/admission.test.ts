@@ -8,7 +8,7 @@
  * configuration.
  */
 import { describe, expect, test } from 'vitest'
-import { Admission, PENDING_JOINS_MAX, SERVED_MAX } from '../../../membership/admission.ts'
+import { Admission, PENDING_JOINS_MAX, SERVED_MIN } from '../../../membership/admission.ts'
 import { nextConfiguration, normalizeCut, type Configuration, type Member } from '../../../membership/configuration.ts'
 import type { Peer } from '../../../membership/effects.ts'
 import type { Address } from '../../../membership/environment/environment.ts'
@@ -35,6 +35,7 @@ class Bench {
   replies: { readonly peer: Peer, readonly message: MembershipMessage }[] = []
   readonly vouched: Member[] = []
   objection: string | undefined
+  snapshot = SNAPSHOT
 
   constructor (configuration: Configuration, self: Member) {
     this.view = new View(configuration, self, LAN.ringCount)
@@ -45,7 +46,7 @@ class Bench {
     }, {
       reachable: member => { this.vouched.push(member) },
       objection: () => this.objection,
-      snapshot: () => SNAPSHOT
+      snapshot: () => this.snapshot
     })
     this.admission.enter(0, this.view)
     this.sent = []
@@ -242,11 +243,12 @@ describe('M7: undecided joiners carry over to the next configuration', () => {
 describe('M11: the configuration travels to a joiner once', () => {
   const joiners = Array.from({ length: 100 }, (_, index) => makeMember(`many-${index}`))
 
-  const welcomes = (configuration: Configuration, admitted: readonly Member[]): Map<Address, string[]> => {
+  const welcomes = (configuration: Configuration, admitted: readonly Member[], snapshot = SNAPSHOT): Map<Address, string[]> => {
     const after = nextConfiguration(configuration, normalizeCut(admitted, []))
     const received = new Map<Address, string[]>(admitted.map(({ address }) => [address, []]))
     for (const self of configuration.members) {
       const member = new Bench(configuration, self)
+      member.snapshot = snapshot
       member.admission.welcome(member.view, new View(after, self, LAN.ringCount), normalizeCut(admitted, []))
       for (const { to, message } of member.sent) received.get(to)!.push(message.kind)
     }
@@ -259,11 +261,14 @@ describe('M11: the configuration travels to a joiner once', () => {
     }
   })
 
-  test('where few admit many, each sends it to a few of them', () => {
-    const received = [...welcomes(small, joiners).values()]
-    const snapshots = received.flat().filter(kind => kind === 'snapshot')
-    expect(snapshots.length).toBeLessThanOrEqual(SERVED_MAX * small.members.length)
-    for (const kinds of received) expect(kinds).toHaveLength(small.members.length)
+  test('where few admit many, each sends it to a few of them if it is large, to all if it is small', () => {
+    for (const [bytes, least, most] of [[4 * 2 ** 20, 1, SERVED_MIN * small.members.length], [1000, joiners.length, joiners.length]] as const) {
+      const received = [...welcomes(small, joiners, { ...SNAPSHOT, configuration: new Uint8Array(bytes) }).values()]
+      const snapshots = received.flat().filter(kind => kind === 'snapshot')
+      expect(snapshots.length).toBeGreaterThanOrEqual(least)
+      expect(snapshots.length).toBeLessThanOrEqual(most)
+      for (const kinds of received) expect(kinds).toHaveLength(small.members.length)
+    }
   })
 
   test('whoever has its first configuration offers it to those it observes, once', () => {
