@@ -165,26 +165,20 @@ export class CutDetector {
   expire (now: number): CutExpiry {
     this.#notice(now)
     const expiry: CutExpiry = { promoted: [], voided: [], lapsed: [] }
-    for (const tally of [...this.#removals.values()].sort(bySubject)) {
-      if (!this.#isUnstable(tally) || this.#endsAt(tally, NOBODY) > now) continue
-      tally.promoted = true
-      this.#condemned = undefined
-      expiry.promoted.push(tally.subject)
+    // What ends takes implicit reports and the credit of accusers with it, so others may end by it. Each turn ends one at least.
+    for (let ended = true; ended;) {
+      const promoted = this.#promote(now)
+      // Promotions come first: they may complete a cut that a joiner waits for, or accuse the last member.
+      const lapsed = this.#due(this.#removals.values(), now)
+      for (const tally of lapsed) this.#forget(tally)
+      const voided = this.#due(this.#joins.values(), now)
+      for (const tally of voided) this.#forget(tally)
+      this.#notice(now)
+      for (const { subject } of promoted) expiry.promoted.push(subject)
+      for (const { subject, reporters } of lapsed) expiry.lapsed.push({ subject, observers: [...reporters].sort() })
+      for (const { joiner } of voided) expiry.voided.push(joiner!)
+      ended = promoted.length + lapsed.length + voided.length > 0
     }
-    // Promotions come first: they may complete a cut that a joiner waits for, or accuse the last member.
-    let removed = new Set(this.#stableRemovals())
-    for (const tally of [...this.#removals.values()].sort(bySubject)) {
-      if (this.#endsAt(tally, removed) > now) continue
-      expiry.lapsed.push({ subject: tally.subject, observers: [...tally.reporters].sort() })
-    }
-    for (const { subject } of expiry.lapsed) this.#forget(this.#removals.get(subject)!)
-    removed = new Set(this.#stableRemovals())
-    for (const tally of [...this.#joins.values()].sort(bySubject)) {
-      if (this.#endsAt(tally, removed) > now) continue
-      this.#forget(tally)
-      expiry.voided.push(tally.joiner!)
-    }
-    this.#notice(now)
     return expiry
   }
 
@@ -312,6 +306,19 @@ export class CutDetector {
     if (tally.joiner !== undefined) return this.#isHeld(tally.joiner, removed) ? settleAt : Infinity
     // A stable removal ends only where all members are accused: then all accusations end together, or the last one would win.
     return removed.has(tally.subject) ? Infinity : this.#lastSuspicionMs() + settleMs
+  }
+
+  #promote (now: number): Tally[] {
+    const promoted = [...this.#removals.values()].filter(tally => this.#isUnstable(tally) && this.#endsAt(tally, NOBODY) <= now)
+    for (const tally of promoted) tally.promoted = true
+    this.#condemned = undefined
+    this.#notice(now)
+    return promoted.sort(bySubject)
+  }
+
+  #due (tallies: Iterable<Tally>, now: number): Tally[] {
+    const removed = new Set(this.#stableRemovals())
+    return [...tallies].filter(tally => this.#endsAt(tally, removed) <= now).sort(bySubject)
   }
 
   #isUnstable (tally: Tally): boolean {
