@@ -9,15 +9,15 @@
  * Pure.
  */
 import type { StoreId } from '../../membership/configuration.ts'
-import type { Operation } from '../client-protocol.ts'
 import type { Copy } from './copy.ts'
 import type { Answer, StoreWrite, Ticket } from './effects.ts'
 import { Followers } from './followers.ts'
 import { Handover } from './handover.ts'
-import { type Ballot, compareBallots, comparePositions, type EntryBody, majorityOf, operationName } from './history.ts'
+import { type Ballot, compareBallots, comparePositions, type EntryBody, majorityOf } from './history.ts'
 import type { GroupMessage, Item } from './messages.ts'
 import type { Replica, ReplicaInput } from './replica.ts'
 import { RoundTrip } from './round-trip.ts'
+import { Writes } from './writes.ts'
 
 /** Questions that are not answered are repeated after `retryMs`, then twice as long, up to this many times as long. */
 const RETRY_FACTOR_MAX = 4
@@ -40,6 +40,7 @@ export class Leader {
   readonly startedAt: number
   readonly followers: Followers
   readonly handover: Handover
+  readonly writes: Writes
   phase: Phase = 'sealing'
   /** The newest view after whose coming a majority confirmed this ballot, and so that its generation goes on. */
   confirmedEpoch = 0
@@ -53,10 +54,8 @@ export class Leader {
   #firstOwn = Infinity
   /** Entries up to here were given to the disk. */
   #persisting = 0
-  /** Writes and reads that wait for the phase `serving`. */
-  #queue: Request[] = []
-  #waiters = new Map<number, Ticket[]>()
-  #waiting = 0
+  /** Reads that wait until this leader serves. */
+  #queue: (Request & { kind: 'read' })[] = []
   /** Reads that are being confirmed or fetched. */
   #reading = 0
   #round = 0
@@ -76,6 +75,7 @@ export class Leader {
     this.#patience = new RoundTrip(replica.options.retryMs, RETRY_FACTOR_MAX)
     this.followers = new Followers(this)
     this.handover = new Handover(this)
+    this.writes = new Writes(this)
   }
 
   get copy (): Copy { return this.replica.copy! }
@@ -162,46 +162,23 @@ export class Leader {
 
   request (request: Request): void {
     const { options, out, view } = this.replica
-    if (this.#waiting + this.#reading + this.#queue.length >= options.waitingMax) {
+    if (this.writes.pending + this.#reading + this.#queue.length >= options.waitingMax) {
       const message = `${options.waitingMax} operations wait at this partition`
       out.respond(request.ticket, { kind: 'error', code: 'STORE_OVERLOADED', message, definite: true, epoch: view!.epoch })
       return
     }
     const missing = this.replica.missingMajority()
     if (missing !== undefined) out.respond(request.ticket, this.#unavailable(missing))
-    else if (request.kind === 'read' && this.serving) {
+    else if (request.kind === 'write') this.writes.request(request)
+    else if (this.serving) {
       this.#reading++
       this.#unconfirmed.push(request)
-    } else if (request.kind === 'write' && this.phase === 'serving') this.#write(request)
-    else this.#queue.push(request)
+    } else this.#queue.push(request)
   }
 
   #unavailable (waitingFor: readonly StoreId[]): Answer {
     const message = `no majority of the partition's replicas is in the cluster; it waits for ${waitingFor.join(', ')}`
     return { kind: 'error', code: 'PARTITION_UNAVAILABLE', message, definite: true, epoch: this.replica.view!.epoch, waitingFor }
-  }
-
-  /** Appends a write unless the group remembers it (rule S9). */
-  #write ({ ticket, id, operations }: Request & { kind: 'write' }): void {
-    const { copy } = this
-    const { out, view } = this.replica
-    const before = copy.operation(operationName(id))
-    if (before !== undefined) { this.#await(before, ticket); return }
-    if (id.base < 0) {
-      out.respond(ticket, { kind: 'error', code: 'BASE_REQUIRED', message: 'name the base of this write', definite: true, epoch: view!.epoch, seq: copy.commit })
-    } else if (id.base < copy.floor) {
-      const message = `the write was first sent at ${id.base}; this partition remembers writes after ${copy.floor}`
-      out.respond(ticket, { kind: 'error', code: 'OPERATION_EXPIRED', message, definite: false, epoch: view!.epoch, seq: copy.commit })
-    } else this.#await(this.append({ kind: 'write', id, operations: operations.map(detach) }), ticket)
-  }
-
-  /** Answers a write once its entry is committed. */
-  #await (seq: number, ticket: Ticket): void {
-    if (seq <= this.copy.commit) { this.replica.out.respond(ticket, { kind: 'written', seq }); return }
-    const tickets = this.#waiters.get(seq)
-    if (tickets === undefined) this.#waiters.set(seq, [ticket])
-    else tickets.push(ticket)
-    this.#waiting++
   }
 
   /** The end of a turn: one append per follower, one persist, one round of confirmation for everything that came in. */
@@ -317,7 +294,7 @@ export class Leader {
     if (committed > copy.commit && committed >= this.#firstOwn) {
       const from = copy.commit + 1
       copy.advanceCommit(committed)
-      for (let seq = from; seq <= committed; seq++) this.#settleWaiters(seq)
+      for (let seq = from; seq <= committed; seq++) this.writes.settle(seq)
       const body = copy.entry(committed)!.body
       if (body.kind === 'stop' && body.next.generation > replica.group!.generation) {
         this.handover.announce(body.next)
@@ -335,19 +312,12 @@ export class Leader {
     this.handover.progress(now)
   }
 
-  #settleWaiters (seq: number): void {
-    const tickets = this.#waiters.get(seq)
-    if (tickets === undefined) return
-    this.#waiters.delete(seq)
-    this.#waiting -= tickets.length
-    for (const ticket of tickets) this.replica.out.respond(ticket, { kind: 'written', seq })
-  }
-
   /** Serves what waited for the phase `serving`. */
   resume (now: number): void {
     const queue = this.#queue
     this.#queue = []
     for (const request of queue) this.request(request)
+    this.writes.resume()
     this.flush(now)
   }
 
@@ -409,8 +379,7 @@ export class Leader {
     this.handover.stop()
     const { out, view } = this.replica
     const answer: Answer = { kind: 'error', code: 'NOT_LEADER', message: 'the lead went to another store', definite: false, epoch: view!.epoch }
-    for (const tickets of this.#waiters.values()) for (const ticket of tickets) out.respond(ticket, answer)
-    this.#waiters.clear()
+    this.writes.stop(answer)
     for (const { ticket } of this.#fetches.values()) out.respond(ticket, { ...answer, definite: true })
     this.#fetches.clear()
     return this.#takeUntouched()
@@ -425,13 +394,6 @@ export class Leader {
     this.#reading -= reads.length
     const queue = this.#queue
     this.#queue = []
-    return [...reads, ...queue]
+    return [...reads, ...queue, ...this.writes.takeUntouched()]
   }
-}
-
-/** A copy of the bytes of an operation: the frame they arrived in is not kept alive by the log. */
-function detach (operation: Operation): Operation {
-  return operation.kind === 'put'
-    ? { kind: 'put', key: Uint8Array.from(operation.key), value: Uint8Array.from(operation.value) }
-    : { kind: 'del', key: Uint8Array.from(operation.key) }
 }

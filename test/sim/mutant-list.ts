@@ -25,8 +25,8 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'replica.log(writes, acknowledge)', replace: '{ replica.log(writes, () => {}); acknowledge() }'
   },
   {
-    name: 'the client is answered before the commit', rule: 'S2', file: `${GROUP}/leader.ts`,
-    find: 'if (seq <= this.copy.commit) { this.replica.out', replace: 'if (seq > 0) { this.replica.out'
+    name: 'the client is answered before the commit', rule: 'S2', file: `${GROUP}/writes.ts`,
+    find: 'if (seq <= copy.commit) { replica.out', replace: 'if (seq > 0) { replica.out'
   },
   {
     name: 'a snapshot becomes the live copy before it is whole', rule: 'S2', file: `${GROUP}/learner.ts`,
@@ -102,7 +102,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'sync: true', replace: 'sync: false'
   },
   {
-    name: 'a retried operation is logged again', rule: 'S9', file: `${GROUP}/leader.ts`,
+    name: 'a retried operation is logged again', rule: 'S9', file: `${GROUP}/writes.ts`,
     find: 'if (before !== undefined) { this.#await(before, ticket); return }', replace: ''
   },
   {
@@ -110,7 +110,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (entry.body.kind === \'write\') this.#operations.set(', replace: 'if (entry.body.kind === \'write\' && entry.body.operations !== null) this.#operations.set('
   },
   {
-    name: 'an operation from before the memory begins is logged', rule: 'S9', file: `${GROUP}/leader.ts`,
+    name: 'an operation from before the memory begins is logged', rule: 'S9', file: `${GROUP}/writes.ts`,
     find: 'id.base < copy.floor', replace: 'id.base < 0'
   },
   {
