@@ -1,0 +1,78 @@
+/**
+ * Which calls of a client are under way, and which wait for that: no more at once than the options allow, first come first served.
+ *
+ * Pure.
+ */
+import type { Call } from './call.ts'
+import type { FilledSessionOptions } from './options.ts'
+
+export class Admission {
+  readonly #limits: Pick<FilledSessionOptions, 'operationsInFlightMax' | 'bytesInFlightMax' | 'operationsWaitingMax'>
+  /** Calls that were admitted and are not settled. Invariant: size <= operationsInFlightMax. */
+  readonly #live = new Set<Call>()
+  /** Calls that wait to be admitted, in their order. Invariant: size <= operationsWaitingMax. */
+  readonly #waiting = new Set<Call>()
+  /** Bytes of the live calls. Invariant: at most bytesInFlightMax unless a single call is live. */
+  #bytes = 0
+
+  constructor (limits: Pick<FilledSessionOptions, 'operationsInFlightMax' | 'bytesInFlightMax' | 'operationsWaitingMax'>) {
+    this.#limits = limits
+  }
+
+  get live (): ReadonlySet<Call> {
+    return this.#live
+  }
+
+  get waiting (): ReadonlySet<Call> {
+    return this.#waiting
+  }
+
+  /** @returns whether the call is under way from now on, waits, or was turned away because too many wait. */
+  offer (call: Call): 'live' | 'waiting' | 'refused' {
+    if (this.#waiting.size === 0 && this.#fits(call)) {
+      this.#begin(call)
+      return 'live'
+    }
+    if (this.#waiting.size >= this.#limits.operationsWaitingMax) return 'refused'
+    this.#waiting.add(call)
+    return 'waiting'
+  }
+
+  /** The first call that waits, if there is room for it: it is under way from now on. */
+  next (): Call | undefined {
+    for (const call of this.#waiting) {
+      if (!this.#fits(call)) return undefined
+      this.#waiting.delete(call)
+      this.#begin(call)
+      return call
+    }
+    return undefined
+  }
+
+  /** A call was settled, wherever it was. */
+  end (call: Call): void {
+    if (this.#live.delete(call)) this.#bytes -= call.bytes
+    else this.#waiting.delete(call)
+  }
+
+  #fits (call: Call): boolean {
+    const { operationsInFlightMax, bytesInFlightMax } = this.#limits
+    return this.#live.size === 0 || (this.#live.size < operationsInFlightMax && this.#bytes + call.bytes <= bytesInFlightMax)
+  }
+
+  #begin (call: Call): void {
+    this.#live.add(call)
+    this.#bytes += call.bytes
+  }
+
+  /** @throws {Error} naming what does not hold. */
+  checkInvariants (): void {
+    const check = (holds: boolean, what: string): void => { if (!holds) throw new Error(`client session: ${what}`) }
+    check(this.#live.size <= this.#limits.operationsInFlightMax, 'more calls in flight than allowed')
+    check(this.#waiting.size <= this.#limits.operationsWaitingMax, 'more calls waiting than allowed')
+    let bytes = 0
+    for (const call of this.#live) bytes += call.bytes
+    check(bytes === this.#bytes, 'bytes in flight miscounted')
+    check(this.#live.size <= 1 || bytes <= this.#limits.bytesInFlightMax, 'more bytes in flight than allowed')
+  }
+}
