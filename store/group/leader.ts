@@ -3,18 +3,19 @@
  *
  * Phases: `sealing` (collecting promises) -> `deferring` (somebody else's history is better: it is asked to lead), or
  * `recovering` (replicating an entry of its own, rule S3) -> `serving` <-> `pausing` -> `stopping` (see handover.ts).
- * Reads are linearizable without clocks: a majority confirms, after the read arrived, that it has promised nobody else (as in
- * Raft's read index, Ongaro's thesis, section 6.4).
+ * Reads are in reads.ts, the rounds that confirm that it still leads in confirmations.ts.
  *
  * Pure.
  */
 import type { StoreId } from '../../membership/configuration.ts'
+import { Confirmations } from './confirmations.ts'
 import type { Copy } from './copy.ts'
-import type { Answer, StoreWrite, Ticket } from './effects.ts'
+import type { Answer, StoreWrite } from './effects.ts'
 import { Followers } from './followers.ts'
 import { Handover } from './handover.ts'
 import { type Ballot, compareBallots, comparePositions, type EntryBody, majorityOf } from './history.ts'
 import type { GroupMessage, Item } from './messages.ts'
+import { Reads } from './reads.ts'
 import type { Replica, ReplicaInput } from './replica.ts'
 import { RoundTrip } from './round-trip.ts'
 import { Writes } from './writes.ts'
@@ -24,13 +25,6 @@ const RETRY_FACTOR_MAX = 4
 
 export type Request = ReplicaInput & { kind: 'write' | 'read' }
 type Sealed = GroupMessage & { kind: 'sealed' }
-/** Something to do once a majority has confirmed the ballot. */
-type Confirmable =
-  | Request & { kind: 'read' }
-  | { readonly kind: 'release', readonly holder: StoreId, readonly held: number }
-  | { readonly kind: 'view', readonly epoch: number }
-
-interface Fetch { readonly ticket: Ticket, readonly keys: readonly Uint8Array[], readonly values: (Item | null | undefined)[], readonly seq: number }
 
 export type Phase = 'sealing' | 'deferring' | 'recovering' | 'serving' | 'pausing' | 'stopping'
 
@@ -40,6 +34,8 @@ export class Leader {
   readonly startedAt: number
   readonly followers: Followers
   readonly handover: Handover
+  readonly confirmations: Confirmations
+  readonly reads: Reads
   readonly writes: Writes
   phase: Phase = 'sealing'
   /** The newest view after whose coming a majority confirmed this ballot, and so that its generation goes on. */
@@ -54,17 +50,8 @@ export class Leader {
   #firstOwn = Infinity
   /** Entries up to here were given to the disk. */
   #persisting = 0
-  /** Reads that wait until this leader serves. */
-  #queue: (Request & { kind: 'read' })[] = []
-  /** Reads that are being confirmed or fetched. */
-  #reading = 0
-  #round = 0
-  #unconfirmed: Confirmable[] = []
-  #rounds: { readonly round: number, readonly reads: Confirmable[] }[] = []
-  #confirmed = new Map<StoreId, number>()
   /** Questions for a release that are being confirmed, by holder. */
   readonly #releases = new Map<StoreId, number>()
-  readonly #fetches = new Map<number, Fetch>()
   #changed = false
 
   constructor (replica: Replica, ballot: Ballot, now: number) {
@@ -75,6 +62,8 @@ export class Leader {
     this.#patience = new RoundTrip(replica.options.retryMs, RETRY_FACTOR_MAX)
     this.followers = new Followers(this)
     this.handover = new Handover(this)
+    this.confirmations = new Confirmations(this, this.#patience)
+    this.reads = new Reads(this)
     this.writes = new Writes(this)
   }
 
@@ -162,7 +151,7 @@ export class Leader {
 
   request (request: Request): void {
     const { options, out, view } = this.replica
-    if (this.writes.pending + this.#reading + this.#queue.length >= options.waitingMax) {
+    if (this.writes.pending + this.reads.pending >= options.waitingMax) {
       const message = `${options.waitingMax} operations wait at this partition`
       out.respond(request.ticket, { kind: 'error', code: 'STORE_OVERLOADED', message, definite: true, epoch: view!.epoch })
       return
@@ -170,10 +159,7 @@ export class Leader {
     const missing = this.replica.missingMajority()
     if (missing !== undefined) out.respond(request.ticket, this.#unavailable(missing))
     else if (request.kind === 'write') this.writes.request(request)
-    else if (this.serving) {
-      this.#reading++
-      this.#unconfirmed.push(request)
-    } else this.#queue.push(request)
+    else this.reads.request(request)
   }
 
   #unavailable (waitingFor: readonly StoreId[]): Answer {
@@ -192,73 +178,11 @@ export class Leader {
       this.followers.replicate(now)
       this.replica.log(writes, () => { this.followers.durable = Math.max(this.followers.durable, last) })
     }
-    if (this.#unconfirmed.length > 0 && this.serving) {
-      this.#rounds.push({ round: ++this.#round, reads: this.#unconfirmed })
-      this.#unconfirmed = []
-      this.#sentAt = now
-      this.#confirm()
-      this.#confirmRounds()
-    }
-  }
-
-  #confirm (): void {
-    const { group, out, self, view } = this.replica
-    for (const member of group!.members) {
-      if (member === self || !view!.live.has(member) || (this.#confirmed.get(member) ?? 0) >= this.#round) continue
-      out.send(member, { kind: 'confirm', generation: group!.generation, ballot: this.ballot, round: this.#round })
-    }
-  }
-
-  #confirmRounds (): void {
-    const { group, self } = this.replica
-    const held = group!.members.map(member => member === self ? this.#round : this.#confirmed.get(member) ?? 0).sort((a, b) => b - a)
-    const confirmed = held[majorityOf(group!.members.length) - 1]!
-    while (this.#rounds.length > 0 && this.#rounds[0]!.round <= confirmed) {
-      for (const item of this.#rounds.shift()!.reads) {
-        if (item.kind === 'read') this.#read(item)
-        else if (item.kind === 'view') this.confirmedEpoch = Math.max(this.confirmedEpoch, item.epoch)
-        else {
-          this.#releases.delete(item.holder)
-          if (!this.#mayRelease(item.holder)) continue
-          this.replica.out.send(item.holder, { kind: 'release', generation: group!.generation, held: item.held })
-        }
-      }
-    }
-  }
-
-  /** The values as of now: a majority has just confirmed that nobody else leads. */
-  #read ({ ticket, keys }: Request & { kind: 'read' }): void {
-    const { copy } = this
-    const values = keys.map(key => {
-      const pending = copy.pending(key)
-      return pending === undefined ? undefined : pending.value === null ? null : { key, value: pending.value, seq: pending.seq }
-    })
-    const fetch: Fetch = { ticket, keys, values, seq: copy.commit }
-    const missing = keys.filter((_, index) => values[index] === undefined)
-    if (missing.length === 0) { this.#answer(fetch); return }
-    const token = this.replica.out.token()
-    this.#fetches.set(token, fetch)
-    this.replica.out.push({ kind: 'fetch', token, copy: copy.number, keys: missing })
+    if (this.serving) this.confirmations.flush(now)
   }
 
   fetched (token: number, found: readonly ({ value: Uint8Array, seq: number } | null)[]): void {
-    const fetch = this.#fetches.get(token)
-    if (fetch === undefined) return
-    this.#fetches.delete(token)
-    let next = 0
-    for (let index = 0; index < fetch.values.length; index++) {
-      if (fetch.values[index] !== undefined) continue
-      const item = found[next++]
-      fetch.values[index] = item == null ? null : { key: fetch.keys[index]!, ...item }
-    }
-    this.#answer(fetch)
-  }
-
-  #answer ({ ticket, values, seq }: Fetch): void {
-    this.#reading--
-    this.replica.out.respond(ticket, {
-      kind: 'values', values: values.map(item => item?.value ?? null), versions: values.map(item => item?.seq ?? 0), seq
-    })
+    this.reads.fetched(token, found)
   }
 
   receive (now: number, from: StoreId, message: GroupMessage): void {
@@ -269,12 +193,7 @@ export class Leader {
         this.#sealed.set(from, message)
         this.#elect(now)
         return
-      case 'confirmed':
-        if (message.round <= (this.#confirmed.get(from) ?? 0) || message.round > this.#round) return
-        this.#confirmed.set(from, message.round)
-        this.#patience.answered(now - this.#sentAt)
-        this.#confirmRounds()
-        return
+      case 'confirmed': this.confirmations.confirmed(now, from, message); return
       case 'appended': this.followers.appended(now, from, message); break
       case 'mismatch': this.followers.mismatch(now, from, message); break
       case 'lagging': this.followers.lagging(from); break
@@ -314,9 +233,7 @@ export class Leader {
 
   /** Serves what waited for the phase `serving`. */
   resume (now: number): void {
-    const queue = this.#queue
-    this.#queue = []
-    for (const request of queue) this.request(request)
+    this.reads.resume()
     this.writes.resume()
     this.flush(now)
   }
@@ -331,7 +248,11 @@ export class Leader {
     // The holder repeats its question until it is answered; one round for it is enough.
     if (this.#releases.get(holder) === held) return
     this.#releases.set(holder, held)
-    this.#unconfirmed.push({ kind: 'release', holder, held })
+    const { generation } = this.replica.group!
+    this.confirmations.ask(() => {
+      this.#releases.delete(holder)
+      if (this.#mayRelease(holder)) this.replica.out.send(holder, { kind: 'release', generation, held })
+    })
     this.flush(now)
   }
 
@@ -342,7 +263,7 @@ export class Leader {
   /** Has the ballot confirmed in the present view, if that came after the seals. */
   #confirmView (): void {
     const { epoch } = this.replica.view!
-    if (this.serving && epoch > this.confirmedEpoch) this.#unconfirmed.push({ kind: 'view', epoch })
+    if (this.serving && epoch > this.confirmedEpoch) this.confirmations.ask(() => { this.confirmedEpoch = Math.max(this.confirmedEpoch, epoch) })
   }
 
   viewChanged (now: number): void {
@@ -365,11 +286,7 @@ export class Leader {
     }
     this.followers.tick(now)
     this.handover.tick(now)
-    if (this.#rounds.length > 0 && now - this.#sentAt >= this.#patience.delayMs) {
-      this.#patience.missed()
-      this.#sentAt = now
-      this.#confirm()
-    }
+    this.confirmations.tick(now)
     if (this.copy.unapplied) this.replica.persist([])
     this.progress(now)
   }
@@ -377,23 +294,17 @@ export class Leader {
   /** Ends this leadership. Returns the requests that may simply be asked again elsewhere; answers the others. */
   stop (): Request[] {
     this.handover.stop()
-    const { out, view } = this.replica
+    const { view } = this.replica
     const answer: Answer = { kind: 'error', code: 'NOT_LEADER', message: 'the lead went to another store', definite: false, epoch: view!.epoch }
     this.writes.stop(answer)
-    for (const { ticket } of this.#fetches.values()) out.respond(ticket, { ...answer, definite: true })
-    this.#fetches.clear()
+    this.reads.stop({ ...answer, definite: true })
     return this.#takeUntouched()
   }
 
   /** Gives up the requests that had no effect yet: unconfirmed reads, and what waits for the phase `serving`. */
   #takeUntouched (): Request[] {
-    const reads = [...this.#rounds.flatMap(round => round.reads), ...this.#unconfirmed].filter(item => item.kind === 'read')
-    this.#rounds = []
-    this.#unconfirmed = []
+    this.confirmations.clear()
     this.#releases.clear()
-    this.#reading -= reads.length
-    const queue = this.#queue
-    this.#queue = []
-    return [...reads, ...queue, ...this.writes.takeUntouched()]
+    return [...this.reads.takeUntouched(), ...this.writes.takeUntouched()]
   }
 }

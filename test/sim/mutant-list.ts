@@ -114,11 +114,11 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'id.base < copy.floor', replace: 'id.base < 0'
   },
   {
-    name: 'reads are not confirmed', rule: 'S7', file: `${GROUP}/leader.ts`,
-    find: 'this.#unconfirmed.push(request)', replace: 'this.#read(request)'
+    name: 'reads are not confirmed', rule: 'S7', file: `${GROUP}/reads.ts`,
+    find: 'this.#unconfirmed.add(request)', replace: 'this.#read(request); return'
   },
   {
-    name: 'reads ignore what is committed and not in the data yet', rule: 'S10', file: `${GROUP}/leader.ts`,
+    name: 'reads ignore what is committed and not in the data yet', rule: 'S10', file: `${GROUP}/reads.ts`,
     find: 'const pending = copy.pending(key)', replace: 'const pending = undefined as ReturnType<Copy["pending"]>'
   }
 ]
