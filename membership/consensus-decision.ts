@@ -7,8 +7,8 @@
  */
 import { compareBallots, FAST_BALLOT, isFast, type Ballot } from './ballot.ts'
 import { cutDigest, memberIndex, type Configuration, type Cut, type CutDigest, type MemberId } from './configuration.ts'
+import { Electorate } from './electorate.ts'
 import { MembershipError } from './errors.ts'
-import { classicQuorum, fastQuorum } from './quorum.ts'
 
 export interface Decision {
   readonly cut: Cut
@@ -31,13 +31,13 @@ export function checkDecision (configuration: Configuration, decision: Decision)
     throw new MembershipError('MEMBERSHIP_INVALID_MESSAGE', `Not a decision of epoch ${configuration.epoch}: ${why}.`)
   }
   const { ballot, cut, digest, fast, voters } = decision
-  const memberCount = configuration.members.length
+  const electorate = Electorate.of(configuration)
   if (digest !== cutDigest(cut)) refuse('its digest does not name its cut')
   if (fast !== isFast(ballot)) refuse('its ballot is not of the kind it says')
-  if (fast ? compareBallots(ballot, FAST_BALLOT) !== 0 : ballot.member >= memberCount) refuse('nobody owns its ballot')
+  if (fast ? compareBallots(ballot, FAST_BALLOT) !== 0 : ballot.member >= electorate.size) refuse('nobody owns its ballot')
   if (new Set(voters).size !== voters.length) refuse('a voter is listed twice')
-  for (const voter of voters) if (memberIndex(configuration, voter) < 0) refuse(`its voter ${voter} is no member`)
-  const quorum = fast ? fastQuorum(memberCount) : classicQuorum(memberCount)
+  for (const voter of voters) if (electorate.indexOf(voter) < 0) refuse(`its voter ${voter} has no vote`)
+  const quorum = fast ? electorate.fastQuorum : electorate.classicQuorum
   if (voters.length < quorum) refuse(`${voters.length} voters are fewer than the quorum of ${quorum}`)
   const invalid = cutError(configuration, cut)
   if (invalid !== undefined) refuse(invalid)

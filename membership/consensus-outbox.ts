@@ -8,7 +8,7 @@
  */
 import type { ConsensusMessage } from './consensus-messages.ts'
 
-/** A message on its way out. `to` is a member index, or 'all', the sender included. */
+/** A message on its way out. `to` is an index in the electorate, or 'all', the sender included. */
 export interface Outgoing {
   readonly to: number | 'all'
   readonly message: ConsensusMessage

@@ -14,15 +14,15 @@ import { classicQuorum, fastQuorum } from './quorum.ts'
 
 export class Recovery {
   readonly ballot: Ballot
-  readonly #memberCount: number
-  /** By member index. */
+  readonly #voterCount: number
+  /** By index in the electorate. */
   readonly #promises = new Map<number, Pick<PromiseMessage, 'vote' | 'accepted'>>()
   /** Set once, when the first accept is sent (invariant 6). */
   #value: CutDigest | undefined
 
-  constructor (ballot: Ballot, memberCount: number) {
+  constructor (ballot: Ballot, voterCount: number) {
     this.ballot = ballot
-    this.#memberCount = memberCount
+    this.#voterCount = voterCount
   }
 
   get value (): CutDigest | undefined { return this.#value }
@@ -36,7 +36,7 @@ export class Recovery {
   }
 
   get hasQuorum (): boolean {
-    return this.#promises.size >= classicQuorum(this.#memberCount)
+    return this.#promises.size >= classicQuorum(this.#voterCount)
   }
 
   /**
@@ -56,14 +56,14 @@ export class Recovery {
     }
     if (highest !== null) return highest.digest
     const ranking = [...votes].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1))
-    const needed = fastQuorum(this.#memberCount) - (this.#memberCount - this.#promises.size)
+    const needed = fastQuorum(this.#voterCount) - (this.#voterCount - this.#promises.size)
     if ((ranking[1]?.[1] ?? 0) >= needed) throw new Error('Recovery: two proposals may have been chosen; the quorums do not intersect.')
     return ranking[0]?.[0]
   }
 
   /** The promisers that voted for or accepted `digest`, and hence have its bytes. */
   holdersOf (digest: CutDigest): Bitmap {
-    const holders = createBitmap(this.#memberCount)
+    const holders = createBitmap(this.#voterCount)
     for (const [member, { accepted, vote }] of this.#promises) {
       if (vote === digest || accepted?.digest === digest) setBit(holders, member)
     }

@@ -9,6 +9,7 @@
  */
 import type { Configuration } from './configuration.ts'
 import type { ConsensusOptions } from './consensus-options.ts'
+import { Electorate } from './electorate.ts'
 import { hash64, hashFraction } from './hash.ts'
 
 /** Seeds that keep the three uses of the hash apart. */
@@ -18,6 +19,7 @@ const REPEAT_SEED = 3n
 
 export class ConsensusSchedule {
   readonly #configuration: Configuration
+  readonly #electorate: Electorate
   readonly #self: number
   readonly #options: Required<ConsensusOptions>
   /** When the first sign of a vote was seen. */
@@ -29,11 +31,12 @@ export class ConsensusSchedule {
   #repeatAtMs = Infinity
   #repeats = 0
   #rank = 0
-  /** By member index; computed when a rank is first needed. */
+  /** By index in the electorate; computed when a rank is first needed. */
   #rankHashes: readonly bigint[] | undefined
 
   constructor (configuration: Configuration, self: number, options: Required<ConsensusOptions>) {
     this.#configuration = configuration
+    this.#electorate = Electorate.of(configuration)
     this.#self = self
     this.#options = options
   }
@@ -64,8 +67,8 @@ export class ConsensusSchedule {
 
   /** Takes this member's place in the order of coordinators: by hash, those in `last` after all others. */
   rank (last: ReadonlySet<number>): void {
-    const { id, members } = this.#configuration
-    this.#rankHashes ??= members.map(member => hash64(`${id}/${member.id}`, RANK_SEED))
+    const { id } = this.#configuration
+    this.#rankHashes ??= this.#electorate.voters.map(member => hash64(`${id}/${member.id}`, RANK_SEED))
     const own = this.#rankHashes[this.#self]!
     const ownIsLast = last.has(this.#self)
     let before = 0
@@ -122,6 +125,6 @@ export class ConsensusSchedule {
 
   /** In [0, 1), different for each member and attempt. */
   #fraction (attempt: number, seed: bigint): number {
-    return hashFraction(`${this.#configuration.id}/${this.#configuration.members[this.#self]!.id}/${attempt}`, seed)
+    return hashFraction(`${this.#configuration.id}/${this.#electorate.voters[this.#self]!.id}/${attempt}`, seed)
   }
 }

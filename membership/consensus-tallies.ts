@@ -21,16 +21,16 @@ export interface Proposal {
 }
 
 export class FastVotes {
-  readonly #memberCount: number
+  readonly #voterCount: number
   /** Invariant: no member's bit is in two of them, and none is empty; so there are at most N. */
   readonly #bitmaps = new Map<CutDigest, Bitmap>()
   /** The union of them all. */
   readonly #voted: Bitmap
   #leading: Proposal[] | undefined
 
-  constructor (memberCount: number) {
-    this.#memberCount = memberCount
-    this.#voted = createBitmap(memberCount)
+  constructor (voterCount: number) {
+    this.#voterCount = voterCount
+    this.#voted = createBitmap(voterCount)
   }
 
   /** Adds votes; true when some were new. @throws {MembershipError} MEMBERSHIP_CONFLICT when a member has voted for two proposals. */
@@ -39,7 +39,7 @@ export class FastVotes {
     const elsewhere = this.#voted.map((byte, i) => byte & ~(known?.[i] ?? 0))
     const twice = commonBit(bitmap, elsewhere)
     if (twice >= 0) throw new MembershipError('MEMBERSHIP_CONFLICT', `Member ${twice} voted for two proposals; one is ${digest}.`)
-    const target = known ?? createBitmap(this.#memberCount)
+    const target = known ?? createBitmap(this.#voterCount)
     if (!mergeBits(target, bitmap)) return false
     this.#bitmaps.set(digest, target)
     mergeBits(this.#voted, bitmap)
@@ -48,7 +48,7 @@ export class FastVotes {
   }
 
   votersOf (digest: CutDigest): Bitmap {
-    return this.#bitmaps.get(digest) ?? createBitmap(this.#memberCount)
+    return this.#bitmaps.get(digest) ?? createBitmap(this.#voterCount)
   }
 
   hasVoted (member: number): boolean {
@@ -65,9 +65,18 @@ export class FastVotes {
 
   /** Whether some proposal, known or not, can still collect `quorum` votes if no member of `suspects` votes any more (rule M2). */
   canReach (quorum: number, suspects: ReadonlySet<number>): boolean {
-    let open = this.#memberCount - countBits(this.#voted)
+    let open = this.#voterCount - countBits(this.#voted)
     for (const suspect of suspects) if (!this.hasVoted(suspect)) open--
     return (this.proposals()[0]?.votes ?? 0) + open >= quorum
+  }
+
+  /** @throws Error when a local invariant is broken. */
+  invariants (): void {
+    const voted = createBitmap(this.#voterCount)
+    for (const bitmap of this.#bitmaps.values()) {
+      if (commonBit(voted, bitmap) >= 0) throw new Error('Consensus: a member voted twice (invariant 4).')
+      mergeBits(voted, bitmap)
+    }
   }
 }
 
@@ -78,12 +87,12 @@ export interface Acceptance {
 }
 
 export class Acceptances {
-  readonly #memberCount: number
+  readonly #voterCount: number
   /** Highest ballot first. Invariant: one digest per ballot (invariant 6), at most BALLOTS_MAX. */
   readonly #ballots: Acceptance[] = []
 
-  constructor (memberCount: number) {
-    this.#memberCount = memberCount
+  constructor (voterCount: number) {
+    this.#voterCount = voterCount
   }
 
   /** Adds acceptances; true when some were new. @throws {MembershipError} MEMBERSHIP_CONFLICT when the ballot has another value. */
@@ -93,7 +102,7 @@ export class Acceptances {
       if (known.digest === digest) return mergeBits(known.bitmap, bitmap)
       throw new MembershipError('MEMBERSHIP_CONFLICT', `Ballot ${ballot.round}.${ballot.member} has two values.`)
     }
-    const fresh: Acceptance = { ballot, digest, bitmap: createBitmap(this.#memberCount) }
+    const fresh: Acceptance = { ballot, digest, bitmap: createBitmap(this.#voterCount) }
     mergeBits(fresh.bitmap, bitmap)
     this.#ballots.push(fresh)
     this.#ballots.sort((a, b) => compareBallots(b.ballot, a.ballot))

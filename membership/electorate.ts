@@ -1,0 +1,55 @@
+/**
+ * The electorate of a configuration: who votes there, in the order that bitmaps, ballots and ranks count them by, and its quorums.
+ *
+ * Rapid (Suresh et al., ATC '18), section 4.3.
+ *
+ * Pure. Computed once per configuration, for all members that share a process.
+ */
+import { bitIndexes, type Bitmap } from './bitmap.ts'
+import { memberIndex, type Configuration, type Member, type MemberId } from './configuration.ts'
+import { classicQuorum, fastQuorum } from './quorum.ts'
+
+const electorates = new WeakMap<Configuration, Electorate>()
+
+export class Electorate {
+  /** Sorted by member id; a voter's index here is its bit in the bitmaps of consensus. */
+  readonly voters: readonly Member[]
+  readonly #configuration: Configuration
+
+  private constructor (configuration: Configuration) {
+    this.#configuration = configuration
+    this.voters = configuration.members
+  }
+
+  static of (configuration: Configuration): Electorate {
+    let electorate = electorates.get(configuration)
+    if (electorate === undefined) {
+      electorate = new Electorate(configuration)
+      electorates.set(configuration, electorate)
+    }
+    return electorate
+  }
+
+  get size (): number {
+    return this.voters.length
+  }
+
+  /** f: so many equal fast votes decide. */
+  get fastQuorum (): number {
+    return fastQuorum(this.size)
+  }
+
+  /** c: so many acceptances in one ballot decide. */
+  get classicQuorum (): number {
+    return classicQuorum(this.size)
+  }
+
+  /** The index of a voter, or -1. */
+  indexOf (id: MemberId): number {
+    return memberIndex(this.#configuration, id)
+  }
+
+  idsOf (bitmap: Bitmap): MemberId[] {
+    return bitIndexes(bitmap).map(index => this.voters[index]!.id)
+  }
+}
