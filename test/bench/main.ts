@@ -5,7 +5,7 @@
  */
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
-import { measureTransport } from './limits-transport.ts'
+import { limitsBench } from './limits/limits.ts'
 import { membershipBench } from './membership/bench.ts'
 import { namespaceBench } from './namespaces/scenarios.ts'
 import { placementBench } from './placement.ts'
@@ -23,7 +23,7 @@ type Values = ReturnType<typeof parseArgs<{ options: typeof OPTIONS, allowPositi
 
 const BENCHMARKS: Readonly<Record<string, (values: Values) => Promise<readonly object[]>>> = {
   placement: placementBench,
-  limits: measureTransport,
+  limits: limitsBench,
   namespaces: async ({ n, only }) => namespaceBench(n === undefined ? 50 : count('n', n), only),
   membership: async ({ n, seeds, full, only, figures }) => membershipBench({
     full,

@@ -1,4 +1,5 @@
 /** The rows that the membership benchmark prints, and how several runs become one number. Pure. */
+import { median, rounded } from '../samples.ts'
 
 export interface Row {
   readonly scenario: 'formation' | 'crash' | 'flipFlop' | 'packetLoss' | 'bandwidth' | 'conflict' | 'broadcast'
@@ -23,25 +24,6 @@ export interface Row {
 export function orderedRow (row: Row): Row {
   const { scenario, variant, nodes, measure, ours, worst, unit, paper, runs, wallMs, ...outcome } = row
   return { scenario, variant, nodes, measure, ours, worst, unit, paper, runs, wallMs, ...outcome }
-}
-
-const DECIMALS = 1000
-
-export const rounded = (value: number): number => Math.round(value * DECIMALS) / DECIMALS
-
-export function median (values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b)
-  const middle = sorted.length >> 1
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
-}
-
-/** The value below which a share of ascending values lies. */
-export function quantile (ascending: Float64Array, share: number): number {
-  return ascending[Math.min(ascending.length - 1, Math.floor(ascending.length * share))] ?? 0
-}
-
-export function mean (values: Float64Array): number {
-  return values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length
 }
 
 /** The numbers that sum up the runs of one measure. */

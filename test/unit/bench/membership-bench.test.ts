@@ -10,8 +10,9 @@ import { conflictRates } from '../../bench/membership/conflicts.ts'
 import { broadcastCost } from '../../bench/membership/broadcasts.ts'
 import { type FaultName, inflict } from '../../bench/membership/faults.ts'
 import { form } from '../../bench/membership/formation.ts'
-import { median, quantile, summary } from '../../bench/membership/rows.ts'
+import { summary } from '../../bench/membership/rows.ts'
 import { chart } from '../../bench/membership/svg.ts'
+import { median, quantile } from '../../bench/samples.ts'
 
 const NODES = 60
 /** Fewer than L, so that no healthy member can have L faulty observers. */

@@ -4,12 +4,10 @@
  */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { CHANNELS, type Address } from '../../membership/environment/environment.ts'
-import { createWebSocketTransport } from '../../membership/transport/websocket.ts'
-
-export interface LimitRow { readonly limit: string, readonly unit: string, readonly value: number }
-
-const rounded = (value: number): number => Math.round(value * 1000) / 1000
+import { CHANNELS, type Address } from '../../../membership/environment/environment.ts'
+import { createWebSocketTransport } from '../../../membership/transport/websocket.ts'
+import { quantile, rounded } from '../samples.ts'
+import type { LimitRow } from './rows.ts'
 
 /** Requests of 100 bytes to another process, so many at a time, for so long. */
 async function requests (address: Address, outstanding: number, durationMs: number): Promise<LimitRow[]> {
@@ -43,8 +41,8 @@ async function requests (address: Address, outstanding: number, durationMs: numb
   tookMs.sort((a, b) => a - b)
   return [
     { limit: `transport: requests, ${outstanding} outstanding`, unit: '1/s', value: Math.round(tookMs.length / elapsedMs * 1000) },
-    { limit: `transport: request p50, ${outstanding} outstanding`, unit: 'ms', value: rounded(tookMs[tookMs.length >> 1] ?? NaN) },
-    { limit: `transport: request p99, ${outstanding} outstanding`, unit: 'ms', value: rounded(tookMs[Math.floor(tookMs.length * 0.99)] ?? NaN) }
+    { limit: `transport: request p50, ${outstanding} outstanding`, unit: 'ms', value: rounded(quantile(tookMs, 0.5)) },
+    { limit: `transport: request p99, ${outstanding} outstanding`, unit: 'ms', value: rounded(quantile(tookMs, 0.99)) }
   ]
 }
 
