@@ -9,6 +9,9 @@ import { limitsBench } from './limits/limits.ts'
 import { membershipBench } from './membership/bench.ts'
 import { namespaceBench } from './namespaces/scenarios.ts'
 import { placementBench } from './placement.ts'
+import { failoverBench } from './store/failover.ts'
+import { kvBench } from './store/kv.ts'
+import { rebalanceBench } from './store/rebalance.ts'
 
 const OPTIONS = {
   json: { type: 'boolean', default: false },
@@ -19,15 +22,20 @@ const OPTIONS = {
   figures: { type: 'string' }
 } as const
 
+const progress = (text: string): void => { process.stderr.write(`${text}\n`) }
+
 type Values = ReturnType<typeof parseArgs<{ options: typeof OPTIONS, allowPositionals: true }>>['values']
 
 const BENCHMARKS: Readonly<Record<string, (values: Values) => Promise<readonly object[]>>> = {
   placement: placementBench,
   limits: limitsBench,
+  kv: () => kvBench({ progress }),
+  failover: ({ only }) => failoverBench(only),
+  rebalance: () => rebalanceBench(),
   namespaces: async ({ n, only }) => namespaceBench(n === undefined ? 50 : count('n', n), only),
   membership: async ({ n, seeds, full, only, figures }) => membershipBench({
     full,
-    progress: text => { process.stderr.write(`${text}\n`) },
+    progress,
     ...n === undefined ? {} : { nodes: count('n', n) },
     ...seeds === undefined ? {} : { seeds: count('seeds', seeds) },
     ...only === undefined ? {} : { only },

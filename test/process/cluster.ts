@@ -9,26 +9,30 @@ import { join } from 'node:path'
 import type { Client } from '../../store/client/client.ts'
 import type { NodeStatus } from '../../store/node-status.ts'
 import { eventually } from './eventually.ts'
-import { NodeProcess } from './node-process.ts'
+import { NodeProcess, runCli } from './node-process.ts'
 
 export interface ClusterOptions {
   readonly nodes: number
   readonly partitions?: number
   readonly replicas?: number
+  /** What else follows `coterie start`, at every node. */
+  readonly args?: readonly string[]
 }
 
 export class ProcessCluster {
   readonly root: string
   readonly #nodes = new Map<number, NodeProcess>()
   readonly #addresses: string[] = []
+  readonly #args: readonly string[]
 
-  private constructor (root: string) {
+  private constructor (root: string, args: readonly string[]) {
     this.root = root
+    this.#args = args
   }
 
   /** Starts all nodes and waits until the cluster takes data. */
-  static async form ({ nodes, partitions = 64, replicas = 3 }: ClusterOptions): Promise<ProcessCluster> {
-    const cluster = new ProcessCluster(await mkdtemp(join(tmpdir(), 'coterie-process-')))
+  static async form ({ nodes, partitions = 64, replicas = 3, args = [] }: ClusterOptions): Promise<ProcessCluster> {
+    const cluster = new ProcessCluster(await mkdtemp(join(tmpdir(), 'coterie-process-')), args)
     try {
       const settings = ['--found', '--expect', String(nodes), '--partitions', String(partitions), '--replicas', String(replicas)]
       const founder = cluster.#launch(0, '127.0.0.1:0', settings)
@@ -50,9 +54,23 @@ export class ProcessCluster {
   node (index: number): NodeProcess { return this.#nodes.get(index)! }
 
   #launch (index: number, listen: string, args: readonly string[]): NodeProcess {
-    const node = new NodeProcess(['--listen', listen, '--directory', this.directory(index), ...args])
+    const node = new NodeProcess(['--listen', listen, '--directory', this.directory(index), ...this.#args, ...args])
     this.#nodes.set(index, node)
     return node
+  }
+
+  /** Starts so many further nodes at once. Resolves when all of them are members, and have a placement. */
+  async grow (count: number): Promise<void> {
+    const first = this.#addresses.length
+    const joiners = Array.from({ length: count }, (_, index) => this.#launch(first + index, '127.0.0.1:0', ['--seed', this.address(0)]))
+    for (const [index, joiner] of joiners.entries()) this.#addresses[first + index] = (await joiner.event('ready')).address
+  }
+
+  /** Has a node move everything away and leave, as an operator would. Resolves when its process has ended. */
+  async drain (index: number): Promise<void> {
+    const { code, stderr } = await runCli(['drain', '--node', this.address(index)], { timeoutMs: 60_000 })
+    if (code !== 0) throw new Error(`drain ended with ${code}: ${stderr}`)
+    await this.node(index).exit()
   }
 
   /** Starts a node that has ended again, on its directory; the directory knows whom to ask. */
@@ -61,7 +79,7 @@ export class ProcessCluster {
   }
 
   /** What nodes say about themselves. @throws when one of them does not answer */
-  async statuses (client: Client, nodes: readonly number[] = this.#addresses.map((_, index) => index)): Promise<NodeStatus[]> {
+  async statuses (client: Pick<Client, 'nodeStatus'>, nodes: readonly number[] = this.#addresses.map((_, index) => index)): Promise<NodeStatus[]> {
     return await Promise.all(nodes.map(index => client.nodeStatus(this.address(index), { deadlineMs: 2000 }) as Promise<NodeStatus>))
   }
 
@@ -70,7 +88,7 @@ export class ProcessCluster {
    * belongs, and no store keeps a copy that nobody wants.
    * @param nodes all of them, unless told otherwise
    */
-  async settled (client: Client, nodes?: readonly number[], timeoutMs = 30_000): Promise<NodeStatus[]> {
+  async settled (client: Pick<Client, 'nodeStatus'>, nodes?: readonly number[], timeoutMs = 30_000): Promise<NodeStatus[]> {
     let statuses: NodeStatus[] = []
     await eventually(timeoutMs, async () => {
       try {

@@ -8,8 +8,8 @@ import { existsSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
-/** The built CLI: these tests run what is shipped. */
-export const CLI = fileURLToPath(new URL('../../dist/store/cli/main.js', import.meta.url))
+/** The built CLI, whether this file is built itself or not: tests and benchmarks run what is shipped. */
+export const CLI = fileURLToPath(new URL(`${import.meta.url.endsWith('.ts') ? '../../dist' : '../..'}/store/cli/main.js`, import.meta.url))
 
 /** Lines of standard error that are kept for the report of a failure. */
 const ERROR_LINES_MAX = 200
