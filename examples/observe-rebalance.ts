@@ -25,7 +25,9 @@ const names = new Map<string, string>()
 
 /** Starts a node; `observed` is the one whose view of things is printed. */
 async function start (name: string, observed: boolean, options: Partial<NodeOptions>): Promise<KillableNode> {
-  const node = createNode({ directory: join(directory, name), clusterName: 'observe-rebalance', partitions: PARTITIONS, ...options })
+  // A crashed node usually comes back within the minute for which the others wait by default. Here nobody does.
+  const replication = { rereplicateAfterMs: 0 }
+  const node = createNode({ directory: join(directory, name), clusterName: 'observe-rebalance', partitions: PARTITIONS, replication, ...options })
   nodes.set(name, node)
   if (observed) observe(node)
   await node.start()

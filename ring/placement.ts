@@ -70,6 +70,8 @@ export interface Placement {
   zoneOf (store: StoreId): string
   /** The highest incarnation seen of a store, or undefined for one not known or forgotten (rule R3). */
   incarnationOf (store: StoreId): number | undefined
+  /** The stores that are gone and remembered, each with the first epoch without it. */
+  readonly departures: ReadonlyMap<StoreId, number>
   /** 32 hexadecimal digits over the whole state, departed stores and former holders included. */
   readonly digest: string
   /** By partition. Empty when all is as it should be. */

@@ -16,6 +16,7 @@ export class PlacementTable implements Placement {
   readonly data: TableData
   #stores: readonly StoreId[] | undefined
   #digest: string | undefined
+  #departures: ReadonlyMap<StoreId, number> | undefined
   #violations: readonly Violation[] | undefined
   #partitionsOf: PartitionIndex[][] | undefined
   readonly #rows: (readonly StoreId[] | undefined)[] = []
@@ -61,6 +62,11 @@ export class PlacementTable implements Placement {
 
   incarnationOf (store: StoreId): number | undefined {
     return this.#record(store)?.incarnation
+  }
+
+  get departures (): ReadonlyMap<StoreId, number> {
+    const departed = (): StoreRecord[] => this.data.records.filter(record => record.departedEpoch > 0)
+    return this.#departures ??= new Map(departed().map(record => [record.store, record.departedEpoch]))
   }
 
   get digest (): string {

@@ -10,7 +10,9 @@ import type { LedgerField } from './group/effects.ts'
 
 export type LedgerPage = Readonly<Record<LedgerField, number>>
 
-const EMPTY: LedgerPage = Object.freeze({ planned: 0, done: 0, superseded: 0, restarted: 0, repaired: 0, duplicates: 0, bytes: 0 })
+const EMPTY: LedgerPage = Object.freeze({
+  planned: 0, done: 0, superseded: 0, snapshots: 0, restarted: 0, repaired: 0, duplicates: 0, bytes: 0, delta: 0
+})
 
 export class Ledger {
   readonly #pages = new Map<number, Record<LedgerField, number>>()

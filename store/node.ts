@@ -11,6 +11,7 @@ import { EventEmitter } from 'node:events'
 import type { Configuration, StoreId } from '../membership/configuration.ts'
 import { type Database, type Environment, type Fold, Membership, type MembershipOptions, type ViewChange } from '../membership/index.ts'
 import { foldPlacement, plan, type Plan } from '../ring/index.ts'
+import { Absences } from './absences.ts'
 import { type AgreedState, createAgreedStateFold } from './agreed-state.ts'
 import { ClientService } from './client-service.ts'
 import { StoreError } from './errors.ts'
@@ -54,6 +55,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
   readonly #ledger = new Ledger()
   readonly #plans = new Map<number, { moves: number, lowerBound: number }>()
   readonly #service: ClientService
+  readonly #absences: Absences
   #database: Database | undefined
   #identity: Identity | undefined
   #membership: Membership<AgreedState> | undefined
@@ -69,6 +71,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
     this.#environment = environment
     this.#options = resolveNodeOptions(options)
     this.#fold = fold
+    this.#absences = new Absences(this.#options.replication.rereplicateAfterMs)
     this.#service = new ClientService({ environment, status: () => this.status() }, this.#options.operationsInFlightMax)
   }
 
@@ -197,12 +200,14 @@ export class StoreNode extends EventEmitter<NodeEvents> {
     const addresses = new Map(configuration.members.map(member => [member.storeId, member.address]))
     const live = new Map(configuration.members.map(member => [member.storeId, member.incarnation]))
     const { epoch } = configuration
+    const departed = this.#absences.changeView(this.#environment.clock.now(), epoch, placement.departures)
     const viewOf = (index: number): PartitionView => {
       const partition = index as Parameters<typeof placement.seats>[0]
       const genesis: Group = {
         generation: 0, members: state.genesisMembers(partition), base: 0, previous: { ballot: NO_BALLOT, seq: 0 }, epoch: state.genesisEpoch
       }
-      return { epoch, live, seats: placement.seats(partition), seatEpochs: placement.seatEpochs(partition), digest: placement.digest, genesis }
+      const [seats, seatEpochs] = [placement.seats(partition), placement.seatEpochs(partition)]
+      return { epoch, live, departed, seats, seatEpochs, digest: placement.digest, genesis }
     }
     const concerned = new Set<number>(placement.partitionsOf(this.storeId))
     for (let index = 0; index < placement.partitions; index++) {

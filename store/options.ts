@@ -43,6 +43,7 @@ export const REPLICATION_DEFAULTS: PartitionHostOptions = Object.freeze({
   takeoverMs: 10_000,
   pauseMsMax: 250,
   patienceMs: 5000,
+  rereplicateAfterMs: 60_000,
   applyDelayMs: 100,
   batchEntriesMax: 512,
   batchBytesMax: 1024 * 1024,
@@ -108,6 +109,8 @@ export function resolveNodeOptions (options: NodeOptions): ResolvedNodeOptions {
   if (options.replicas !== undefined) integer('replicas', options.replicas, 1, 16)
   integer('weight', resolved.weight, 0, 1000)
   integer('operationsInFlightMax', resolved.operationsInFlightMax, 1, 10_000_000)
-  for (const [name, value] of Object.entries(resolved.replication)) integer(`replication.${name}`, value, 1, 2 ** 31)
+  for (const [name, value] of Object.entries(resolved.replication)) {
+    integer(`replication.${name}`, value, name === 'rereplicateAfterMs' ? 0 : 1, 2 ** 31)
+  }
   return resolved
 }

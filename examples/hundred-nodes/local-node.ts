@@ -9,9 +9,12 @@ import { type NodeEvent, type NodeFactory, type NodeHandle, NodeHistory, type No
 
 export function nodeOptions (spec: NodeSpec): NodeOptions {
   const { directory, listen, zone, name, seeds, partitions, replicas, expect } = spec
-  const common: NodeOptions = { directory, listen, zone, partitions, replicas, tags: { name }, clusterName: 'hundred-nodes', membership: PATIENCE }
+  const common: NodeOptions = { directory, listen, zone, partitions, replicas, tags: { name }, clusterName: 'hundred-nodes', membership: PATIENCE, replication: EAGER }
   return expect === undefined ? { ...common, seeds } : { ...common, found: true, expect }
 }
+
+/** Nothing that crashes here comes back, so the copies that it held are replaced at once. */
+const EAGER = Object.freeze({ rereplicateAfterMs: 0 })
 
 /** Whoever starts so many processes on one machine knows that all will come, and waits for them. */
 const PATIENCE = Object.freeze({ expectDeadlineMs: 120_000, joinTimeoutMs: 120_000 })

@@ -31,6 +31,7 @@ function nodeOptions (given: Arguments): NodeOptions {
     seeds: given.texts('seed'),
     found: given.flag('found'),
     tags: parseTags(given.texts('tag')),
+    replication: present<NonNullable<NodeOptions['replication']>>({ rereplicateAfterMs: given.integer('rereplicate-after-ms') }),
     membership: present<NonNullable<NodeOptions['membership']>>({
       preset: given.text('preset') as 'lan' | undefined,
       joinTimeoutMs: given.integer('join-timeout-ms')
@@ -142,6 +143,7 @@ export const startCommand: Command = {
     tag: { type: 'string', multiple: true, value: 'name=value', help: 'metadata of your own, repeatable' },
     preset: { type: 'string', value: 'name', help: 'timing of the membership: lan, wan or test (default lan)' },
     'join-timeout-ms': { type: 'string', value: 'n', help: 'give up joining after n milliseconds (default 60000)' },
+    'rereplicate-after-ms': { type: 'string', value: 'n', help: 'copy the data of a crashed node to others after n milliseconds (default 60000)' },
     json: { type: 'boolean', help: 'report events as JSON lines' },
     'json-log': { type: 'boolean', help: 'log JSON lines, view changes included, instead of warnings as text' }
   },

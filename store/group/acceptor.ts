@@ -9,7 +9,7 @@
 import type { StoreId } from '../../membership/configuration.ts'
 import type { Copy } from './copy.ts'
 import type { StoreWrite } from './effects.ts'
-import { type Ballot, compareBallots, type Entry } from './history.ts'
+import { type Ballot, compareBallots, type Entry, entryBytes } from './history.ts'
 import type { GroupMessage } from './messages.ts'
 import type { Replica } from './replica.ts'
 
@@ -93,6 +93,7 @@ export class Acceptor {
   /** Logs what is new; an entry of another ballot and everything after it gives way. */
   #log (copy: Copy, entries: readonly Entry[]): StoreWrite[] {
     const writes: StoreWrite[] = []
+    let bytes = 0
     for (const entry of entries) {
       if (entry.seq <= copy.commit) continue
       if (entry.seq <= copy.last) {
@@ -101,7 +102,9 @@ export class Acceptor {
       }
       copy.append(entry)
       writes.push({ kind: 'entry', copy: copy.number, entry })
+      bytes += entryBytes(entry)
     }
+    this.#replica.caughtUp(bytes)
     return writes
   }
 

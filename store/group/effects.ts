@@ -38,7 +38,13 @@ export type StoreWrite =
   /** `value` null removes the key. */
   | { readonly kind: 'item', readonly copy: number, readonly key: Uint8Array, readonly value: Uint8Array | null, readonly seq: number }
 
-export type LedgerField = 'planned' | 'done' | 'superseded' | 'restarted' | 'repaired' | 'duplicates' | 'bytes'
+/**
+ * `planned`: seats that an epoch gave to this store. `done`: those that it holds. `superseded`: those that a later epoch took away
+ * before. `snapshots`: copies that were begun from nothing; `restarted`: those of them that had to begin again. `bytes`: keys and
+ * values that came by snapshot and tail. `delta`: bytes of the log that came to a copy that was here before, as with a store that
+ * returns. `repaired`: bytes taught to a store that had its seat already. `duplicates`: must be 0.
+ */
+export type LedgerField = 'planned' | 'done' | 'superseded' | 'snapshots' | 'restarted' | 'repaired' | 'duplicates' | 'bytes' | 'delta'
 
 /** Names a request at the shell, so that the answer finds its way. */
 export type Ticket = number

@@ -8,6 +8,7 @@
  * Pure.
  */
 import type { StoreId } from '../../membership/configuration.ts'
+import { graceOf } from './grace.ts'
 import { type Group, majorityOf, sameMembers } from './history.ts'
 import type { Leader } from './leader.ts'
 import type { GroupMessage, Item } from './messages.ts'
@@ -16,10 +17,13 @@ import { Teacher } from './teacher.ts'
 /** How much longer than the first pause of a handover its later ones may get. */
 const PAUSE_FACTOR_MAX = 16
 
+const NOBODY: ReadonlySet<StoreId> = new Set()
+
 export class Handover {
   readonly #leader: Leader
   readonly #teachers = new Map<StoreId, Teacher>()
-  #wantedSince = -Infinity
+  /** Since when the next group is due: the end of the grace, if there is one. */
+  #wantedSince: number
   #pausedAt = -Infinity
   /** How long the next pause may be: twice as long after each that came to nothing, for a machine that is slow. */
   #pauseMs: number
@@ -31,6 +35,7 @@ export class Handover {
 
   constructor (leader: Leader) {
     this.#leader = leader
+    this.#wantedSince = leader.startedAt
     this.#pauseMs = leader.replica.options.pauseMsMax
   }
 
@@ -86,11 +91,23 @@ export class Handover {
 
   tick (now: number): void {
     if (this.settledEpoch > 0) this.#leader.replica.carriedOut(this.settledEpoch)
-    this.#chooseLearners()
+    this.#chooseLearners(now)
     for (const teacher of this.#teachers.values()) teacher.tick(now)
   }
 
-  #chooseLearners (): void {
+  /**
+   * Stores that the placement wants, and whose copying waits because a member of the group may return (grace.ts). Those that are being
+   * taught already go on.
+   */
+  #heldBack (now: number): ReadonlySet<StoreId> {
+    const { group, view, options } = this.#leader.replica
+    const grace = graceOf(now, group!, view!, options.rereplicateAfterMs)
+    if (grace === undefined) return NOBODY
+    return new Set(view!.seats.filter((store, index) =>
+      !group!.members.includes(store) && !this.#teachers.has(store) && view!.seatEpochs[index]! >= grace.epoch))
+  }
+
+  #chooseLearners (now: number): void {
     const { replica, followers, phase } = this.#leader
     if (phase === 'sealing' || phase === 'deferring') return
     const view = replica.view!
@@ -99,8 +116,9 @@ export class Handover {
     for (const member of group.members) if (member !== replica.self && followers.isLagging(member)) needed.set(member, group.epoch)
     // A leader that has not heard of the configuration that made its group follows no older placement.
     if (view.epoch >= group.epoch && this.#leader.serving) {
+      const heldBack = this.#heldBack(now)
       view.seats.forEach((store, index) => {
-        if (!group.members.includes(store) || needed.has(store)) needed.set(store, view.seatEpochs[index]!)
+        if ((!group.members.includes(store) && !heldBack.has(store)) || needed.has(store)) needed.set(store, view.seatEpochs[index]!)
       })
     }
     for (const [store, teacher] of this.#teachers) {
@@ -183,6 +201,10 @@ export class Handover {
   #next (now: number): ((expired: boolean) => boolean) | undefined {
     const leader = this.#leader
     const { copy, replica } = leader
+    if (this.#heldBack(now).size > 0) {
+      this.#wantedSince = now
+      return undefined
+    }
     const { live, seats } = replica.view!
     const majority = majorityOf(seats.length)
     const present = seats.filter(store => live.has(store))

@@ -170,6 +170,7 @@ export class Learner {
       this.#replica.out.ledger(this.#ledgerEpoch(), 'restarted')
     }
     const copy = new Copy(this.#replica.nextCopy++, floor, start, memory, this.#replica.options)
+    if (!this.#replica.seatCompleted) this.#replica.out.ledger(this.#ledgerEpoch(), 'snapshots')
     for (const entry of memory) writes.push({ kind: 'entry', copy: copy.number, entry })
     this.#partial = { copy, start, cursor: null, reach: start, newest: new Map(), scanned: false }
     return true

@@ -9,6 +9,7 @@
  * Pure: `apply(now, input)` returns effects; no clock, chance or I/O.
  */
 import type { StoreId } from '../../membership/configuration.ts'
+import type { Absence } from '../absences.ts'
 import type { Operation, OperationId } from '../client-protocol.ts'
 import { Acceptor } from './acceptor.ts'
 import { Copy, type CopyOptions } from './copy.ts'
@@ -31,6 +32,11 @@ export interface ReplicaOptions extends CopyOptions {
   readonly pauseMsMax: number
   /** How long a handover waits for all live members of the next group; afterwards a majority suffices. In milliseconds. */
   readonly patienceMs: number
+  /**
+   * How long a store must be gone before its seats are copied to others, in milliseconds, by the clock of whoever leads. The lead moves
+   * at once. Raising it saves the copying after longer absences, and leaves partitions with one replica fewer for longer.
+   */
+  readonly rereplicateAfterMs: number
   /** Delay after which committed entries are written to the data, when nothing else is written, in milliseconds. */
   readonly applyDelayMs: number
   /** Entries and bytes of one append or tail message. */
@@ -51,6 +57,8 @@ export interface PartitionView {
   readonly seats: readonly StoreId[]
   readonly seatEpochs: readonly number[]
   readonly digest: string
+  /** Stores that are gone, as long as that may be a restart. */
+  readonly departed: ReadonlyMap<StoreId, Absence>
   /** The group of generation 0. */
   readonly genesis: Group
 }
@@ -273,6 +281,11 @@ export class Replica {
   /** This store leads, and its group carries out the placement of `epoch`. */
   carriedOut (epoch: number): void {
     if (this.settle(epoch)) this.persist([])
+  }
+
+  /** So much of the log came from the leader. While the transfer of this seat is not complete, it is what a returning store missed. */
+  caughtUp (bytes: number): void {
+    if (bytes > 0 && this.#seat?.completed === false) this.out.ledger(this.#seat.epoch, 'delta', bytes)
   }
 
   /** A teacher came: no earlier answer may delete the copy that it builds on. */

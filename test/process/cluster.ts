@@ -54,7 +54,9 @@ export class ProcessCluster {
   node (index: number): NodeProcess { return this.#nodes.get(index)! }
 
   #launch (index: number, listen: string, args: readonly string[]): NodeProcess {
-    const node = new NodeProcess(['--listen', listen, '--directory', this.directory(index), ...this.#args, ...args])
+    // Whoever is killed here is waited for by the tests themselves.
+    const fixed = ['--listen', listen, '--directory', this.directory(index), '--rereplicate-after-ms', '0']
+    const node = new NodeProcess([...fixed, ...this.#args, ...args])
     this.#nodes.set(index, node)
     return node
   }

@@ -52,7 +52,9 @@ class Scenario {
       zones: seed % 3 === 0 ? 3 : 1000,
       disk: { rotationProbability: 0.05 },
       replication: {
-        logEntriesMax: 24, logBytesMax: 600, batchEntriesMax: 8, chunkBytes: 64, transfersMax: 2, ...seed % 2 === 0 ? {} : { patienceMs: 500 }
+        logEntriesMax: 24, logBytesMax: 600, batchEntriesMax: 8, chunkBytes: 64, transfersMax: 2, ...seed % 2 === 0 ? {} : { patienceMs: 500 },
+        // Copying begins at once, while the store may be back any moment, or after it is.
+        rereplicateAfterMs: [0, 1000, 6000][seed % 3]!
       }
     })
     this.#next = this.cluster.options.size

@@ -5,6 +5,7 @@
  * Owns: the replicas, their disks, the messages under way.
  */
 import type { StoreId } from '../../../membership/configuration.ts'
+import type { Absence } from '../../../store/absences.ts'
 import type { Operation, OperationId } from '../../../store/client-protocol.ts'
 import { keyText } from '../../../store/group/copy.ts'
 import type { Answer, DurableState, Effect, StoreWrite } from '../../../store/group/effects.ts'
@@ -22,6 +23,7 @@ export const OPTIONS: ReplicaOptions = Object.freeze({
   takeoverMs: 1000,
   pauseMsMax: 200,
   patienceMs: 2000,
+  rereplicateAfterMs: 0,
   applyDelayMs: 50,
   batchEntriesMax: 4,
   batchBytesMax: 4096,
@@ -80,6 +82,8 @@ export class ReplicaNet {
   readonly #seatEpochs = new Map<string, number>()
   /** The incarnation of each store's process. */
   readonly #runs = new Map<string, number>()
+  /** Every store that ever was in a configuration; since when it is gone. */
+  readonly #absent = new Map<StoreId, Absence | undefined>()
   #tickets = 0
   #clientNumbers = 0
   #views = new Map<string, PartitionView>()
@@ -102,6 +106,7 @@ export class ReplicaNet {
       seats: seats.split('').map(id),
       seatEpochs: seats.split('').map(store => this.#seatEpochs.get(store)!),
       digest: `placement ${seats}`,
+      departed: this.#departed(epoch, live),
       genesis
     }
     for (const name of at) {
@@ -109,6 +114,13 @@ export class ReplicaNet {
       this.#views.set(name, view)
       this.input(name, { kind: 'view', view })
     }
+  }
+
+  /** Who is not in the configuration, and was in an earlier one. */
+  #departed (epoch: number, live: string): ReadonlyMap<StoreId, Absence> {
+    for (const store of live) this.#absent.set(id(store), undefined)
+    for (const [store, absence] of this.#absent) if (!live.includes(store)) this.#absent.set(store, absence ?? { epoch, since: this.now })
+    return new Map([...this.#absent].filter((entry): entry is [StoreId, Absence] => entry[1] !== undefined))
   }
 
   #run (name: string): number {
