@@ -109,10 +109,10 @@ export class StoreNode extends EventEmitter<NodeEvents> {
     const { directory, clusterName } = this.#options
     const environment = this.#environment
     const database = this.#database = environment.storage(directory)
-    const { identity, partitions } = await openStore(database, directory, clusterName, environment.random)
+    const { identity, partitions, lastBatch } = await openStore(database, directory, clusterName, environment.random)
     this.#identity = identity
     for await (const [key, value] of database.iterator<Uint8Array, Uint8Array>({ ...ranges.ledgers, ...BINARY })) {
-      this.#ledger.restore(epochOfLedger(key), decodeNumbers(value))
+      this.#ledger.restore(epochOfLedger(key), decodeNumbers(key, value))
     }
     await environment.transport.start()
     const host = this.#host = new PartitionHost({
@@ -120,6 +120,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
       database,
       self: this.storeId,
       partitions,
+      lastBatch,
       ledger: this.#ledger,
       answer: (ticket, _partition, answer) => { this.#service.answer(ticket, answer) },
       failed: error => { this.#fail(error) }

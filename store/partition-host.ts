@@ -21,6 +21,8 @@ export interface PartitionHostComponents {
   readonly database: Database
   readonly self: StoreId
   readonly partitions: ReadonlyMap<number, StoredPartition>
+  /** The number of the last batch that an earlier run wrote; 0 for none. */
+  readonly lastBatch: number
   readonly ledger: Ledger
   /** Carries an answer to whoever asked. */
   readonly answer: (ticket: Ticket, partition: number, answer: Answer) => void
@@ -66,6 +68,7 @@ export class PartitionHost {
     this.#options = options
     this.#writer = new StoreWriter({
       database: components.database,
+      lastBatch: components.lastBatch,
       // A page of the ledger goes in one batch with the state record that it speaks of (rule S11).
       collect: () => { for (const [epoch, page] of components.ledger.takeChanged()) this.#writer.put(ledgerKey(epoch), page) },
       failed: error => { this.#fail('a write to the disk failed', error) }
@@ -206,15 +209,13 @@ export class PartitionHost {
   }
 
   async #fetch (fetches: readonly Fetch[]): Promise<void> {
-    const keys = fetches.flatMap(({ partition, copy, keys }) => keys.map(key => dataKey(partition, copy, key)))
-    const found = await this.#components.database.getMany(keys as Uint8Array[], BINARY) as (Uint8Array | undefined)[]
-    let next = 0
+    const wanted = fetches.flatMap(({ partition, copy, keys }) => keys.map(key => dataKey(partition, copy, key)))
+    const found = await this.#components.database.getMany(wanted, BINARY) as (Uint8Array | undefined)[]
+    const read = found.map((record, index) => record === undefined ? null : decodeValue(wanted[index]!, record))
+    let from = 0
     for (const { partition, token, keys } of fetches) {
-      const values = keys.map(() => {
-        const record = found[next++]
-        return record === undefined ? null : decodeValue(record)
-      })
-      this.apply(partition, { kind: 'fetched', token, values })
+      this.apply(partition, { kind: 'fetched', token, values: read.slice(from, from + keys.length) })
+      from += keys.length
     }
   }
 
@@ -227,7 +228,7 @@ export class PartitionHost {
     let done = true
     try {
       for await (const [key, record] of iterator) {
-        items.push({ key: userKeyOf(key), ...decodeValue(record) })
+        items.push({ key: userKeyOf(key), ...decodeValue(key, record) })
         bytes += key.length + record.length
         if (bytes >= bytesMax) { done = false; break }
       }

@@ -6,9 +6,10 @@
  *     s <partition:2>                    state record of one partition
  *     l <partition:2> <copy:4> <seq:6>   log entry
  *     d <partition:2> <copy:4> <key>     data: <seq:6> <value>
+ *     b <number:6>                       a batch that was written; only the latest are kept (see batch-chain.ts)
  *
- * Numbers are big-endian, so that the order of keys is the order of numbers. Membership keeps its records in a sublevel.
- * Everything that is read back is checked like a message from a stranger.
+ * Numbers are big-endian, so that the order of keys is the order of numbers. Every record ends in a checksum over its key and itself.
+ * Membership keeps its records in a sublevel. Everything that is read back is checked like a message from a stranger.
  *
  * Pure.
  */
@@ -16,11 +17,11 @@ import { Packr } from 'msgpackr'
 import type { DurableState } from '../group/effects.ts'
 import type { Entry } from '../group/history.ts'
 import { validateBallot, validateEntry, validateGroup } from '../group/messages.ts'
-import { StoreError } from '../errors.ts'
+import { CHECKSUM_BYTES, damaged, seal, unseal } from './checksum.ts'
 
 export const LAYOUT_VERSION = 1
 
-const TAG = Object.freeze({ identity: 0x6d, ledger: 0x67, state: 0x73, log: 0x6c, data: 0x64 })
+const TAG = Object.freeze({ identity: 0x6d, ledger: 0x67, state: 0x73, log: 0x6c, data: 0x64, batch: 0x62 })
 const packr = new Packr({ useRecords: false })
 
 /** What a data directory says about itself. */
@@ -42,6 +43,13 @@ export function ledgerKey (epoch: number): Uint8Array {
   const key = Buffer.alloc(7)
   key[0] = TAG.ledger
   key.writeUIntBE(epoch, 1, 6)
+  return key
+}
+
+export function batchKey (number: number): Uint8Array {
+  const key = Buffer.alloc(7)
+  key[0] = TAG.batch
+  key.writeUIntBE(number, 1, 6)
   return key
 }
 
@@ -78,7 +86,8 @@ export interface KeyRange { readonly gte: Uint8Array, readonly lt: Uint8Array }
 const kindRange = (tag: number): KeyRange => ({ gte: Buffer.from([tag]), lt: Buffer.from([tag + 1]) })
 
 export const ranges = Object.freeze({
-  states: kindRange(TAG.state), ledgers: kindRange(TAG.ledger), logs: kindRange(TAG.log), data: kindRange(TAG.data)
+  states: kindRange(TAG.state), ledgers: kindRange(TAG.ledger), logs: kindRange(TAG.log), data: kindRange(TAG.data),
+  batches: kindRange(TAG.batch)
 })
 
 export function copyRange (kind: 'log' | 'data', partition: number, copy: number): KeyRange {
@@ -98,27 +107,36 @@ export function copyOf (key: Uint8Array): { partition: number, copy: number } {
 export const userKeyOf = (key: Uint8Array): Uint8Array => key.subarray(7)
 export const partitionOfState = (key: Uint8Array): number => (key[1]! << 8) | key[2]!
 export const epochOfLedger = (key: Uint8Array): number => Buffer.from(key).readUIntBE(1, 6)
+export const numberOfBatch = epochOfLedger
 
-export function encodeValue (seq: number, value: Uint8Array): Uint8Array {
-  const record = Buffer.allocUnsafe(6 + value.length)
-  record.writeUIntBE(seq, 0, 6)
-  record.set(value, 6)
-  return record
+/** The bytes of the number before a value. */
+const SEQ_BYTES = 6
+
+export function encodeValue (key: Uint8Array, seq: number, value: Uint8Array): Uint8Array {
+  const record = Buffer.allocUnsafe(SEQ_BYTES + value.length + CHECKSUM_BYTES)
+  record.writeUIntBE(seq, 0, SEQ_BYTES)
+  record.set(value, SEQ_BYTES)
+  return seal(key, record)
 }
 
-export function decodeValue (record: Uint8Array): { value: Uint8Array, seq: number } {
-  if (record.length < 6) throw damaged('a value without its number')
-  return { value: record.subarray(6), seq: Buffer.from(record.buffer, record.byteOffset, 6).readUIntBE(0, 6) }
+/** @throws {StoreError} STORE_DIRECTORY_INVALID */
+export function decodeValue (key: Uint8Array, record: Uint8Array): { value: Uint8Array, seq: number } {
+  const body = unseal(key, record, `a value of partition ${copyOf(key).partition}`)
+  if (body.length < SEQ_BYTES) throw damaged('a value without its number')
+  return { value: body.subarray(SEQ_BYTES), seq: Buffer.from(body.buffer, body.byteOffset, SEQ_BYTES).readUIntBE(0, SEQ_BYTES) }
 }
 
-export const encodeRecord = (value: unknown): Uint8Array => packr.pack(value)
+export function encodeRecord (key: Uint8Array, value: unknown): Uint8Array {
+  const packed = packr.pack(value)
+  const record = Buffer.allocUnsafe(packed.length + CHECKSUM_BYTES)
+  record.set(packed)
+  return seal(key, record)
+}
 
-export const damaged = (what: string, cause?: unknown): StoreError =>
-  new StoreError('STORE_DIRECTORY_INVALID', `this data directory is damaged: ${what}`, { cause })
-
-function decode<T> (bytes: Uint8Array, what: string, check: (value: Record<string, unknown>) => T): T {
+function decode<T> (key: Uint8Array, record: Uint8Array, what: string, check: (value: Record<string, unknown>) => T): T {
+  const body = unseal(key, record, what)
   try {
-    return check(packr.unpack(bytes) as Record<string, unknown>)
+    return check(packr.unpack(body) as Record<string, unknown>)
   } catch (cause) {
     throw damaged(what, cause)
   }
@@ -130,8 +148,8 @@ const natural = (value: unknown): number => {
 }
 
 /** @throws {StoreError} STORE_DIRECTORY_INVALID */
-export function decodeIdentity (bytes: Uint8Array): Identity {
-  return decode(bytes, 'its identity', value => {
+export function decodeIdentity (record: Uint8Array): Identity {
+  return decode(identityKey, record, 'its identity', value => {
     if (value.version !== LAYOUT_VERSION) throw new TypeError(`layout version ${String(value.version)}, not ${LAYOUT_VERSION}`)
     if (typeof value.storeId !== 'string' || typeof value.clusterName !== 'string' || !Array.isArray(value.addresses)) throw new TypeError('fields')
     const clusterId = typeof value.clusterId === 'string' ? value.clusterId : undefined
@@ -141,8 +159,8 @@ export function decodeIdentity (bytes: Uint8Array): Identity {
 }
 
 /** @throws {StoreError} STORE_DIRECTORY_INVALID */
-export function decodeState (bytes: Uint8Array, partition: number): DurableState {
-  return decode(bytes, `the state of partition ${partition}`, value => {
+export function decodeState (key: Uint8Array, record: Uint8Array): DurableState {
+  return decode(key, record, `the state of partition ${partitionOfState(key)}`, value => {
     const seat = value.seat as { epoch: unknown, completed: unknown } | null | undefined
     return {
       group: value.group == null ? undefined : validateGroup(value.group),
@@ -157,11 +175,11 @@ export function decodeState (bytes: Uint8Array, partition: number): DurableState
 }
 
 /** @throws {StoreError} STORE_DIRECTORY_INVALID */
-export function decodeEntry (bytes: Uint8Array): Entry {
-  return decode(bytes, 'a log entry', value => validateEntry(value))
+export function decodeEntry (key: Uint8Array, record: Uint8Array): Entry {
+  return decode(key, record, `a log entry of partition ${copyOf(key).partition}`, value => validateEntry(value))
 }
 
 /** @throws {StoreError} STORE_DIRECTORY_INVALID */
-export function decodeNumbers (bytes: Uint8Array): Record<string, number> {
-  return decode(bytes, 'a ledger', value => Object.fromEntries(Object.entries(value).map(([name, number]) => [name, natural(number)])))
+export function decodeNumbers (key: Uint8Array, record: Uint8Array): Record<string, number> {
+  return decode(key, record, 'a ledger', value => Object.fromEntries(Object.entries(value).map(([name, number]) => [name, natural(number)])))
 }

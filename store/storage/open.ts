@@ -1,16 +1,19 @@
 /**
  * Opens a data directory: who this store is, and what it promised and holds.
  *
- * Owns nothing afterwards. Rule S8: the log of every copy must be contiguous up to its data's position; a gap is damage, and is
- * said, since LevelDB skips corrupt log records silently. Rule R3: every start counts the incarnation up, durably, first.
+ * Owns nothing afterwards. Rule S8: every record must fit its checksum, the log of every copy must be contiguous up to its data's
+ * position, and no batch may be missing before a later one; anything else is damage, and is said, since LevelDB skips corrupt log
+ * records silently. Rule R3: every start counts the incarnation up, durably, first.
  */
 import type { Database, Random } from '../../membership/environment/environment.ts'
 import { StoreError } from '../errors.ts'
 import type { DurableState } from '../group/effects.ts'
 import type { Entry } from '../group/history.ts'
+import { lastBatch } from './batch-chain.ts'
+import { damaged } from './checksum.ts'
 import {
-  copyOf, copyRange, damaged, decodeEntry, decodeIdentity, decodeState, encodeRecord, type Identity, identityKey, LAYOUT_VERSION,
-  partitionOfState, ranges
+  batchKey, copyOf, copyRange, decodeEntry, decodeIdentity, decodeState, encodeRecord, type Identity, identityKey, LAYOUT_VERSION,
+  numberOfBatch, partitionOfState, ranges
 } from './layout.ts'
 
 export const BINARY = Object.freeze({ keyEncoding: 'view', valueEncoding: 'view' } as const)
@@ -23,6 +26,8 @@ export interface StoredPartition {
 export interface OpenedStore {
   readonly identity: Identity
   readonly partitions: ReadonlyMap<number, StoredPartition>
+  /** The number of the last batch written; 0 for none. */
+  readonly lastBatch: number
 }
 
 /**
@@ -34,8 +39,9 @@ export async function openStore (database: Database, directory: string, clusterN
   try {
     const identity = await startIdentity(database, directory, clusterName, random)
     const partitions = await loadPartitions(database)
+    const lastBatch = await checkBatches(database, partitions.size)
     await deleteLeftovers(database, partitions)
-    return { identity, partitions }
+    return { identity, partitions, lastBatch }
   } catch (error) {
     if (error instanceof StoreError) throw error
     // LevelDB opens a directory whose tables are damaged, and says so only when they are read.
@@ -57,7 +63,7 @@ async function openDatabase (database: Database, directory: string): Promise<voi
 }
 
 export async function writeIdentity (database: Database, identity: Identity): Promise<void> {
-  await database.put(identityKey, encodeRecord(identity), { ...BINARY, sync: true } as object)
+  await database.put(identityKey, encodeRecord(identityKey, identity), { ...BINARY, sync: true } as object)
 }
 
 async function startIdentity (database: Database, directory: string, clusterName: string, random: Random): Promise<Identity> {
@@ -77,15 +83,15 @@ async function loadPartitions (database: Database): Promise<Map<number, StoredPa
   const states = new Map<number, DurableState>()
   for await (const [key, value] of database.iterator<Uint8Array, Uint8Array>({ ...ranges.states, ...BINARY })) {
     const partition = partitionOfState(key)
-    states.set(partition, decodeState(value, partition))
+    states.set(partition, decodeState(key, value))
   }
   const entries = new Map<number, Entry[]>()
   for await (const [key, value] of database.iterator<Uint8Array, Uint8Array>({ ...ranges.logs, ...BINARY })) {
     const { partition, copy } = copyOf(key)
     if (states.get(partition)?.copy !== copy) continue
     const list = entries.get(partition)
-    if (list === undefined) entries.set(partition, [decodeEntry(value)])
-    else list.push(decodeEntry(value))
+    if (list === undefined) entries.set(partition, [decodeEntry(key, value)])
+    else list.push(decodeEntry(key, value))
   }
   const partitions = new Map<number, StoredPartition>()
   for (const [partition, state] of states) {
@@ -98,6 +104,15 @@ async function loadPartitions (database: Database): Promise<Map<number, StoredPa
     partitions.set(partition, { state, entries: log })
   }
   return partitions
+}
+
+/** By now LevelDB has its logs in tables, so of the numbers of earlier batches only the last is needed. */
+async function checkBatches (database: Database, partitions: number): Promise<number> {
+  const numbers = (await database.keys<Uint8Array>({ ...ranges.batches, keyEncoding: 'view' }).all()).map(numberOfBatch)
+  const last = lastBatch(numbers)
+  if (last === 0 && partitions > 0) throw damaged('the number of the last batch is missing')
+  await database.clear({ gte: ranges.batches.gte, lt: batchKey(last), keyEncoding: 'view' })
+  return last
 }
 
 /** Copies that no state record names: half-received snapshots, and deletions that a crash cut short. */

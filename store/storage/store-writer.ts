@@ -8,13 +8,16 @@
  */
 import type { Database } from '../../membership/environment/environment.ts'
 import type { StoreWrite } from '../group/effects.ts'
+import { BatchChain } from './batch-chain.ts'
 import { BINARY } from './open.ts'
-import { dataKey, encodeRecord, encodeValue, logKey, stateKey } from './layout.ts'
+import { batchKey, dataKey, encodeRecord, encodeValue, logKey, stateKey } from './layout.ts'
 
 type BatchOperation = { type: 'put', key: Uint8Array, value: Uint8Array } | { type: 'del', key: Uint8Array }
 
 export interface StoreWriterComponents {
   readonly database: Database
+  /** The number of the last batch that an earlier run wrote; 0 for none. */
+  readonly lastBatch: number
   /** Called right before a batch is put together, to add what rides with whatever is persisted by then. */
   readonly collect: () => void
   /** Called once, with the error that ended all writing. */
@@ -23,6 +26,7 @@ export interface StoreWriterComponents {
 
 export class StoreWriter {
   readonly #components: StoreWriterComponents
+  readonly #chain: BatchChain
   #operations: BatchOperation[] = []
   #callbacks: (() => void)[] = []
   #writing: Promise<void> | undefined
@@ -33,6 +37,7 @@ export class StoreWriter {
 
   constructor (components: StoreWriterComponents) {
     this.#components = components
+    this.#chain = new BatchChain(components.lastBatch)
   }
 
   /** Adds the writes of one partition; `done` is called, in the order of the calls, once they are durable. */
@@ -43,22 +48,31 @@ export class StoreWriter {
 
   /** Adds a record to the batch that is being put together. */
   put (key: Uint8Array, value: unknown): void {
-    this.#operations.push({ type: 'put', key, value: encodeRecord(value) })
+    this.#operations.push({ type: 'put', key, value: encodeRecord(key, value) })
   }
 
   #encode (partition: number, write: StoreWrite): void {
     const operations = this.#operations
     switch (write.kind) {
-      case 'state': operations.push({ type: 'put', key: stateKey(partition), value: encodeRecord(write.state) }); return
-      case 'entry': operations.push({ type: 'put', key: logKey(partition, write.copy, write.entry.seq), value: encodeRecord(write.entry) }); return
+      case 'state': this.put(stateKey(partition), write.state); return
+      case 'entry': this.put(logKey(partition, write.copy, write.entry.seq), write.entry); return
       case 'dropEntries':
         for (let seq = write.from; seq <= write.to; seq++) operations.push({ type: 'del', key: logKey(partition, write.copy, seq) })
         return
       case 'item': {
         const key = dataKey(partition, write.copy, write.key)
-        operations.push(write.value === null ? { type: 'del', key } : { type: 'put', key, value: encodeValue(write.seq, write.value) })
+        operations.push(write.value === null ? { type: 'del', key } : { type: 'put', key, value: encodeValue(key, write.seq, write.value) })
       }
     }
+  }
+
+  /** Adds the number of the batch that is being put together. */
+  #number (): void {
+    let bytes = 0
+    for (const operation of this.#operations) bytes += operation.key.length + (operation.type === 'put' ? operation.value.length : 0)
+    const { number, expired } = this.#chain.append(bytes)
+    this.put(batchKey(number), null)
+    for (const old of expired) this.#operations.push({ type: 'del', key: batchKey(old) })
   }
 
   /** Starts writing what has been collected, unless a batch is under way: then it follows that one. */
@@ -69,6 +83,7 @@ export class StoreWriter {
 
   async #run (): Promise<void> {
     this.#components.collect()
+    if (this.#operations.length > 0) this.#number()
     const operations = this.#operations
     const callbacks = this.#callbacks
     this.#operations = []

@@ -113,7 +113,7 @@ async function contents (): Promise<Map<string, string>> {
     const found = new Map<string, string>()
     for await (const [key, record] of database.iterator<Uint8Array, Uint8Array>({ ...ranges.data, ...BINARY })) {
       expect(copyOf(key).copy).toBe(partitions.get(copyOf(key).partition)?.state.copy)
-      found.set(Buffer.from(userKeyOf(key)).toString(), Buffer.from(decodeValue(record).value).toString())
+      found.set(Buffer.from(userKeyOf(key)).toString(), Buffer.from(decodeValue(key, record).value).toString())
     }
     for (const { state, entries } of partitions.values()) {
       for (const { seq, body } of entries) {

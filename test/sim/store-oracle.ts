@@ -133,8 +133,9 @@ export class StoreOracle {
     const state = this.#state(partition, store)
     if (state?.copy === undefined) return false
     if (seq <= state.applied) return true
-    const entry = this.#components.disk(store)!.get(logKey(partition, state.copy, seq))
-    return entry !== undefined && (content === undefined || contentOf(decodeEntry(entry)) === content)
+    const key = logKey(partition, state.copy, seq)
+    const entry = this.#components.disk(store)!.get(key)
+    return entry !== undefined && (content === undefined || contentOf(decodeEntry(key, entry)) === content)
   }
 
   /** Invariant 25, when an entry is first seen to be committed. The group is the one whose generation it is in. */
@@ -195,8 +196,9 @@ export class StoreOracle {
   }
 
   #state (partition: number, store: StoreId): DurableState | undefined {
-    const record = this.#components.disk(store)?.get(stateKey(partition))
-    return record === undefined ? undefined : decodeState(record, partition)
+    const key = stateKey(partition)
+    const record = this.#components.disk(store)?.get(key)
+    return record === undefined ? undefined : decodeState(key, record)
   }
 
   /** Invariants 20 and 21: a ballot is promised durably before anybody hears of it. */
@@ -230,7 +232,7 @@ export class StoreOracle {
     const found = new Map<string, string>()
     for (const [key, record] of this.#components.disk(store)!.entries(undefined, false)) {
       if (Buffer.compare(key, range.gte) < 0 || Buffer.compare(key, range.lt) >= 0) continue
-      found.set(hex(userKeyOf(key)), hex(decodeValue(record).value))
+      found.set(hex(userKeyOf(key)), hex(decodeValue(key, record).value))
     }
     const sorted = (map: Map<string, string>): string => JSON.stringify([...map].sort())
     if (sorted(found) === sorted(this.#replay(partition, state.applied))) return
