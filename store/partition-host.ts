@@ -165,7 +165,7 @@ export class PartitionHost {
       case 'send': {
         const address = this.#addresses.get(effect.to)
         const { kind } = effect.message
-        const channel = kind === 'chunk' || kind === 'tail' ? CHANNELS.bulk : CHANNELS.store
+        const channel = kind === 'chunk' || kind === 'delta' || kind === 'tail' ? CHANNELS.bulk : CHANNELS.store
         if (address !== undefined) transport.send(address, channel, { c: this.#clusterId, p: partition, f: this.#components.self, m: effect.message })
         return
       }

@@ -9,7 +9,7 @@
  * Pure.
  */
 import type { StoreWrite } from './effects.ts'
-import { type Entry, entryBytes, operationName } from './history.ts'
+import { type Entry, entryBytes, operationName, withoutValues } from './history.ts'
 
 /** A key as a map key: one character per byte. */
 export const keyText = (key: Uint8Array): string => Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1')
@@ -17,7 +17,7 @@ export const keyText = (key: Uint8Array): string => Buffer.from(key.buffer, key.
 export interface CopyOptions {
   /** Entries kept in the log: the reach of retries and of catching up. */
   readonly logEntriesMax: number
-  /** Bytes of values kept in the log; older entries keep only their ids. */
+  /** Bytes of values kept in the log; older entries keep only their ids and keys. */
   readonly logBytesMax: number
 }
 
@@ -80,6 +80,14 @@ export class Copy {
     this.#entries.push(entry)
     this.#bytes += entryBytes(entry)
     if (entry.body.kind === 'write') this.#operations.set(operationName(entry.body.id), entry.seq)
+  }
+
+  /** Appends committed entries without values, whose changes the caller writes to the data itself, in the same batch. */
+  skip (entries: readonly Entry[]): void {
+    if (this.last > this.#commit) throw new Error(`invariant: entries of copy ${this.number} skipped after ${this.last}, which is not committed`)
+    for (const entry of entries) this.append(entry)
+    this.installed(this.last)
+    this.#valueFloor = this.last
   }
 
   /** Undoes the entries from `seq` on; none of them may be committed. */
@@ -180,7 +188,7 @@ export class Copy {
         const entry = this.entry(seq)!
         this.#valueFloor = seq
         if (entry.body.kind !== 'write') continue
-        const bare: Entry = { ...entry, body: { kind: 'write', id: entry.body.id, operations: null } }
+        const bare = withoutValues(entry)
         this.#bytes += entryBytes(bare) - entryBytes(entry)
         this.#entries[seq - this.#floor - 1] = bare
         writes.push({ kind: 'entry', copy: this.number, entry: bare })
@@ -189,13 +197,10 @@ export class Copy {
     return writes
   }
 
-  /** The ids of the log up to `seq`, without values: what a learner needs to remember (rule S9). */
+  /** The log up to `seq`, without values: what a learner needs to remember (rule S9). */
   memory (seq: number): Entry[] {
     const entries: Entry[] = []
-    for (let next = this.#floor + 1; next <= seq; next++) {
-      const entry = this.entry(next)!
-      entries.push(entry.body.kind === 'write' ? { ...entry, body: { kind: 'write', id: entry.body.id, operations: null } } : entry)
-    }
+    for (let next = this.#floor + 1; next <= seq; next++) entries.push(withoutValues(this.entry(next)!))
     return entries
   }
 

@@ -148,6 +148,12 @@ export class Handover {
     for (const teacher of this.#teachers.values()) if (teacher.scanned(now, token, items, done)) return
   }
 
+  /** Values were read. Returns false when no teacher waits for them. */
+  fetched (now: number, token: number, values: readonly ({ value: Uint8Array, seq: number } | null)[]): boolean {
+    for (const teacher of this.#teachers.values()) if (teacher.fetched(now, token, values)) return true
+    return false
+  }
+
   committed (): void {
     for (const teacher of this.#teachers.values()) teacher.committed()
   }

@@ -53,10 +53,20 @@ export interface Group {
   readonly epoch: number
 }
 
+/** What is left of a write's operations without the values: the change index. */
+export interface Changed {
+  readonly keys: readonly Uint8Array[]
+  /** The bytes of keys and values together, as they were written. */
+  readonly bytes: number
+}
+
 export type EntryBody =
   | { readonly kind: 'noop' }
-  /** `operations` is null once compaction has dropped the values: the entry then only remembers that `id` happened. */
-  | { readonly kind: 'write', readonly id: OperationId, readonly operations: readonly Operation[] | null }
+  /**
+   * `operations` is null once compaction has dropped the values: the entry then remembers that `id` happened, and in `changed`, which
+   * keys it wrote, unless these are too many.
+   */
+  | { readonly kind: 'write', readonly id: OperationId, readonly operations: readonly Operation[] | null, readonly changed?: Changed }
   /** The last entry of a generation. */
   | { readonly kind: 'stop', readonly next: Group }
 
@@ -76,7 +86,31 @@ export function entryBytes (entry: Entry): number {
   if (entry.body.kind !== 'write') return 64
   let bytes = 96
   for (const operation of entry.body.operations ?? []) bytes += 16 + operation.key.length + (operation.kind === 'put' ? operation.value.length : 0)
+  for (const key of entry.body.changed?.keys ?? []) bytes += 16 + key.length
   return bytes
+}
+
+const NOTHING: Changed = Object.freeze({ keys: Object.freeze([]), bytes: 0 })
+
+/** What an entry changes; undefined when that was forgotten. */
+export function changedBy ({ body }: Entry): Changed | undefined {
+  if (body.kind !== 'write') return NOTHING
+  if (body.operations === null) return body.changed
+  let bytes = 0
+  for (const operation of body.operations) bytes += operation.key.length + (operation.kind === 'put' ? operation.value.length : 0)
+  return { keys: body.operations.map(({ key }) => key), bytes }
+}
+
+/** Bytes of keys that an entry without values remembers at most; of a write of many keys the index knows nothing. */
+const CHANGED_KEYS_BYTES_MAX = 512
+
+/** An entry as compaction leaves it. */
+export function withoutValues (entry: Entry): Entry {
+  const { body } = entry
+  if (body.kind !== 'write' || body.operations === null) return entry
+  const changed = changedBy(entry)!
+  const remembered = changed.keys.reduce((bytes, key) => bytes + key.length, 0) <= CHANGED_KEYS_BYTES_MAX
+  return { ...entry, body: { kind: 'write', id: body.id, operations: null, ...(remembered ? { changed } : {}) } }
 }
 
 export const operationName = (id: OperationId): string => `${id.client}/${id.number}`

@@ -181,8 +181,8 @@ export class Leader {
     if (this.serving) this.confirmations.flush(now)
   }
 
-  fetched (token: number, found: readonly ({ value: Uint8Array, seq: number } | null)[]): void {
-    this.reads.fetched(token, found)
+  fetched (now: number, token: number, found: readonly ({ value: Uint8Array, seq: number } | null)[]): void {
+    if (!this.handover.fetched(now, token, found)) this.reads.fetched(token, found)
   }
 
   receive (now: number, from: StoreId, message: GroupMessage): void {

@@ -1,5 +1,6 @@
 /**
- * The receiving end of a transfer: fills a new copy from a snapshot and the live tail, or brings the live copy up to date from the tail.
+ * The receiving end of a transfer: fills a new copy from a snapshot and the live tail, or brings the live copy up to date from a delta
+ * or the tail.
  *
  * Rule S6: a learner receives committed entries only; where snapshot and tail speak of one key, the higher number wins, absences
  * included. A snapshot fills a new copy number, which becomes the live copy in one batch when all its pieces are in and the tail has
@@ -15,7 +16,7 @@ import { type Ballot, compareBallots, type Entry, NO_BALLOT } from './history.ts
 import { type GroupMessage, sameKey } from './messages.ts'
 import type { PartitionView, Replica } from './replica.ts'
 
-type Teaching = GroupMessage & { kind: 'learn' | 'chunk' | 'tail' }
+type Teaching = GroupMessage & { kind: 'learn' | 'chunk' | 'delta' | 'tail' }
 
 /** A snapshot that is not whole yet. */
 interface Partial {
@@ -62,6 +63,7 @@ export class Learner {
     switch (message.kind) {
       case 'learn': this.#learn(from, message); return
       case 'chunk': this.#chunk(from, message); return
+      case 'delta': this.#delta(from, message); return
       case 'tail': this.#tail(from, message); return
     }
   }
@@ -196,6 +198,36 @@ export class Learner {
       replica.doom(partial.copy)
     } else replica.makeLive(partial.copy, writes)
     replica.taught()
+  }
+
+  /** Brings the live copy from the end of its commits to the end of the delta, in one batch (rule S2). */
+  #delta (from: StoreId, { from: start, entries, items, removed }: GroupMessage & { kind: 'delta' }): void {
+    const replica = this.#replica
+    const copy = replica.copy
+    const end = entries.at(-1)
+    if (this.#partial !== undefined || copy?.commit !== start || end === undefined) { this.#report(from); return }
+    // As at the end of a snapshot: with the same entry at the end the copy has all of it, with its values.
+    if (copy.last >= end.seq && compareBallots(copy.entry(end.seq)!.ballot, end.ballot) === 0) copy.advanceCommit(end.seq)
+    else {
+      // Older values first: what is committed here and not in the data yet goes there in this batch.
+      const writes: StoreWrite[] = copy.unapplied ? copy.takeApplied() : []
+      if (copy.last > start) replica.truncate(copy, start + 1, writes)
+      copy.skip(entries)
+      for (const entry of entries) writes.push({ kind: 'entry', copy: copy.number, entry })
+      let bytes = 0
+      for (const key of removed) {
+        bytes += key.length
+        writes.push({ kind: 'item', copy: copy.number, key, value: null, seq: end.seq })
+      }
+      for (const item of items) {
+        bytes += item.key.length + item.value.length
+        writes.push({ kind: 'item', copy: copy.number, ...item })
+      }
+      this.#count(bytes)
+      replica.persist(writes)
+    }
+    replica.taught()
+    this.#report(from)
   }
 
   #tail (from: StoreId, message: GroupMessage & { kind: 'tail' }): void {

@@ -9,7 +9,7 @@
 import type { StoreId } from '../../membership/configuration.ts'
 import { validateOperation, validateOperationId, WIRE_LIMITS } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
-import type { Ballot, Entry, EntryBody, Group, Position } from './history.ts'
+import type { Ballot, Changed, Entry, EntryBody, Group, Position } from './history.ts'
 
 export const MESSAGE_LIMITS = Object.freeze({ membersMax: 64, entriesMax: 100_000, itemsMax: 100_000 })
 
@@ -66,6 +66,11 @@ export type GroupMessage =
    * work of entries up to `reach`. `start`, `floor` and `memory`: with the first piece.
    */
   | { readonly kind: 'chunk', readonly generation: number, readonly ballot: Ballot, readonly round: number, readonly after: Uint8Array | null, readonly items: readonly Item[], readonly done: boolean, readonly reach: number, readonly start: number, readonly floor: number, readonly memory: readonly Entry[] }
+  /**
+   * All that a copy which ends at `from` lacks: the entries after it, without values, and what the keys that they change are after the last
+   * of them: `items`, or gone (`removed`).
+   */
+  | { readonly kind: 'delta', readonly generation: number, readonly ballot: Ballot, readonly round: number, readonly from: number, readonly entries: readonly Entry[], readonly items: readonly Item[], readonly removed: readonly Uint8Array[] }
   /** Committed entries, the first right after position `from` (S6). */
   | { readonly kind: 'tail', readonly generation: number, readonly ballot: Ballot, readonly from: number, readonly entries: readonly Entry[] }
   /** All members of this generation are level and the receiver is wanted by none: the copy that it asked about as `held` may go (S5, S6). */
@@ -92,6 +97,9 @@ export const validateStoreId = (value: unknown): StoreId =>
 const key = (value: unknown): Uint8Array =>
   value instanceof Uint8Array && value.length > 0 && value.length <= WIRE_LIMITS.keyBytesMax ? value : fail('a key')
 
+const keys = (value: unknown): Uint8Array[] =>
+  Array.isArray(value) && value.length <= MESSAGE_LIMITS.itemsMax ? value.map(key) : fail('a list of keys')
+
 export function validateBallot (value: unknown): Ballot {
   const ballot = record(value, 'a ballot')
   return { epoch: integer(ballot.epoch, 'an epoch'), attempt: integer(ballot.attempt, 'an attempt'), store: validateStoreId(ballot.store) }
@@ -117,6 +125,12 @@ export function validateGroup (value: unknown): Group {
   }
 }
 
+function validateChanged (value: unknown): { changed?: Changed } {
+  if (value === undefined || value === null) return {}
+  const changed = record(value, 'what a write changed')
+  return { changed: { keys: keys(changed.keys), bytes: integer(changed.bytes, 'a number of bytes') } }
+}
+
 function validateBody (value: unknown): EntryBody {
   const body = record(value, 'the body of an entry')
   switch (body.kind) {
@@ -124,7 +138,7 @@ function validateBody (value: unknown): EntryBody {
     case 'stop': return { kind: 'stop', next: validateGroup(body.next) }
     case 'write': {
       const id = validateOperationId(body.id)
-      if (body.operations === null) return { kind: 'write', id, operations: null }
+      if (body.operations === null) return { kind: 'write', id, operations: null, ...validateChanged(body.changed) }
       if (!Array.isArray(body.operations) || body.operations.length > WIRE_LIMITS.operationsPerWriteMax) return fail('operations')
       return { kind: 'write', id, operations: body.operations.map(validateOperation) }
     }
@@ -208,6 +222,13 @@ export function validateGroupMessage (value: unknown): GroupMessage {
         floor: integer(message.floor, 'a floor'),
         memory: validateEntries(message.memory)
       }
+    }
+    case 'delta': {
+      if (!Array.isArray(message.items) || message.items.length > MESSAGE_LIMITS.itemsMax) return fail('items')
+      const from = integer(message.from, 'a position')
+      const entries = validateEntries(message.entries, from + 1)
+      const round = integer(message.round, 'a round')
+      return { kind, generation, ballot, round, from, entries, items: message.items.map(validateItem), removed: keys(message.removed) }
     }
     case 'tail': {
       const from = integer(message.from, 'a position')

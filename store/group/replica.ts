@@ -136,7 +136,7 @@ export class Replica {
       case 'view': this.#changeView(now, input.view); break
       case 'message': this.#receive(now, input.from, input.message); break
       case 'persisted': this.out.persisted(input.token); this.leader?.progress(now); break
-      case 'fetched': this.#fetched(input.token, input.values); break
+      case 'fetched': this.leader?.fetched(now, input.token, input.values); break
       case 'scanned': this.leader?.scanned(now, input.token, input.items, input.done); break
       case 'write': case 'read': this.#request(now, input); break
       case 'flush': this.leader?.flush(now); break
@@ -364,7 +364,7 @@ export class Replica {
       case 'unknown':
         if (this.group !== undefined && this.group.generation > message.generation) this.out.send(from, { kind: 'chain', group: this.group })
         return
-      case 'learn': case 'chunk': case 'tail': this.learner.receive(now, from, message); return
+      case 'learn': case 'chunk': case 'delta': case 'tail': this.learner.receive(now, from, message); return
       default:
     }
     const generation = this.group?.generation ?? -1
@@ -444,10 +444,6 @@ export class Replica {
     const code = this.isMember ? 'NOT_LEADER' : 'NOT_OWNER'
     const stores = leader === undefined ? others : [leader, ...others]
     return { kind: 'error', code, message: 'another store leads the partition', definite: true, epoch, ...hint(stores) }
-  }
-
-  #fetched (token: number, values: readonly ({ value: Uint8Array, seq: number } | null)[]): void {
-    this.leader?.fetched(token, values)
   }
 
   /** Throws when an invariant of this replica's own state is broken; for tests and simulations, after each step. */

@@ -1,5 +1,6 @@
 /**
- * The sending end of a transfer, one per store that the leader brings up to date: a snapshot in pieces, and the live tail.
+ * The sending end of a transfer, one per store that the leader brings up to date: a delta where the change index reaches back to what the
+ * learner has, otherwise a snapshot in pieces; and the live tail.
  *
  * One piece of the snapshot is under way at a time, beside a bounded window of tail entries. Nothing is remembered of what was
  * sent: whenever the learner is silent it is asked where it stands, durably, and the transfer goes on from there; so a transfer
@@ -8,12 +9,15 @@
  * Pure.
  */
 import type { StoreId } from '../../membership/configuration.ts'
+import { composeDelta, type DeltaPlan, planDelta } from './delta.ts'
 import type { Leader } from './leader.ts'
 import { type GroupMessage, type Item, sameKey } from './messages.ts'
 import { RoundTrip } from './round-trip.ts'
 
 /** A transfer holds nobody up, so its questions may get rare where answers take long. */
 const DELAY_FACTOR_MAX = 32
+/** A delta is one message, and one batch at the learner: it may be as large as so many pieces of a snapshot, about. */
+const DELTA_CHUNKS_MAX = 16
 
 export class Teacher {
   readonly target: StoreId
@@ -37,6 +41,8 @@ export class Teacher {
   readonly #roundTrip: RoundTrip
   #resync = true
   #scan: { readonly token: number, readonly after: Uint8Array | null, readonly start: number } | undefined
+  /** A delta whose values are being read. */
+  #delta: { readonly token: number, readonly plan: DeltaPlan } | undefined
   /** What the learner said it lacks, waiting for the data to reach its position. */
   #wanted: { readonly after: Uint8Array | null } | undefined
 
@@ -51,6 +57,8 @@ export class Teacher {
   /** The position that the learner holds durably as a whole copy, or -1. */
   get holds (): number { return this.#whole ? this.#position : -1 }
 
+  get #deltaBytesMax (): number { return DELTA_CHUNKS_MAX * this.#leader.replica.options.chunkBytes }
+
   /** The entries after this number are still to be sent, as far as it is known. */
   get needed (): number { return Math.min(this.#scan?.after === null ? this.#scan.start : Infinity, this.#position >= 0 ? this.#position : Infinity) }
 
@@ -64,7 +72,8 @@ export class Teacher {
     // An answer counts only for the last question, so the next one must not come before the answer can.
     const { delayMs } = this.#roundTrip
     const waits = !this.#whole || this.#position < this.#leader.copy.commit
-    if (waits && now - this.#progressAt >= delayMs && now - this.#askedAt >= delayMs && this.#scan === undefined) this.#ask(now)
+    const reading = this.#scan !== undefined || this.#delta !== undefined
+    if (waits && now - this.#progressAt >= delayMs && now - this.#askedAt >= delayMs && !reading) this.#ask(now)
     else this.#continue()
   }
 
@@ -103,8 +112,42 @@ export class Teacher {
     const reaches = position >= copy.valueFloor && this.#leader.replica.ballotAt(position) !== undefined
     this.#whole = whole && reaches
     if (this.#whole) this.close()
+    else if (whole && this.#readDelta()) return
     else if (!reaches || !scanned) this.#wanted = { after: reaches ? cursor : null }
     this.#continue()
+  }
+
+  /** Reads what changed since the learner's position. Returns false when that is not known, or so much that a snapshot is better. */
+  #readDelta (): boolean {
+    if (this.#delta !== undefined || this.#scan !== undefined) return true
+    const { replica, copy } = this.#leader
+    const plan = planDelta(copy, this.#position, this.#deltaBytesMax)
+    if (plan === undefined) return false
+    const token = replica.out.token()
+    this.#delta = { token, plan }
+    replica.out.push({ kind: 'fetch', token, copy: copy.number, keys: plan.keys })
+    return true
+  }
+
+  /** The values of a delta were read. Returns false when they were not for this teacher. */
+  fetched (now: number, token: number, values: readonly ({ value: Uint8Array, seq: number } | null)[]): boolean {
+    const delta = this.#delta
+    if (delta?.token !== token) return false
+    this.#delta = undefined
+    const { replica, copy, ballot } = this.#leader
+    const message = composeDelta(copy, delta.plan, values, this.#deltaBytesMax)
+    // So much is being written that a snapshot, beside which the tail can go on, is better.
+    if (message === undefined) {
+      this.#wanted = { after: null }
+      this.#continue()
+      return true
+    }
+    this.#progressAt = now
+    this.#unansweredSince = now
+    this.#round = this.#leader.handover.nextRound()
+    this.#resync = true
+    replica.out.send(this.target, { kind: 'delta', generation: replica.group!.generation, ballot, round: this.#round, ...message })
+    return true
   }
 
   /** Sends what the learner lacks and can take: the next piece of the snapshot, the tail. */

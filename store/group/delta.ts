@@ -1,0 +1,92 @@
+/**
+ * What a copy that was away lacks, where the log knows the keys that changed meanwhile but not their values any more: the present
+ * values of just these keys (rules S2 and S6).
+ *
+ * Compaction takes the values from old entries and leaves the keys, the change index. A delta from `from` carries the entries after
+ * it without values, and for each key that they change its value after the last of them, or that it is gone. The learner takes
+ * all of it in one batch or nothing, so its copy goes from one point of the history to another.
+ *
+ * The data is read while it changes. What the reading began with, `to`, and all that the log has beyond, decide: the log gives the
+ * value of whatever changed after `to`.
+ *
+ * Pure.
+ */
+import { type Copy, keyText } from './copy.ts'
+import { changedBy, type Entry, entryBytes, withoutValues } from './history.ts'
+import type { Item } from './messages.ts'
+
+/** A delta that is being read. */
+export interface DeltaPlan {
+  readonly from: number
+  /** The data has everything up to here. */
+  readonly to: number
+  /** What changed in between. */
+  readonly keys: readonly Uint8Array[]
+}
+
+export interface Delta {
+  readonly from: number
+  /** All entries after `from`, without values. */
+  readonly entries: readonly Entry[]
+  readonly items: readonly Item[]
+  readonly removed: readonly Uint8Array[]
+}
+
+/**
+ * What to read for a learner that holds everything up to `from`. Undefined when the index does not reach back so far, or when the values
+ * may be more than `bytesMax`: then a snapshot, in pieces, is the better way.
+ */
+export function planDelta (copy: Copy, from: number, bytesMax: number): DeltaPlan | undefined {
+  const to = Math.max(copy.applied, from)
+  if (from < copy.floor || to > copy.commit) return undefined
+  const keys = new Map<string, Uint8Array>()
+  let bytes = 0
+  for (let seq = to; seq > from; seq--) {
+    const entry = copy.entry(seq)!
+    const changed = changedBy(entry)
+    if (changed === undefined) return undefined
+    let last = false
+    for (const key of changed.keys) {
+      const name = keyText(key)
+      if (keys.has(name)) continue
+      keys.set(name, key)
+      last = true
+    }
+    // An entry whose every key was written again later sends no value.
+    if (last) bytes += changed.bytes
+    if (bytes > bytesMax) return undefined
+  }
+  return { from, to, keys: [...keys.values()] }
+}
+
+/**
+ * The delta, now that the values are here; it ends with what is committed by now. Undefined when compaction has overtaken the reading, or
+ * more than `bytesMax` were written meanwhile.
+ */
+export function composeDelta (
+  copy: Copy, { from, to, keys }: DeltaPlan, values: readonly ({ value: Uint8Array, seq: number } | null)[], bytesMax: number
+): Delta | undefined {
+  if (from < copy.floor || to < copy.valueFloor) return undefined
+  const found = new Map<string, { key: Uint8Array, seq: number, value: Uint8Array | null }>()
+  keys.forEach((key, index) => {
+    const item = values[index]
+    found.set(keyText(key), { key, seq: item?.seq ?? to, value: item?.value ?? null })
+  })
+  // What was read may already have any of the changes after `to`; so all of them must be told that were committed by now.
+  const later = copy.slice(to + 1, Infinity, Infinity, copy.commit)
+  if (later.reduce((bytes, entry) => bytes + entryBytes(entry), 0) > bytesMax) return undefined
+  for (const { seq, body } of later) {
+    if (body.kind !== 'write') continue
+    for (const operation of body.operations!) {
+      found.set(keyText(operation.key), { key: operation.key, seq, value: operation.kind === 'put' ? operation.value : null })
+    }
+  }
+  const entries = [...copy.slice(from + 1, Infinity, Infinity, to), ...later].map(withoutValues)
+  const items: Item[] = []
+  const removed: Uint8Array[] = []
+  for (const { key, seq, value } of found.values()) {
+    if (value === null) removed.push(key)
+    else items.push({ key, value, seq })
+  }
+  return { from, entries, items, removed }
+}
