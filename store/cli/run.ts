@@ -8,6 +8,7 @@ import { type Command, COMMON, describe, EXIT, exitCodeOf, Arguments, laterComma
 import { membersCommand, ringCommand, statusCommand } from './cluster-commands.ts'
 import { delCommand, getCommand, putCommand } from './data-commands.ts'
 import { startCommand } from './start-command.ts'
+import { verifyCommand } from './verify-command.ts'
 
 export const COMMANDS: readonly Command[] = [
   startCommand,
@@ -22,7 +23,7 @@ export const COMMANDS: readonly Command[] = [
   laterCommand('plan', 'what a change of the cluster would move', ''),
   laterCommand('drain', 'move all data off a node', ''),
   laterCommand('leave', 'take a node out of the cluster', ': end its process, and the cluster removes it'),
-  laterCommand('verify', 'compare the replicas', ''),
+  verifyCommand,
   laterCommand('explain', 'why a view change came about', ': a node\'s log has the view changes, and Membership.explain() the reasons')
 ]
 

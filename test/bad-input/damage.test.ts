@@ -12,7 +12,7 @@ import { type Client, connect } from '../../store/client/client.ts'
 import { BINARY, openStore } from '../../store/storage/open.ts'
 import { copyOf, decodeValue, ranges, userKeyOf } from '../../store/storage/layout.ts'
 import { type KillableNode, levelStorage } from '../../store/start-node.ts'
-import { eventually } from '../process/eventually.ts'
+import { eventually } from '../../store/verify/eventually.ts'
 import { Nodes } from './nodes.ts'
 
 const KEYS = 400

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { SeededRandom } from '../../membership/environment/seeded-random.ts'
 import { type Client, connect } from '../../store/client/client.ts'
-import { type Exit, NodeProcess } from '../process/node-process.ts'
+import { type Exit, NodeProcess } from '../../store/verify/node-process.ts'
 import { frame, HELLO, pack, Stranger, tcp } from './stranger.ts'
 
 const MIB = 1024 * 1024

@@ -9,7 +9,7 @@ import { createServer } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { NodeOptions } from '../../store/options.ts'
 import { connect } from '../../store/client/client.ts'
-import { runCli } from '../process/node-process.ts'
+import { runCli } from '../../store/verify/node-process.ts'
 import { failure, Nodes } from './nodes.ts'
 
 let nodes: Nodes

@@ -8,10 +8,10 @@
 import { afterEach, expect, test } from 'vitest'
 import { type Client, connect } from '../../store/client/client.ts'
 import type { NodeStatus } from '../../store/node-status.ts'
-import { checkHistory } from '../linearizability/checker.ts'
-import type { WorkloadResult } from '../sim/workload.ts'
-import { ProcessCluster } from './cluster.ts'
-import { pause } from './eventually.ts'
+import { checkHistory } from '../../store/verify/checker.ts'
+import type { WorkloadResult } from '../../store/verify/workload.ts'
+import { ProcessCluster } from '../../store/verify/process-cluster.ts'
+import { pause } from '../../store/verify/eventually.ts'
 import { load, missing, Traffic } from './traffic.ts'
 
 const NODES = 5

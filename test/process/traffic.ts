@@ -8,8 +8,8 @@ import type { AbstractBatchOperation } from 'abstract-level'
 import { createSystemClock } from '../../membership/environment/system.ts'
 import { SeededRandom } from '../../membership/environment/seeded-random.ts'
 import type { Client } from '../../store/client/client.ts'
-import { runWorkload, type WorkloadDatabase, type WorkloadResult } from '../sim/workload.ts'
-import { eventually } from './eventually.ts'
+import { runWorkload, type WorkloadDatabase, type WorkloadResult } from '../../store/verify/workload.ts'
+import { eventually } from '../../store/verify/eventually.ts'
 
 const WORKERS = 12
 const KEYS = 40

@@ -8,7 +8,7 @@ import { existsSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { describe, test, type TestContext } from 'vitest'
-import { eventually, pause } from './eventually.ts'
+import { eventually, pause } from '../../store/verify/eventually.ts'
 import type { BlockCommand, WorkerNodeArguments, WorkerNodeEvent } from './worker-node.ts'
 
 const PROGRAM = fileURLToPath(new URL('../../dist/test/process/worker-node.js', import.meta.url))

@@ -6,10 +6,10 @@
  * linearizable per key, every acknowledged write is readable, every copy equals the replay of the history, and the ledger
  * shows no transfer twice.
  */
-import { checkHistory, type HistoryOperation } from '../linearizability/checker.ts'
+import { checkHistory, type HistoryOperation } from '../../store/verify/checker.ts'
 import type { GroupMessage } from '../../store/group/messages.ts'
 import { addressOf, StoreCluster } from './store-cluster.ts'
-import { runWorkload } from './workload.ts'
+import { runWorkload } from '../../store/verify/workload.ts'
 
 export interface ScenarioResult {
   readonly seed: number

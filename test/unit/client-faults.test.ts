@@ -11,9 +11,9 @@ import { CHANNELS, type Address, type Environment, type Remote } from '../../mem
 import type { SeededRandom } from '../../membership/environment/seeded-random.ts'
 import { validateClientRequest, type ClientRequest, type Operation } from '../../store/client-protocol.ts'
 import { Client } from '../../store/client/client.ts'
-import { checkHistory } from '../linearizability/checker.ts'
+import { checkHistory } from '../../store/verify/checker.ts'
 import { Simulation } from '../sim/simulation.ts'
-import { runWorkload } from '../sim/workload.ts'
+import { runWorkload } from '../../store/verify/workload.ts'
 import { FakeCluster, PARTITIONS } from './client-fixture.ts'
 
 /** Operations that a partition remembers: few, so that ids are forgotten while they matter. */

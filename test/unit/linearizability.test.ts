@@ -9,7 +9,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { SeededRandom } from '../../membership/environment/seeded-random.ts'
-import { checkHistory, type HistoryOperation, type RegisterValue } from '../linearizability/checker.ts'
+import { checkHistory, type HistoryOperation, type RegisterValue } from '../../store/verify/checker.ts'
 
 type Line = readonly [kind: 'put' | 'del' | 'get', value: RegisterValue, start: number, end: number | undefined]
 

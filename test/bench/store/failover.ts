@@ -8,8 +8,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect } from '../../../store/index.ts'
 import type { Client } from '../../../store/client/client.ts'
-import { ProcessCluster } from '../../process/cluster.ts'
-import { eventually } from '../../process/eventually.ts'
+import { ProcessCluster } from '../../../store/verify/process-cluster.ts'
+import { eventually } from '../../../store/verify/eventually.ts'
 import { median, rounded } from '../samples.ts'
 
 export interface FailoverRow {

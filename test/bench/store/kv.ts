@@ -8,7 +8,7 @@
  */
 import { connect } from '../../../store/index.ts'
 import type { Client } from '../../../store/client/client.ts'
-import { ProcessCluster } from '../../process/cluster.ts'
+import { ProcessCluster } from '../../../store/verify/process-cluster.ts'
 import { measureRawWebSocket } from '../limits/raw-ws.ts'
 import { rounded } from '../samples.ts'
 import { closedLoop } from './closed-loop.ts'

@@ -5,7 +5,7 @@
 import { connect } from '../../../store/index.ts'
 import type { Client } from '../../../store/client/client.ts'
 import type { NodeStatus } from '../../../store/node-status.ts'
-import { ProcessCluster } from '../../process/cluster.ts'
+import { ProcessCluster } from '../../../store/verify/process-cluster.ts'
 import { quantile, rounded } from '../samples.ts'
 
 export interface RebalanceRow {

@@ -3,19 +3,22 @@
  *
  * Owns nothing.
  */
+import { createSystemClock } from '../../membership/environment/system.ts'
 
 /** Time between two looks. */
 const POLL_MS = 100
 
-export const pause = (milliseconds: number): Promise<void> => new Promise(resolve => { setTimeout(resolve, milliseconds) })
+const clock = createSystemClock()
+
+export const pause = (milliseconds: number): Promise<void> => new Promise(resolve => { clock.setTimer(milliseconds, resolve) })
 
 /** Waits until `check` returns undefined. @throws with what it last returned */
 export async function eventually (timeoutMs: number, check: () => Promise<string | undefined>): Promise<void> {
-  const deadline = performance.now() + timeoutMs
+  const deadline = clock.now() + timeoutMs
   for (;;) {
     const missing = await check()
     if (missing === undefined) return
-    if (performance.now() > deadline) throw new Error(`after ${timeoutMs} ms: ${missing}`)
+    if (clock.now() > deadline) throw new Error(`after ${timeoutMs} ms: ${missing}`)
     await pause(POLL_MS)
   }
 }

@@ -8,7 +8,7 @@
  * Owns: nothing; it ends when its workers have.
  */
 import type { Clock, Random } from '../../membership/environment/environment.ts'
-import type { HistoryOperation } from '../linearizability/checker.ts'
+import type { HistoryOperation } from './checker.ts'
 
 type BatchEntry = { readonly type: 'put', readonly key: string, readonly value: string } | { readonly type: 'del', readonly key: string }
 

@@ -6,8 +6,8 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Client } from '../../store/client/client.ts'
-import type { NodeStatus } from '../../store/node-status.ts'
+import type { Client } from '../client/client.ts'
+import type { NodeStatus } from '../node-status.ts'
 import { eventually } from './eventually.ts'
 import { NodeProcess, runCli } from './node-process.ts'
 

@@ -7,9 +7,12 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { createSystemClock } from '../../membership/environment/system.ts'
 
-/** The built CLI, whether this file is built itself or not: tests and benchmarks run what is shipped. */
-export const CLI = fileURLToPath(new URL(`${import.meta.url.endsWith('.ts') ? '../../dist' : '../..'}/store/cli/main.js`, import.meta.url))
+/** The built CLI, whether this file is built itself or not: what is shipped is what runs. */
+export const CLI = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? '../../dist/store/cli/main.js' : '../cli/main.js', import.meta.url))
+
+const clock = createSystemClock()
 
 /** Lines of standard error that are kept for the report of a failure. */
 const ERROR_LINES_MAX = 200
@@ -48,11 +51,11 @@ export async function runCli (args: readonly string[], { input = '', timeoutMs =
   // A command that never reads its input closes the pipe; what it says is in its output.
   child.stdin!.on('error', () => {})
   child.stdin!.end(input)
-  const timer = setTimeout(() => { child.kill('SIGKILL') }, timeoutMs)
+  const cancel = clock.setTimer(timeoutMs, () => { child.kill('SIGKILL') })
   try {
     return await new Promise(resolve => { child.once('close', (code, signal) => { resolve({ code, signal, ...texts }) }) })
   } finally {
-    clearTimeout(timer)
+    cancel()
   }
 }
 
@@ -89,16 +92,16 @@ export class NodeProcess {
 
   /** Resolves with the first event of that kind. @throws when the process ends before it, or it does not come in time */
   async event (kind: NodeEvent['event'], timeoutMs = 30_000): Promise<NodeEvent> {
-    const deadline = performance.now() + timeoutMs
+    const deadline = clock.now() + timeoutMs
     for (;;) {
       const found = this.#events.find(({ event }) => event === kind)
       if (found !== undefined) return found
       if (this.#ended) throw new Error(`the node ended before it was ${kind}:\n${this.errors}`)
-      const leftMs = deadline - performance.now()
+      const leftMs = deadline - clock.now()
       if (leftMs <= 0) throw new Error(`the node was not ${kind} within ${timeoutMs} ms:\n${this.errors}`)
       await new Promise<void>(resolve => {
-        const timer = setTimeout(resolve, leftMs)
-        this.#notify = () => { clearTimeout(timer); resolve() }
+        const cancel = clock.setTimer(leftMs, resolve)
+        this.#notify = () => { cancel(); resolve() }
       })
     }
   }
@@ -110,14 +113,14 @@ export class NodeProcess {
 
   /** Resolves when the process is gone. @throws when it is not in time */
   async exit (timeoutMs = 15_000): Promise<Exit> {
-    let timer: NodeJS.Timeout | undefined
+    let cancel = (): void => {}
     const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => { reject(new Error(`the node did not end within ${timeoutMs} ms:\n${this.errors}`)) }, timeoutMs)
+      cancel = clock.setTimer(timeoutMs, () => { reject(new Error(`the node did not end within ${timeoutMs} ms:\n${this.errors}`)) })
     })
     try {
       return await Promise.race([this.#exit, late])
     } finally {
-      clearTimeout(timer)
+      cancel()
     }
   }
 

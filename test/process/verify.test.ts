@@ -1,0 +1,67 @@
+/**
+ * `coterie verify` as a user runs it: its report, its exit code, and a history file that another checker can judge.
+ *
+ * Mutations that were tried and are caught here: a history line without its outcome; at the end each key read with the value of another
+ * (the command then names the key, and exits with 1).
+ */
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, expect, test } from 'vitest'
+import { checkHistory, type HistoryOperation } from '../../store/verify/checker.ts'
+import { runCli } from '../../store/verify/node-process.ts'
+import type { VerifyReport } from '../../store/verify/verify.ts'
+
+const directories: string[] = []
+
+afterEach(async () => {
+  for (const directory of directories.splice(0)) await rm(directory, { recursive: true, force: true })
+})
+
+interface Line {
+  readonly process: number
+  readonly type: HistoryOperation['kind']
+  readonly key: string
+  readonly input: string | null
+  readonly output: string | null
+  readonly start: number
+  readonly end: number | null
+  readonly outcome: 'ok' | 'failed' | 'unknown'
+}
+
+const operationOf = ({ process, type, key, input, output, start, end, outcome }: Line): HistoryOperation => ({
+  process,
+  key,
+  kind: type,
+  ...input === null ? {} : { input },
+  ...output === null ? {} : { output },
+  start,
+  end: end ?? undefined,
+  ...outcome === 'failed' ? { definiteFailure: true } : {}
+})
+
+test('a cluster of processes is verified, and every operation is in the history file', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'coterie-verify-'))
+  directories.push(directory)
+  const path = join(directory, 'history.jsonl')
+  const { code, stdout, stderr } = await runCli(['verify', '--nodes', '3', '--minutes', '0.05', '--json', '--history', path], { timeoutMs: 60_000 })
+  expect(code, stderr).toBe(0)
+  const report = JSON.parse(stdout.trim().split('\n').at(-1)!) as VerifyReport
+  expect(report).toMatchObject({ ok: true, problems: [], duplicates: 0, failedDefinite: 0, failedIndefinite: 0 })
+  const lines = (await readFile(path, 'utf8')).trim().split('\n').map(line => JSON.parse(line) as Line)
+  for (const { outcome } of lines) expect(['ok', 'failed', 'unknown']).toContain(outcome)
+  const history = lines.map(operationOf)
+  expect(history.length).toBeGreaterThanOrEqual(report.operations)
+  expect(checkHistory(history)).toEqual({ ok: true })
+  const read = history.findIndex(({ kind, output }) => kind === 'get' && output !== undefined)
+  const wrong = history.map((operation, index) => index === read ? { ...operation, output: 'never written' } : operation)
+  expect(checkHistory(wrong)).toMatchObject({ ok: false, key: history[read]!.key })
+}, 90_000)
+
+test('what it cannot do it says before it starts anything', async () => {
+  expect(await runCli(['verify', '--nodes', '2'])).toMatchObject({ code: 2, stdout: '' })
+  expect(await runCli(['verify', '--minutes', 'soon'])).toMatchObject({ code: 2, stdout: '' })
+  const unwritable = await runCli(['verify', '--history', '/nowhere/history.jsonl'])
+  expect(unwritable).toMatchObject({ code: 2, stdout: '' })
+  expect(unwritable.stderr).toContain('STORE_INVALID_OPTIONS')
+})
