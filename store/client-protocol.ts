@@ -44,7 +44,12 @@ export type ClientRequest =
   /** Atomic write of keys of one partition. `id.base` is -1 when the client knows no sequence number of the partition yet. */
   | { readonly kind: 'write', readonly request: number, readonly partition: number, readonly id: OperationId, readonly operations: readonly Operation[] }
   /** Asks for the node's status, for people and tools. */
-  | { readonly kind: 'status', readonly request: number }
+  | {
+    readonly kind: 'status'
+    readonly request: number
+    /** True: the node shall drain its store; false: take that back. It answers once that is agreed on. */
+    readonly drain?: boolean
+  }
 
 /** The cluster as a node knows it: what a client needs in order to route by itself. */
 export interface ClusterView {
@@ -126,7 +131,10 @@ export function validateClientRequest (value: unknown): ClientRequest {
   const request = natural(value.request, 'a request number')
   switch (value.kind) {
     case 'view': return { kind: 'view', request, protocol: natural(value.protocol, 'a protocol version') }
-    case 'status': return { kind: 'status', request }
+    case 'status': {
+      if (value.drain === undefined) return { kind: 'status', request }
+      return { kind: 'status', request, drain: typeof value.drain === 'boolean' ? value.drain : fail('drain') }
+    }
     case 'read': {
       const keys = list(value.keys, WIRE_LIMITS.keysPerReadMax, 'keys', key)
       return { kind: 'read', request, partition: natural(value.partition, 'a partition', 65535), keys }

@@ -15,6 +15,8 @@ import type { PartitionHost } from './partition-host.ts'
 export interface ClientServiceComponents {
   readonly environment: Pick<Environment, 'transport' | 'log'>
   readonly status: () => unknown
+  /** Begins to drain, or takes that back; resolves when it is agreed on. */
+  readonly drain: (drain: boolean) => Promise<void>
 }
 
 interface Pending { readonly remote: Remote, readonly request: number }
@@ -85,7 +87,7 @@ export class ClientService {
   }
 
   #handle (request: ClientRequest, remote: Remote): void {
-    if (request.kind === 'status') { this.#reply(remote, request.request, { kind: 'status', status: this.#components.status() }); return }
+    if (request.kind === 'status' && request.drain === undefined) { this.#reply(remote, request.request, { kind: 'status', status: this.#components.status() }); return }
     if (this.#failure !== undefined) {
       this.#reply(remote, request.request, this.#error('STORE_FAILED', `this store stopped: ${this.#failure.message}`))
       return
@@ -94,8 +96,22 @@ export class ClientService {
       this.#reply(remote, request.request, this.#error('NOT_READY', 'this node is not a member of a cluster yet'))
       return
     }
-    if (request.kind === 'view') this.#sendView(request, remote, this.#configuration, this.#state)
+    if (request.kind === 'status') void this.#drain(request.drain === true, remote, request.request)
+    else if (request.kind === 'view') this.#sendView(request, remote, this.#configuration, this.#state)
     else this.#serve(request, remote, this.#state)
+  }
+
+  async #drain (drain: boolean, remote: Remote, request: number): Promise<void> {
+    let answer: Answer
+    try {
+      await this.#components.drain(drain)
+      answer = { kind: 'status', status: this.#components.status() }
+    } catch (cause) {
+      const { message } = cause as Error
+      // What membership says of an update is for whoever runs the node; the caller may simply ask again.
+      answer = cause instanceof StoreError ? this.#error(cause.code, message, cause.definite) : this.#error('NOT_READY', message, false)
+    }
+    this.#reply(remote, request, answer)
   }
 
   #sendView ({ request, protocol }: ClientRequest & { kind: 'view' }, remote: Remote, configuration: Configuration, state: AgreedState): void {

@@ -2,6 +2,7 @@
 export { createNode, type KillableNode, levelStorage, type NodeParts, startNode } from './start-node.ts'
 export { type NodeComponents, type NodeEvents, type Rebalance, StoreNode } from './node.ts'
 export { type NodeOptions, REPLICATION_DEFAULTS } from './options.ts'
+export { type DrainOptions, type DrainStatus } from './drain.ts'
 export { type NodeStatus, type RebalanceStatus } from './node-status.ts'
 export { type AgreedState, createAgreedStateFold, decodeAgreedState, type StoreSettings } from './agreed-state.ts'
 export { Client, type ClientComponents, type ClientOptions, connect, type ConnectOptions } from './client/client.ts'

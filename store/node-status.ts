@@ -4,6 +4,7 @@
  * Pure. Plain data: it crosses the wire as it is.
  */
 import type { Configuration, StoreId } from '../membership/configuration.ts'
+import type { DrainStatus } from './drain.ts'
 import type { Replica } from './group/replica.ts'
 import type { Ledger, LedgerPage } from './ledger.ts'
 
@@ -38,6 +39,8 @@ export interface NodeStatus {
     /** Partitions of which this is the first live replica and which lack a majority. */
     readonly unavailable: number
   }
+  /** Whether this store is being emptied; absent before it is a member. */
+  readonly drain?: DrainStatus
   readonly operationsInFlight: number
   /** This store's part of each rebalance; the moves in it are those that gave this store a seat. */
   readonly rebalances: readonly RebalanceStatus[]

@@ -14,6 +14,7 @@ import { foldPlacement, plan, type Plan } from '../ring/index.ts'
 import { Absences } from './absences.ts'
 import { type AgreedState, createAgreedStateFold } from './agreed-state.ts'
 import { ClientService } from './client-service.ts'
+import { Drain, type DrainOptions } from './drain.ts'
 import { StoreError } from './errors.ts'
 import { type Group, NO_BALLOT } from './group/history.ts'
 import type { PartitionView } from './group/replica.ts'
@@ -60,6 +61,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
   #identity: Identity | undefined
   #membership: Membership<AgreedState> | undefined
   #host: PartitionHost | undefined
+  #drain: Drain | undefined
   #change: ViewChange<AgreedState> | undefined
   #state: NodeStatus['state'] = 'joining'
   #identityWrites: Promise<void> = Promise.resolve()
@@ -72,7 +74,11 @@ export class StoreNode extends EventEmitter<NodeEvents> {
     this.#options = resolveNodeOptions(options)
     this.#fold = fold
     this.#absences = new Absences(this.#options.replication.rereplicateAfterMs)
-    this.#service = new ClientService({ environment, status: () => this.status() }, this.#options.operationsInFlightMax)
+    this.#service = new ClientService({
+      environment,
+      status: () => this.status(),
+      drain: async drain => { await (drain ? this.#started().begin() : this.undrain()) }
+    }, this.#options.operationsInFlightMax)
   }
 
   /** @throws {StoreError} STORE_CLOSED before start() */
@@ -136,6 +142,9 @@ export class StoreNode extends EventEmitter<NodeEvents> {
     }, this.#membershipOptions(identity))
     membership.on('view-change', change => { this.#changeView(change) })
     membership.on('halted', error => { this.#fail(error) })
+    this.#drain = new Drain({
+      membership, clock: environment.clock, self: this.storeId, replicas: host.replicas, stopped: () => this.#state === 'failed' || this.#state === 'closed'
+    })
     host.start()
     this.#service.start(host)
   }
@@ -231,6 +240,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
       members: configuration?.members.length ?? 0,
       placementDigest: placement?.digest ?? '',
       partitions: { total: placement?.partitions ?? 0, ...partitionCounts(this.storeId, configuration, this.replicas.values()) },
+      ...(configuration === undefined ? {} : { drain: this.#drain!.status() }),
       operationsInFlight: this.#service.inFlight,
       rebalances: rebalanceStatus(this.#ledger, this.#plans)
     }
@@ -248,11 +258,40 @@ export class StoreNode extends EventEmitter<NodeEvents> {
   }
 
   /**
-   * Leaves the cluster: the others take over, and this node stops. Data that only this node holds is handed over after it left
-   * only from the other replicas; with a majority of each group left, nothing is lost.
+   * Moves the lead and all data off this store, which stays a member of weight 0. Resolves when nothing is left here and every copy
+   * has been replaced; `leave()` or `close()` interrupt nothing then. Calling it again waits for the same drain.
+   *
+   * It lasts until `undrain()` or the end of this process: started again, the store takes part again.
+   * @throws {StoreError} STORE_TOO_FEW_STORES when the others are too few to hold all replicas; definite if they were at the beginning,
+   *   so that nothing was changed. STORE_ABORTED on the signal, or when `undrain` took it back. STORE_CLOSED
+   */
+  async drain (options: DrainOptions = {}): Promise<void> {
+    const drain = this.#started()
+    await drain.begin(options)
+    await drain.end(options)
+  }
+
+  /** Takes a drain back, finished or not. Resolves when the cluster has agreed on it; the data returns afterwards. */
+  async undrain (options: DrainOptions = {}): Promise<void> {
+    await this.#started().undo(options)
+  }
+
+  #started (): Drain {
+    if (this.#drain === undefined || this.#change === undefined) throw new StoreError('STORE_CLOSED', 'the node is no member yet')
+    return this.#drain
+  }
+
+  /**
+   * Leaves the cluster, and stops. Drains first, however long that takes: nothing is interrupted, and nothing is copied afterwards.
+   * Where the others are too few for all replicas, at least the lead moves first, and the partitions go on with one replica fewer.
+   * An error of the drain leaves the node running; what fails later, or after `drain: false`, stops it.
+   * @param options.drain false: leaves at once; to the others it is a crash that was announced. @default true
+   * @param options.deadlineMs of the leaving itself, after the drain
+   * @throws {StoreError} what `drain` throws; STORE_TOO_FEW_STORES where partitions would stand still without this store
    * @throws {MembershipError} MEMBERSHIP_LEAVE_TIMEOUT
    */
-  async leave (options?: { deadlineMs?: number, signal?: AbortSignal }): Promise<void> {
+  async leave ({ drain = true, ...options }: { drain?: boolean, deadlineMs?: number, signal?: AbortSignal } = {}): Promise<void> {
+    if (drain && this.#change !== undefined && this.#state !== 'closed') await this.#started().beforeLeaving(options)
     try {
       await this.membership.leave(options)
     } finally {

@@ -38,8 +38,11 @@ export async function withClient<T> ({ nodes, deadlineMs }: Reach, work: (client
 
 export type StatusAnswer = { readonly node: string, readonly status: NodeStatus } | { readonly node: string, readonly error: StoreError }
 
-/** Asks each node for its status, all at once. It needs no view of the cluster: a node that is still joining answers, too. */
-export async function askStatus (nodes: readonly string[], { deadlineMs }: Reach): Promise<StatusAnswer[]> {
+/**
+ * Asks each node for its status, all at once; with `drain`, has it begin to drain, or stop that, before it answers. It needs no view of
+ * the cluster: a node that is still joining answers, too.
+ */
+export async function askStatus (nodes: readonly string[], { deadlineMs }: Reach, drain?: boolean): Promise<StatusAnswer[]> {
   const clock = createSystemClock()
   const transport = createWebSocketTransport({ clock, log: silentLog })
   await transport.start()
@@ -47,7 +50,7 @@ export async function askStatus (nodes: readonly string[], { deadlineMs }: Reach
   try {
     return await Promise.all(nodes.map(async (node): Promise<StatusAnswer> => {
       try {
-        const answer = await runner.perform({ kind: 'status', address: node }, -1, 0, undefined)
+        const answer = await runner.perform({ kind: 'status', address: node, ...(drain === undefined ? {} : { drain }) }, -1, 0, undefined)
         return { node, status: (answer as { status?: unknown }).status as NodeStatus }
       } catch (error) {
         if (!(error instanceof StoreError)) throw error

@@ -7,6 +7,7 @@ import { createRequire } from 'node:module'
 import { type Command, COMMON, describe, EXIT, exitCodeOf, Arguments, laterCommand, type OptionSpecs, type Terminal, UsageError } from './command.ts'
 import { membersCommand, ringCommand, statusCommand } from './cluster-commands.ts'
 import { delCommand, getCommand, putCommand } from './data-commands.ts'
+import { drainCommand } from './drain-command.ts'
 import { startCommand } from './start-command.ts'
 import { verifyCommand } from './verify-command.ts'
 
@@ -15,14 +16,14 @@ export const COMMANDS: readonly Command[] = [
   statusCommand,
   membersCommand,
   ringCommand,
+  drainCommand,
   getCommand,
   putCommand,
   delCommand,
   laterCommand('scan', 'list keys in order', ''),
   laterCommand('watch', 'follow changes', ''),
   laterCommand('plan', 'what a change of the cluster would move', ''),
-  laterCommand('drain', 'move all data off a node', ''),
-  laterCommand('leave', 'take a node out of the cluster', ': end its process, and the cluster removes it'),
+  laterCommand('leave', 'take a node out of the cluster', ': drain it, then end its process, and the cluster removes it'),
   verifyCommand,
   laterCommand('explain', 'why a view change came about', ': a node\'s log has the view changes, and Membership.explain() the reasons')
 ]

@@ -15,7 +15,8 @@ import { StoreError, type StoreErrorCode } from '../errors.ts'
 export type CallPayload =
   | { readonly kind: 'read', readonly keys: readonly Uint8Array[] }
   | { readonly kind: 'write', readonly operations: readonly Operation[] }
-  | { readonly kind: 'status', readonly address: Address }
+  /** About one node. With `drain` it shall also drain its store, or, false, take that back, before it answers. */
+  | { readonly kind: 'status', readonly address: Address, readonly drain?: boolean }
 
 export type SuccessResponse = Exclude<NodeResponse, { kind: 'error' | 'view' }>
 export type ErrorResponse = Extract<NodeResponse, { kind: 'error' }>
@@ -91,7 +92,7 @@ export class Call {
     switch (payload.kind) {
       case 'read': return { kind: 'read', request, partition, keys: payload.keys }
       case 'write': return { kind: 'write', request, partition, id: { client: clientId, number: this.number!, base: this.base }, operations: payload.operations }
-      case 'status': return { kind: 'status', request }
+      case 'status': return payload.drain === undefined ? { kind: 'status', request } : { kind: 'status', request, drain: payload.drain }
     }
   }
 
