@@ -94,7 +94,8 @@ export class Alerting {
     this.#repeatAtMs = Infinity
     this.#repeatDelayMs = this.#tuning.alertRepeatMs
     this.#stableSinceMs = undefined
-    this.#proposed = false
+    // An agent proposes nothing.
+    this.#proposed = !view.votes
     this.#examinedVersion = this.version
     this.#examineAtMs = Infinity
     this.#weighed = ''
@@ -300,7 +301,7 @@ export class Alerting {
 
   #settledAtMs (stableSinceMs: number): number {
     const { batchWindowMs, unicastMembersMax } = this.#tuning
-    const quietWindows = this.#view.size > unicastMembersMax ? QUIET_WINDOWS_GOSSIP : QUIET_WINDOWS
+    const quietWindows = this.#view.electorate.size > unicastMembersMax ? QUIET_WINDOWS_GOSSIP : QUIET_WINDOWS
     return Math.min(this.#changedAtMs + batchWindowMs * quietWindows, stableSinceMs + batchWindowMs * this.#settlingWindowsMax)
   }
 

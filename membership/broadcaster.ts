@@ -2,7 +2,8 @@
  * Broadcasters: how alerts and votes reach all members of a configuration.
  *
  * Suresh et al. (USENIX ATC '18), section 4.3, lets alerts and votes be gossiped or sent to each member; the interface serves
- * both. Alerts and votes are safe to lose and to repeat: their senders repeat them, with growing pauses, until a decision.
+ * both. Where some members do not vote (rule M13) the voters are who must be reached; telling others too is harmless. Alerts and
+ * votes are safe to lose and to repeat: their senders repeat them, with growing pauses, until a decision.
  *
  * Pure: the time is an argument; what is sent goes through the function that the factory is given.
  */

@@ -27,6 +27,12 @@ export interface Metadata {
   readonly tags: Readonly<Record<string, string>>
 }
 
+/**
+ * What a member does besides monitoring others and being monitored (rule M13): a voter decides on the next configuration, an agent leaves that
+ * to the voters. Fixed for one run of a process: to change it, a process joins again.
+ */
+export type Role = 'voter' | 'agent'
+
 /** One run of one process. */
 export interface Member {
   /** Fresh at every start. */
@@ -39,7 +45,13 @@ export interface Member {
   readonly metadata: Metadata
   /** The version of `metadata`: 0 as the member joined with it, and higher with each update (rule M13). */
   readonly metadataVersion: number
+  /** Set for an agent, left out for a voter: see `roleOf`. */
+  readonly role?: 'agent'
 }
+
+export const roleOf = ({ role }: Member): Role => role ?? 'voter'
+
+export const isVoter = (member: Member): boolean => roleOf(member) === 'voter'
 
 /** The metadata that a member has from the next configuration on (rule M13). */
 export interface Update {
@@ -59,7 +71,7 @@ export interface Configuration {
   /** 1 for the founder's own, then one more for each decided cut. */
   readonly epoch: number
   readonly id: ConfigurationId
-  /** Sorted by member id; a member's index here is its bit in the bitmaps of consensus. */
+  /** Sorted by member id. At least one of them is a voter. */
   readonly members: readonly Member[]
 }
 
@@ -84,8 +96,9 @@ function canonicalMetadata ({ zone, weight, tags }: Metadata): unknown {
   return [zone, weight, Object.entries(tags).sort((a, b) => compareText(a[0], b[0]))]
 }
 
-const canonicalMember = ({ id, address, storeId, incarnation, metadata, metadataVersion }: Member): unknown =>
-  [id, address, storeId, incarnation, canonicalMetadata(metadata), metadataVersion]
+/** The role of an agent is told as one element more: a cluster of voters has the ids that it had before there were roles. */
+const canonicalMember = ({ id, address, storeId, incarnation, metadata, metadataVersion, role }: Member): unknown =>
+  [id, address, storeId, incarnation, canonicalMetadata(metadata), metadataVersion, ...role === undefined ? [] : [role]]
 
 const canonicalUpdate = ({ member, version, metadata }: Update): unknown => [member, version, canonicalMetadata(metadata)]
 
@@ -161,12 +174,12 @@ function follow (configuration: Configuration, cut: Cut): Configuration {
 }
 
 /** The index of a member in `configuration.members`, or -1. */
-export function memberIndex (configuration: Configuration, id: MemberId): number {
+export function memberIndex ({ members }: Pick<Configuration, 'members'>, id: MemberId): number {
   let low = 0
-  let high = configuration.members.length - 1
+  let high = members.length - 1
   while (low <= high) {
     const middle = (low + high) >>> 1
-    const order = compareText(configuration.members[middle]!.id, id)
+    const order = compareText(members[middle]!.id, id)
     if (order === 0) return middle
     if (order < 0) low = middle + 1
     else high = middle - 1

@@ -6,7 +6,7 @@
  * Pure.
  */
 import { compareBallots, FAST_BALLOT, isFast, type Ballot } from './ballot.ts'
-import { cutDigest, memberIndex, type Configuration, type Cut, type CutDigest, type MemberId } from './configuration.ts'
+import { cutDigest, isVoter, memberIndex, type Configuration, type Cut, type CutDigest, type MemberId } from './configuration.ts'
 import { Electorate } from './electorate.ts'
 import { MembershipError } from './errors.ts'
 
@@ -49,7 +49,8 @@ export function cutError (configuration: Configuration, cut: Cut): string | unde
   const removed = new Set<string>(cut.removals)
   if (removed.size !== cut.removals.length) return 'it removes a member twice'
   for (const id of cut.removals) if (memberIndex(configuration, id) < 0) return `it removes ${id}, who is no member`
-  if (configuration.members.length - cut.removals.length + cut.joins.length === 0) return 'it leaves no member'
+  const staysVoter = Electorate.of(configuration).voters.some(({ id }) => !removed.has(id))
+  if (!staysVoter && !cut.joins.some(isVoter)) return 'it leaves no voter'
   const updated = new Set<string>()
   for (const { member, version } of cut.updates) {
     const record = configuration.members[memberIndex(configuration, member)]

@@ -7,7 +7,7 @@
  * Deviations. Watermarks count distinct observers (rule M5). Joins never block removals: an unstable join delays a cut by one
  * batch window at most, and by none once its address has had its delay (rule M6). Accusations by members that are removed themselves
  * neither hold a cut back nor are they echoed. Time ends what reinforcement does not: removals are promoted, joins voided, lone
- * alerts forgotten (rules M6 and M7). A cut keeps at least one member of its configuration (rule M9). A member's update of its
+ * alerts forgotten (rules M6 and M7). A cut keeps at least one voter of its configuration (rules M9 and M13). A member's update of its
  * metadata is stable by its own word alone (rule M13): it joins the next cut, or makes one, and holds nothing back; where its member is
  * removed, the update is dropped.
  *
@@ -17,6 +17,7 @@ import {
   cutDigest, memberIndex, normalizeCut, type Configuration, type Cut, type Member, type MemberId, type Update
 } from './configuration.ts'
 import { CUT_DETECTOR_DEFAULTS, checkCutDetectorOptions, type CutDetectorOptions } from './cut-detector-options.ts'
+import { Electorate } from './electorate.ts'
 import type { Address } from './environment/environment.ts'
 import type { Overlay } from './overlay.ts'
 import { scaleWatermarks, Tally } from './tally.ts'
@@ -64,6 +65,7 @@ const bySubject = (a: Tally, b: Tally): number => a.subject < b.subject ? -1 : a
 
 export class CutDetector {
   readonly #configuration: Configuration
+  readonly #electorate: Electorate
   readonly #overlay: Overlay
   readonly #options: Required<CutDetectorOptions>
   /** By member id. Invariant: every tally has at least one report. */
@@ -94,6 +96,7 @@ export class CutDetector {
     this.#options = { ...CUT_DETECTOR_DEFAULTS, ...options }
     checkCutDetectorOptions(this.#options, overlay.ringCount)
     this.#configuration = configuration
+    this.#electorate = Electorate.of(configuration)
     this.#overlay = overlay
     this.#delayed = new Set(this.#options.delayedAddresses)
   }
@@ -304,7 +307,7 @@ export class CutDetector {
       return (tally.discreditedSinceMs ?? firstAtMs) + LAPSE_TIMEOUTS * this.#options.unstableTimeoutMs
     }
     if (tally.joiner !== undefined) return this.#isHeld(tally.joiner, removed) ? settleAt : Infinity
-    // A stable removal ends only where all members are accused: then all accusations end together, or the last one would win.
+    // A stable removal ends only where all voters are accused: then all accusations end together, or the last one would win.
     return removed.has(tally.subject) ? Infinity : this.#lastSuspicionMs() + settleMs
   }
 
@@ -327,21 +330,28 @@ export class CutDetector {
 
   #lastSuspicionMs (): number {
     let last = -Infinity
-    for (const { unstableSinceMs } of this.#removals.values()) last = Math.max(last, unstableSinceMs ?? -Infinity)
+    for (const { id } of this.#electorate.voters) last = Math.max(last, this.#removals.get(id)?.unstableSinceMs ?? -Infinity)
     return last
   }
 
-  #removesAll (): boolean {
-    if (this.#suspects.size < this.#configuration.members.length) return false
-    for (const tally of this.#removals.values()) if (!tally.isStable(this.#suspects)) return false
-    return true
+  #removesAllVoters (): boolean {
+    const { size, voters } = this.#electorate
+    if (this.#suspects.size < size) return false
+    return voters.every(({ id }) => this.#removals.get(id)?.isStable(this.#suspects) === true)
   }
 
-  /** Nobody, where everybody is accused: such members are cut off from each other, and there is no telling who is alive. */
+  /**
+   * No voter, where all voters are accused: such members are cut off from each other, and there is no telling who is alive. A
+   * configuration keeps one of its voters at least.
+   */
   #stableRemovals (): MemberId[] {
-    if (this.#removesAll()) return []
+    const sparesVoters = this.#removesAllVoters()
+    if (sparesVoters && !this.#electorate.isPartial) return []
     const stable: MemberId[] = []
-    for (const tally of this.#removals.values()) if (tally.isStable(this.#suspects)) stable.push(tally.subject)
+    for (const tally of this.#removals.values()) {
+      const spared = sparesVoters && this.#electorate.indexOf(tally.subject) >= 0
+      if (!spared && tally.isStable(this.#suspects)) stable.push(tally.subject)
+    }
     return stable
   }
 

@@ -1,12 +1,12 @@
 /**
  * The electorate of a configuration: who votes there, in the order that bitmaps, ballots and ranks count them by, and its quorums.
  *
- * Rapid (Suresh et al., ATC '18), section 4.3.
+ * Rapid (Suresh et al., ATC '18), section 4.3, and section 5 for the logically centralized mode, in which only some of the members vote (rule M13).
  *
  * Pure. Computed once per configuration, for all members that share a process.
  */
 import { bitIndexes, type Bitmap } from './bitmap.ts'
-import { memberIndex, type Configuration, type Member, type MemberId } from './configuration.ts'
+import { isVoter, memberIndex, type Configuration, type Member, type MemberId } from './configuration.ts'
 import { classicQuorum, fastQuorum } from './quorum.ts'
 
 const electorates = new WeakMap<Configuration, Electorate>()
@@ -14,11 +14,12 @@ const electorates = new WeakMap<Configuration, Electorate>()
 export class Electorate {
   /** Sorted by member id; a voter's index here is its bit in the bitmaps of consensus. */
   readonly voters: readonly Member[]
-  readonly #configuration: Configuration
+  /** Whether some members do not vote: the logically centralized mode. */
+  readonly isPartial: boolean
 
-  private constructor (configuration: Configuration) {
-    this.#configuration = configuration
-    this.voters = configuration.members
+  private constructor ({ members }: Configuration) {
+    this.isPartial = !members.every(isVoter)
+    this.voters = this.isPartial ? members.filter(isVoter) : members
   }
 
   static of (configuration: Configuration): Electorate {
@@ -46,7 +47,7 @@ export class Electorate {
 
   /** The index of a voter, or -1. */
   indexOf (id: MemberId): number {
-    return memberIndex(this.#configuration, id)
+    return memberIndex({ members: this.voters }, id)
   }
 
   idsOf (bitmap: Bitmap): MemberId[] {

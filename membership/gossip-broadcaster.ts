@@ -18,6 +18,7 @@ import { UnicastBroadcaster, type Broadcaster, type BroadcasterFactory, type Bro
 import type { Cut, CutDigest, MemberId } from './configuration.ts'
 import type { ConsensusMessage } from './consensus-messages.ts'
 import { PROPOSALS_MAX } from './consensus-validation.ts'
+import { EnsembleBroadcaster } from './ensemble-broadcaster.ts'
 import { REPORTS_MAX } from './message-validation.ts'
 import type { Alerts, ConsensusEnvelope } from './messages.ts'
 import type { MembershipTuning } from './options.ts'
@@ -61,11 +62,12 @@ export class GossipBroadcaster implements Broadcaster {
   #flushes = 0
   #voting = false
 
-  constructor (view: View, windowMs: number, send: SendToMembers) {
+  /** @param neighbours whom this process tells what it learns. @default its subjects, for everybody to be told */
+  constructor (view: View, windowMs: number, send: SendToMembers, neighbours: readonly MemberId[] = view.subjects) {
     this.#view = view
     this.#windowMs = windowMs
     this.#send = send
-    this.#neighbours = view.subjects
+    this.#neighbours = neighbours
     this.#reports = new ReportBook(view.overlay)
   }
 
@@ -151,12 +153,12 @@ export class GossipBroadcaster implements Broadcaster {
   }
 
   #grow (now: number, own: boolean, key: string, part: Pick<Ledger, 'digest' | 'ballot' | 'bitmap'> & { cut: Cut | undefined }): void {
-    if (!isBitmapOf(part.bitmap, this.#view.size)) return
+    if (!isBitmapOf(part.bitmap, this.#view.electorate.size)) return
     let ledger = this.#ledgers.get(key)
     if (ledger === undefined) {
       if (this.#ledgers.size >= SEEN_MAX) return
       const { digest, ballot } = part
-      ledger = { digest, ballot, bitmap: createBitmap(this.#view.size), cut: undefined, cutTold: false }
+      ledger = { digest, ballot, bitmap: createBitmap(this.#view.electorate.size), cut: undefined, cutTold: false }
       this.#ledgers.set(key, ledger)
     }
     ledger.cut ??= part.cut
@@ -207,7 +209,12 @@ function isBroadcast ({ message }: ConsensusEnvelope): boolean {
   return message.kind === 'votes' || message.kind === 'accepted' || message.kind === 'prepare'
 }
 
-/** The default: gossip, or unicast where everyone observes everyone. */
-export const gossip: BroadcasterFactory = (view: View, tuning: MembershipTuning, send) => view.size <= tuning.unicastMembersMax
-  ? new UnicastBroadcaster(view, send)
-  : new GossipBroadcaster(view, tuning.gossipWindowMs, send)
+/** The default: gossip, or unicast where everyone observes everyone; to the voters alone where only some members vote. */
+export const gossip: BroadcasterFactory = (view: View, tuning: MembershipTuning, send) => {
+  if (view.electorate.isPartial) {
+    return new EnsembleBroadcaster(view, tuning, send, neighbours => new GossipBroadcaster(view, tuning.gossipWindowMs, send, neighbours))
+  }
+  return view.size <= tuning.unicastMembersMax
+    ? new UnicastBroadcaster(view, send)
+    : new GossipBroadcaster(view, tuning.gossipWindowMs, send)
+}

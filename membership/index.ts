@@ -5,9 +5,9 @@ export { LAN, PRESETS, TEST, WAN, type MembershipOptions, type MembershipTuning 
 export { type MembershipStatus } from './effects.ts'
 export { formatExplanation, type Explanation, type ViewChange } from './view-change.ts'
 export {
-  cutDigest, foundingConfiguration, memberIndex, nextConfiguration, normalizeCut,
-  type ClusterId, type Configuration, type ConfigurationId, type Cut, type CutDigest, type Member, type MemberId, type Metadata, type Settings,
-  type StoreId, type Update
+  cutDigest, foundingConfiguration, isVoter, memberIndex, nextConfiguration, normalizeCut, roleOf,
+  type ClusterId, type Configuration, type ConfigurationId, type Cut, type CutDigest, type Member, type MemberId, type Metadata, type Role,
+  type Settings, type StoreId, type Update
 } from './configuration.ts'
 export { type Fold } from './fold.ts'
 export { MembershipError, TransportError, type MembershipErrorCode, type TransportErrorCode } from './errors.ts'

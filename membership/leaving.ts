@@ -3,12 +3,15 @@
  *
  * Suresh et al. (USENIX ATC '18), section 4.1, lets a leaver be reported by its observers at once. Rule M9: the leaver votes like anyone and
  * asks again in each configuration; once it is cut it makes sure that a majority of the next configuration knows of the
- * decision, since with few members its own vote may be one that the decision needs.
+ * decision, since with few members its own vote may be one that the decision needs. Where only some members vote (rule M13) it is their majority
+ * that must know; the only voter stays until the agents are gone.
  *
  * Pure: the time is an argument.
  */
-import type { MemberId } from './configuration.ts'
+import type { Configuration, MemberId } from './configuration.ts'
 import type { Mailbox } from './effects.ts'
+import { Electorate } from './electorate.ts'
+import { MembershipError } from './errors.ts'
 import type { Position } from './messages.ts'
 import type { MembershipTuning } from './options.ts'
 import type { View } from './view.ts'
@@ -19,6 +22,13 @@ const PAUSE_FACTOR_MAX = 8
 const LISTENING_WINDOWS = 2
 /** Goodbyes carry a sequence number that no detector waits for. */
 const GOODBYE_SEQUENCE = 0
+
+/** Why a member is still one, where it asked to leave and was not removed in time. */
+export function leaveTimeout (deadlineMs: number, configuration: Configuration | undefined, self: MemberId | undefined): MembershipError {
+  const { isPartial, voters } = configuration === undefined ? { isPartial: false, voters: [] } : Electorate.of(configuration)
+  const why = isPartial && voters.length === 1 && voters[0]!.id === self ? ': it is the only voter, and the agents that are left need one' : ''
+  return new MembershipError('MEMBERSHIP_LEAVE_TIMEOUT', `Not removed within ${deadlineMs} ms${why}.`, { definite: false })
+}
 
 export class Leaving {
   readonly #tuning: MembershipTuning
@@ -61,11 +71,11 @@ export class Leaving {
     this.advance(now)
   }
 
-  /** True once a majority of the next configuration has acknowledged the decision. */
+  /** True once a majority of the voters of the next configuration has acknowledged the decision. */
   get done (): boolean {
     const after = this.#after
     if (after === undefined) return false
-    const knowing = after.configuration.members.filter(member => this.#knows(member.id, after))
+    const knowing = after.electorate.voters.filter(member => this.#knows(member.id, after))
     return knowing.length >= after.majority
   }
 
@@ -91,20 +101,31 @@ export class Leaving {
   }
 
   #isLast (): boolean {
-    return this.#view.configuration.members.at(-1)!.id === this.#view.self.id
+    return this.#last === this.#view.self.id
   }
 
-  /** A cut empties no configuration: where all want to leave, the last by id waits until it is alone. */
+  /** The voter that stays longest where all voters leave. */
+  get #last (): MemberId {
+    return this.#view.electorate.voters.at(-1)!.id
+  }
+
+  /**
+   * A cut leaves no configuration without voters: where all of them want to leave, the last by id waits until it is alone. It
+   * need not be an observer of this member, so it is asked as well where only some members vote (rule M13).
+   */
   #askObservers (): void {
-    if (this.#isLast() && this.#companions.size === this.#view.size - 1) return
-    const { sender, position, overlay, self } = this.#view
-    for (const id of overlay.observersOf(self.id)) this.#out.send(this.#view.member(id)!.address, { kind: 'leave', sender, position })
+    const { electorate, overlay, position, self, sender } = this.#view
+    const companions = [...this.#companions].filter(id => electorate.indexOf(id) >= 0)
+    if (this.#isLast() && companions.length === electorate.size - 1) return
+    const asked = new Set(overlay.observersOf(self.id))
+    if (electorate.isPartial && !this.#isLast()) asked.add(this.#last)
+    for (const id of asked) this.#out.send(this.#view.member(id)!.address, { kind: 'leave', sender, position })
   }
 
   /** A probe that carries the new epoch: whoever is behind fetches the decision, and the reply shows who is not. */
   #sayGoodbye (after: View): void {
     const { sender } = this.#view
-    for (const { id, address } of after.configuration.members) {
+    for (const { id, address } of after.electorate.voters) {
       if (this.#knows(id, after)) continue
       this.#out.send(address, { kind: 'probe', sender, position: after.position, to: id, sequence: GOODBYE_SEQUENCE })
     }

@@ -13,6 +13,7 @@ import type { BroadcasterFactory, Broadcaster, BroadcastMessage } from './broadc
 import { CatchUp } from './catch-up.ts'
 import { Chain } from './chain.ts'
 import type { Configuration, Member, Metadata } from './configuration.ts'
+import { listenersOf } from './decision-spread.ts'
 import type { DetectorFactory } from './detector/detector.ts'
 import type { MembershipStatus, Outbox, Peer } from './effects.ts'
 import type { Address, LinkEvent } from './environment/environment.ts'
@@ -51,7 +52,8 @@ export class MemberCore<State> {
   readonly #succession: Succession<State>
   readonly #updating: Updating
   #view!: View
-  #agreement!: Agreement
+  /** Undefined for an agent, which has no vote (rule M13). */
+  #agreement: Agreement | undefined
   #broadcaster!: Broadcaster
   /** Set once `leave` was called. */
   #leaving: Leaving | undefined
@@ -73,7 +75,7 @@ export class MemberCore<State> {
     this.#alerting = new Alerting(options, {
       propose: cut => {
         this.#out.push({ kind: 'proposal', cut })
-        this.#agreement.apply(this.#now, { kind: 'propose', cut })
+        this.#agreement!.apply(this.#now, { kind: 'propose', cut })
       },
       vouch: joiner => { this.#reception.admission.consider(this.#now, joiner) },
       rearm: subject => { this.#monitor.rearm(this.#now, subject) },
@@ -90,7 +92,7 @@ export class MemberCore<State> {
       objection: joiner => this.#chain.objection(joiner),
       snapshot: () => this.#chain.snapshot(),
       heard: reply => { this.#monitor.replied(this.#now, reply) },
-      offer: cut => { this.#agreement.apply(this.#now, { kind: 'offer', cut }) }
+      offer: cut => { this.#agreement?.apply(this.#now, { kind: 'offer', cut }) }
     })
   }
 
@@ -127,7 +129,7 @@ export class MemberCore<State> {
     this.#now = now
     const arrival = this.#succession.persisted(token)
     if (arrival !== undefined) this.#enter(arrival)
-    else (this.#agreement as Agreement | undefined)?.persisted(now, token)
+    else this.#agreement?.persisted(now, token)
   }
 
   /** Asks the cluster to go on without this member. Alone, there is nobody to ask. */
@@ -153,7 +155,7 @@ export class MemberCore<State> {
     this.#leaving?.advance(now)
     if (this.#leaving?.done === true) this.#finish()
     if (this.#over !== 'no') return
-    this.#agreement.advance(now)
+    this.#agreement?.advance(now)
     this.#broadcaster.advance(now)
     const stirred = this.#monitor.advance(now)
     if (stirred || this.#weighedVersion !== this.#alerting.version) {
@@ -163,7 +165,7 @@ export class MemberCore<State> {
     this.#reception.advance(now)
     if (!this.#succession.isUnderWay) {
       this.#updating.advance(now)
-      if (this.#alerting.advance(now)) this.#agreement.apply(now, { kind: 'suspects', members: this.#alerting.suspects() })
+      if (this.#alerting.advance(now)) this.#agreement?.apply(now, { kind: 'suspects', members: this.#alerting.suspects() })
       this.#catchUp.advance(now)
     }
     this.#tellIsolation()
@@ -173,14 +175,15 @@ export class MemberCore<State> {
     if ((this.#view as View | undefined) === undefined || this.#over === 'yes') return Infinity
     const leaving = this.#leaving?.nextAtMs ?? Infinity
     if (this.#over !== 'no') return leaving
-    const parts = [this.#agreement, this.#broadcaster, this.#monitor, this.#reception]
+    const agreement = this.#agreement === undefined ? [] : [this.#agreement]
+    const parts = [...agreement, this.#broadcaster, this.#monitor, this.#reception]
     const waiting = this.#succession.isUnderWay ? [] : [this.#updating, this.#alerting, this.#catchUp]
     return Math.min(leaving, ...[...parts, ...waiting].map(part => part.nextAtMs))
   }
 
   invariants (): void {
     this.#alerting.invariants()
-    this.#agreement.invariants()
+    this.#agreement?.invariants()
   }
 
   /** Compares the sender's place with ours. False for one that is in no configuration of this cluster. */
@@ -276,7 +279,7 @@ export class MemberCore<State> {
         break
       case 'consensus':
         this.#relay(peer, message)
-        this.#agreement.hear(this.#now, sender.id, message.message)
+        this.#agreement?.hear(this.#now, sender.id, message.message)
         break
       case 'leave':
         this.#leaving?.companion(sender.id)
@@ -322,13 +325,16 @@ export class MemberCore<State> {
     const change = this.#succession.enter(this.#now, view, arrival)
     this.#view = view
     this.#enteredAtMs = this.#now
-    if (before !== undefined && origin !== undefined && this.#over === 'no') this.#reception.admission.welcome(before, view, origin.cut)
+    if (before !== undefined && origin !== undefined && this.#over === 'no') {
+      this.#reception.admission.welcome(before, view, origin.cut)
+      this.#tellAgents(before, view)
+    }
     this.#out.push({ kind: 'view-change', change })
     if (view.member(self.id) === undefined) {
       this.#removed(view)
       return
     }
-    this.#agreement = this.#agreeOn(configuration)
+    this.#agreement = view.votes ? this.#agreeOn(configuration) : undefined
     this.#broadcaster = broadcaster(view, options, (to, message) => {
       this.#out.sendToAll(to.map(id => this.#reception.roster.addressOf(id)), message)
     })
@@ -343,6 +349,12 @@ export class MemberCore<State> {
       else this.#leaving.ask(this.#now, view)
     }
     this.#succession.applyMissed()
+  }
+
+  /** Those who had no vote in a decision hear of it from those who have it (rule M13). */
+  #tellAgents (before: View, after: View): void {
+    const addresses = listenersOf(before, after).map(id => after.member(id)!.address)
+    if (addresses.length > 0) this.#out.sendToAll(addresses, this.#chain.decisions(before.position))
   }
 
   /** A decision left this process out: it asked for that, or the others gave up on it. */

@@ -20,6 +20,7 @@ import type { Fold } from './fold.ts'
 import { gossip } from './gossip-broadcaster.ts'
 import { MembershipCore, type CoreInput } from './membership-core.ts'
 import type { MembershipEvents } from './membership-events.ts'
+import { leaveTimeout } from './leaving.ts'
 import { validateMessage } from './message-validation.ts'
 import type { MembershipMessage } from './messages.ts'
 import { checkMetadata, resolveOptions, type MembershipOptions, type ResolvedOptions } from './options.ts'
@@ -182,7 +183,7 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
 
   /**
    * Leaves the cluster: resolves once this process is no member and a majority of those that stay knows it. The last member
-   * of a cluster just stops.
+   * of a cluster just stops; the only voter of one with agents waits until those have left (rule M13).
    * @throws {MembershipError} MEMBERSHIP_NOT_STARTED, MEMBERSHIP_CLOSED, MEMBERSHIP_LEAVE_TIMEOUT
    */
   async leave ({ deadlineMs = LEAVE_DEADLINE_MS, signal }: LeaveOptions = {}): Promise<void> {
@@ -195,7 +196,7 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
     const abort = (): void => { this.#leaving?.reject(signal?.reason) }
     signal?.addEventListener('abort', abort, { once: true })
     const cancel = this.#components.environment.clock.setTimer(deadlineMs, () => {
-      this.#leaving?.reject(new MembershipError('MEMBERSHIP_LEAVE_TIMEOUT', `Not removed within ${deadlineMs} ms.`, { definite: false }))
+      this.#leaving?.reject(leaveTimeout(deadlineMs, this.#change?.configuration, this.#self?.id))
     })
     try {
       await new Promise<void>((resolve, reject) => {
@@ -274,7 +275,7 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
     const id = random.id() as MemberId
     const self: Member = {
       id, address: transport.address!, storeId: storeId ?? id as string as StoreId, incarnation: this.#incarnation,
-      metadata: this.#metadata, metadataVersion: 0
+      metadata: this.#metadata, metadataVersion: 0, ...this.#options.role === 'agent' ? { role: 'agent' as const } : {}
     }
     this.#self = self
     const storedEpoch = this.#chain === undefined ? undefined : stored?.configuration.epoch ?? 0

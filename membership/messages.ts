@@ -13,7 +13,7 @@ import type { Address } from './environment/environment.ts'
 import type { Report } from './reports.ts'
 
 /** Raised when processes of two versions could not understand each other. A joiner of another version is refused. */
-export const PROTOCOL_VERSION = 2
+export const PROTOCOL_VERSION = 3
 
 /** Which configuration the sender of a message lives in. A process that is no member of any has epoch 0 and empty ids. */
 export interface Position {

@@ -3,13 +3,15 @@
  *
  * Suresh et al. (USENIX ATC '18), section 4.1; rules M7 (detectors live per subject across configurations) and M10 (hard evidence).
  * A member observes only some K others; before it says that a majority is out of reach it probes a sample of the others too,
- * and takes the sample for the whole. Up to K + 1 members it observes everybody, and the judgement is exact.
+ * and takes the sample for the whole. Up to K + 1 members it observes everybody, and the judgement is exact. Where only some members vote
+ * (rule M13) it is their majority that counts: see `ensemble-watch.ts`.
  *
  * Pure: the time is an argument.
  */
 import type { Member, MemberId } from './configuration.ts'
 import type { Detector, DetectorFactory } from './detector/detector.ts'
 import type { Mailbox } from './effects.ts'
+import { EnsembleWatch } from './ensemble-watch.ts'
 import type { Address, LinkEvent } from './environment/environment.ts'
 import { hashFraction } from './hash.ts'
 import type { ProbeReply } from './messages.ts'
@@ -54,6 +56,8 @@ export class Monitor {
   /** When each member of the sample was last probed. Invariant: empty while nothing is doubtful. */
   readonly #surveyed = new Map<MemberId, number>()
   #isolated = false
+  /** Set where only some members vote; then it judges isolation. */
+  #watch: EnsembleWatch | undefined
   /** The last probe to each subject that it has not answered yet. Invariant: the keys are subjects. */
   readonly #unanswered = new Map<MemberId, number>()
   #attentionAtMs = Infinity
@@ -89,6 +93,9 @@ export class Monitor {
     this.#heardAtMs = heard
     this.#doubtfulSinceMs = undefined
     this.#surveyed.clear()
+    if (view.electorate.isPartial) this.#watch ??= new EnsembleWatch(this.#tuning, voter => { this.#probe(voter, SURVEY_SEQUENCE) })
+    else this.#watch = undefined
+    this.#watch?.enter(now, view)
   }
 
   /** A new detector, which has to hear of the connection that there is already. */
@@ -116,13 +123,14 @@ export class Monitor {
   }
 
   get nextAtMs (): number {
-    const next = Math.min(this.#attentionAtMs, this.#pollAtMs)
+    const next = Math.min(this.#attentionAtMs, this.#pollAtMs, this.#watch?.nextAtMs ?? Infinity)
     return this.#doubtfulSinceMs === undefined ? next : Math.min(next, this.#nextSurveyMs)
   }
 
   /** Any valid message of a member of this configuration. */
   heard (now: number, id: MemberId): void {
     if (this.#heardAtMs.has(id)) this.#heardAtMs.set(id, now)
+    this.#watch?.heard(id)
   }
 
   replied (now: number, reply: ProbeReply): void {
@@ -176,7 +184,7 @@ export class Monitor {
     this.#edges.set(id, this.#observe(now, edge.subject, now))
   }
 
-  /** True while a majority of the configuration, this member included, is out of its reach. */
+  /** True while a majority of those who vote, this member included if it does, is out of its reach. */
   get isolated (): boolean {
     return this.#isolated
   }
@@ -188,6 +196,11 @@ export class Monitor {
 
   #judgeIsolation (now: number): void {
     const failing = this.failing()
+    if (this.#watch !== undefined) {
+      this.#watch.advance(now, failing * 2 >= Math.max(1, this.#edges.size))
+      this.#isolated = this.#watch.isolated
+      return
+    }
     if (failing * 2 < Math.max(1, this.#edges.size)) {
       this.#doubtfulSinceMs = undefined
       this.#surveyed.clear()

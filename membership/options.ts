@@ -6,7 +6,7 @@
  *
  * Pure.
  */
-import type { ClusterId, Metadata, Settings, StoreId } from './configuration.ts'
+import type { ClusterId, Metadata, Role, Settings, StoreId } from './configuration.ts'
 import type { Address } from './environment/environment.ts'
 import { MembershipError } from './errors.ts'
 
@@ -100,6 +100,11 @@ export interface MembershipOptions extends Partial<MembershipTuning> {
   readonly metadata?: Partial<Metadata>
   /** Whether a process that was removed joins again under a new member id. @default true */
   readonly rejoin?: boolean
+  /**
+   * A voter decides on the next configuration; an agent leaves that to the voters, and is a member like any other else (rule M13). Without agents all
+   * members decide; with a few voters and many agents the cluster is logically centralized. A founder votes. @default 'voter'
+   */
+  readonly role?: Role
   /** The set of defaults that the other options override. @default 'lan' */
   readonly preset?: 'lan' | 'wan' | 'test'
 }
@@ -195,10 +200,11 @@ export interface ResolvedOptions extends MembershipTuning {
   readonly incarnation: number
   readonly metadata: Metadata
   readonly rejoin: boolean
+  readonly role: Role
 }
 
 const IDENTITY_KEYS: readonly string[] = [
-  'clusterName', 'seeds', 'found', 'clusterId', 'settings', 'expect', 'storeId', 'incarnation', 'metadata', 'rejoin', 'preset'
+  'clusterName', 'seeds', 'found', 'clusterId', 'settings', 'expect', 'storeId', 'incarnation', 'metadata', 'rejoin', 'role', 'preset'
 ]
 
 /** Bounds of the counts; all other tuning values are times from 1 ms to one day. */
@@ -261,7 +267,7 @@ export function checkMetadata (metadata: Partial<Metadata>): Partial<Metadata> {
  */
 export function resolveOptions (options: MembershipOptions): ResolvedOptions {
   check(typeof options === 'object' && options !== null, 'options must be an object')
-  const { clusterName, seeds = [], found = false, clusterId, settings = {}, expect, storeId, incarnation = 1, rejoin = true } = options
+  const { clusterName, seeds = [], found = false, clusterId, settings = {}, expect, storeId, incarnation = 1, rejoin = true, role = 'voter' } = options
   check(typeof clusterName === 'string' && clusterName.length >= 1 && clusterName.length <= 128, 'clusterName must have 1 to 128 characters')
   check(typeof seeds === 'function' || (Array.isArray(seeds) && seeds.length <= 1024), 'seeds must be a list of addresses or a function that gives one')
   if (typeof seeds !== 'function') {
@@ -281,8 +287,10 @@ export function resolveOptions (options: MembershipOptions): ResolvedOptions {
   check(storeId === undefined || (typeof storeId === 'string' && storeId.length >= 1 && storeId.length <= 64), 'storeId must be a short string')
   check(Number.isInteger(incarnation) && incarnation >= 0, 'incarnation must be an integer of at least 0')
   check(typeof rejoin === 'boolean', 'rejoin must be true or false')
+  check(['voter', 'agent'].includes(role), 'role must be voter or agent')
+  check(!found || role === 'voter', 'an agent founds no cluster: nobody would vote in it')
   return {
-    ...resolveTuning(options), clusterName, seeds, found, clusterId, settings: { ...settings }, expect, storeId, incarnation, rejoin,
+    ...resolveTuning(options), clusterName, seeds, found, clusterId, settings: { ...settings }, expect, storeId, incarnation, rejoin, role,
     metadata: { zone: '', weight: 1, tags: {}, ...checkMetadata(options.metadata ?? {}) }
   }
 }

@@ -11,9 +11,10 @@
  *   back as well answers with `returned`, who is in a later configuration hands that over. The highest one wins: decisions are durable
  *   before they are told, so it was decided, and whoever adopts it stores it before answering for its former id there. It cannot have
  *   taken part there before, since that too begins with storing it;
- * - once the living alone are no quorum and together with the returned they are one, and all are there or a deadline has passed, starts
- *   classic ballots (rule M1). A value that may have been chosen before is chosen again, and the restart goes on in the configuration
- *   that it leads to; where nobody took part in anything, the cut that replaces the former members by their successors is decided.
+ * - where that id votes (rule M13), and once the living voters alone are no quorum and together with the returned they are one, and all
+ *   members are there or a deadline has passed, starts classic ballots (rule M1). A value that may have been chosen before is chosen again,
+ *   and the restart goes on in the configuration that it leads to; where nobody took part in anything, the cut that replaces the former
+ *   members by their successors is decided.
  *
  * Messages may be lost, repeated and overtaken: all of them are repeated, with growing pauses, and say the whole of what they say. A
  * process that crashes in the middle of this comes back with a higher incarnation and takes the place of its first successor.
@@ -24,9 +25,10 @@
  */
 import { Agreement } from './agreement.ts'
 import { cutDigest, memberIndex, nextConfiguration, type Configuration, type CutDigest, type Member, type MemberId } from './configuration.ts'
-import type { ConsensusMessage } from './consensus-messages.ts'
+import type { ConsensusMessage, ConsensusRecord } from './consensus-messages.ts'
 import { recordOf, verifyRecord } from './decision-log.ts'
 import type { Kept, Outbox, Peer } from './effects.ts'
+import { Electorate } from './electorate.ts'
 import type { Address } from './environment/environment.ts'
 import { MembershipError } from './errors.ts'
 import type { Fold } from './fold.ts'
@@ -37,7 +39,6 @@ import {
   type Returned, type Sender
 } from './messages.ts'
 import type { ResolvedOptions } from './options.ts'
-import { classicQuorum } from './quorum.ts'
 import { Roster } from './roster.ts'
 import { encodeSnapshot } from './snapshot.ts'
 
@@ -80,6 +81,7 @@ export class Restart<State> {
   #former!: MemberId
   #position!: Position
   #roster!: Roster
+  /** Undefined where the former id is an agent's: it took part in nothing (rule M13). */
   #agreement: Agreement | undefined
   #seeds: readonly Address[] = []
   #asks = 0
@@ -185,10 +187,12 @@ export class Restart<State> {
   /** How far it is, as a clause. */
   progress (now: number): string | undefined {
     if (this.#kept === undefined) return undefined
-    const { epoch, members } = this.#kept.configuration
+    const { configuration } = this.#kept
+    const { classicQuorum, isPartial, size, voters } = Electorate.of(configuration)
     const { living, returned } = this.#present(now)
-    return `of the ${members.length} members of epoch ${epoch}, ${living.size} are alive and ${returned.size} came back from their disks; ` +
-      `it takes ${classicQuorum(members.length)}`
+    const [alive, back] = [living, returned].map(present => voters.filter(({ id }) => present.has(id)).length)
+    return `of the ${size} ${isPartial ? 'voters' : 'members'} of epoch ${configuration.epoch}, ${alive} are alive and ${back} came back ` +
+      `from their disks; it takes ${classicQuorum}`
   }
 
   /** False for another cluster, which is none of ours; two ids for one epoch are the end. */
@@ -277,7 +281,7 @@ export class Restart<State> {
 
   /** A configuration is durable here: from now on this process answers for its former id in it. */
   #enter (now: number, kept: Kept<State>): void {
-    const { self, options } = this.#parts
+    const { self } = this.#parts
     const { configuration, acceptor } = kept
     this.#arrival = undefined
     this.#kept = kept
@@ -289,10 +293,16 @@ export class Restart<State> {
     this.#offered = undefined
     this.#asks = 0
     this.#askAtMs = now
-    this.#agreement = new Agreement({ configuration, self: this.#former, durable: acceptor, tuning: options, out: this.#out }, {
+    this.#agreement = Electorate.of(configuration).indexOf(this.#former) < 0 ? undefined : this.#answerFor(now, configuration, acceptor)
+  }
+
+  /** @param acceptor what the former process left behind. */
+  #answerFor (now: number, configuration: Configuration, acceptor: ConsensusRecord | undefined): Agreement {
+    const { voters } = Electorate.of(configuration)
+    return new Agreement({ configuration, self: this.#former, durable: acceptor, tuning: this.#parts.options, out: this.#out }, {
       send: (to, message) => { this.#out.send(this.#roster.addressOf(to), this.#envelope(message)) },
       broadcast: message => {
-        for (const { id } of configuration.members) if (id !== this.#former) this.#out.send(this.#roster.addressOf(id), this.#envelope(message))
+        for (const { id } of voters) if (id !== this.#former) this.#out.send(this.#roster.addressOf(id), this.#envelope(message))
       },
       decided: decision => {
         if (this.#arrival === undefined) this.#decided(now, recordOf(configuration, nextConfiguration(configuration, decision.cut), decision))
@@ -340,25 +350,27 @@ export class Restart<State> {
     return { living: this.#roster.livingSince(sinceMs), returned }
   }
 
-  /** Begins ballots once it takes the returned for a quorum, and all are there or the deadline has passed. */
+  /** Begins ballots once it takes the returned for a quorum of voters, and all are there or the deadline has passed. */
   #judge (now: number): void {
+    if (this.#agreement === undefined) return
     const { members } = this.#kept!.configuration
+    const { classicQuorum, voters } = Electorate.of(this.#kept!.configuration)
     const { living, returned } = this.#present(now)
-    const quorum = classicQuorum(members.length)
-    const present = living.size + returned.size
-    if (living.size >= quorum || present < quorum) {
+    const alive = voters.filter(({ id }) => living.has(id)).length
+    const back = voters.filter(({ id }) => returned.has(id)).length
+    if (alive >= classicQuorum || alive + back < classicQuorum) {
       this.#enoughSinceMs = undefined
       return
     }
     this.#enoughSinceMs ??= now
-    if (present < members.length && now < this.#enoughSinceMs + this.#parts.options.restartDeadlineMs) return
+    if (living.size + returned.size < members.length && now < this.#enoughSinceMs + this.#parts.options.restartDeadlineMs) return
     const cut = this.#roster.replacement(returned, id => !living.has(id))
     if (cut === undefined || cutDigest(cut) === this.#offered) return
     this.#offered = cutDigest(cut)
     const absent = members.map(({ id }) => id).filter(id => !returned.has(id))
-    this.#agreement!.apply(now, { kind: 'suspects', members: new Set(absent) })
-    this.#agreement!.apply(now, { kind: 'offer', cut })
-    this.#agreement!.apply(now, { kind: 'recover' })
+    this.#agreement.apply(now, { kind: 'suspects', members: new Set(absent) })
+    this.#agreement.apply(now, { kind: 'offer', cut })
+    this.#agreement.apply(now, { kind: 'recover' })
   }
 
   #fail (error: MembershipError): void {

@@ -8,9 +8,9 @@
  */
 import type { Configuration, Member, MemberId, StoreId } from './configuration.ts'
 import type { Address } from './environment/environment.ts'
+import { Electorate } from './electorate.ts'
 import { positionOf, type Position, type Sender } from './messages.ts'
 import { Overlay } from './overlay.ts'
-import { classicQuorum } from './quorum.ts'
 
 /** The members of a configuration by what they are asked for. */
 interface Index {
@@ -40,6 +40,8 @@ export class View {
   /** This process, as this configuration has it. */
   readonly self: Member
   readonly overlay: Overlay
+  /** Who votes. */
+  readonly electorate: Electorate
   readonly position: Position
   readonly sender: Sender
   /** Distinct members that this process observes. */
@@ -51,6 +53,7 @@ export class View {
     this.#index = indexOf(configuration)
     this.self = this.#index.byId.get(self.id) ?? self
     this.overlay = Overlay.of(configuration, ringCount)
+    this.electorate = Electorate.of(configuration)
     this.position = positionOf(configuration)
     this.sender = { id: self.id, address: self.address }
     this.subjects = this.overlay.subjectsOf(self.id)
@@ -64,8 +67,14 @@ export class View {
     return this.configuration.members.length
   }
 
+  /** So many voters can decide. */
   get majority (): number {
-    return classicQuorum(this.size)
+    return this.electorate.classicQuorum
+  }
+
+  /** Whether this process votes. */
+  get votes (): boolean {
+    return this.electorate.indexOf(this.self.id) >= 0
   }
 
   member (id: MemberId): Member | undefined {

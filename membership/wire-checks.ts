@@ -7,7 +7,7 @@
  */
 import {
   type ClusterId, type Configuration, type ConfigurationId, type Cut, type Member, type MemberId, type Metadata, type Settings,
-  type Update, compareMembers, compareUpdates
+  type Update, compareMembers, compareUpdates, isVoter
 } from './configuration.ts'
 import { MembershipError } from './errors.ts'
 
@@ -83,7 +83,8 @@ export function member (value: unknown, what: string): Member {
     storeId: id(raw['storeId'], `${what}.storeId`),
     incarnation: natural(raw['incarnation'], `${what}.incarnation`),
     metadata: metadata(raw['metadata'], `${what}.metadata`),
-    metadataVersion: natural(raw['metadataVersion'], `${what}.metadataVersion`)
+    metadataVersion: natural(raw['metadataVersion'], `${what}.metadataVersion`),
+    ...raw['role'] === undefined ? {} : { role: raw['role'] === 'agent' ? raw['role'] : invalid(`${what}.role is none`) }
   }
 }
 
@@ -130,7 +131,7 @@ export function configuration (value: unknown, what: string): Configuration {
   const raw = fields(value, what)
   const members = list(raw['members'], `${what}.members`, MEMBERS_MAX, member)
   ascending(members, compareMembers, `${what}.members`)
-  if (members.length === 0) invalid(`${what} has no members`)
+  if (!members.some(isVoter)) invalid(`${what} has no voters`)
   const epoch = natural(raw['epoch'], `${what}.epoch`)
   if (epoch === 0) invalid(`${what}.epoch is 0`)
   return {

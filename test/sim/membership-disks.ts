@@ -9,7 +9,7 @@
 import { compareBallots, isFast, type Ballot } from '../../membership/ballot.ts'
 import { hasBit } from '../../membership/bitmap.ts'
 import {
-  cutDigest, memberIndex, type Configuration, type ConfigurationId, type CutDigest, type MemberId, type StoreId
+  cutDigest, type Configuration, type ConfigurationId, type CutDigest, type Member, type MemberId, type StoreId
 } from '../../membership/configuration.ts'
 import type { ConsensusRecord } from '../../membership/consensus.ts'
 import { verifyRecord } from '../../membership/decision-log.ts'
@@ -25,6 +25,8 @@ const ACCEPTOR = key('acceptor')
 
 const parse = <Value>(bytes: Uint8Array | undefined): Value | undefined =>
   bytes === undefined ? undefined : JSON.parse(Buffer.from(bytes).toString('utf8')) as Value
+
+const votersOf = ({ members }: Configuration): Member[] => members.filter(({ role }) => role !== 'agent')
 
 /** One store's disk, as it was last seen. */
 interface Watched {
@@ -145,11 +147,12 @@ export class DiskOracle {
   #count (configuration: Configuration, member: MemberId, vote: CutDigest | undefined, record: ConsensusRecord): void {
     const instance = this.#instances.get(configuration.id) ?? { votes: new Map(), ballots: new Map(), chosen: undefined }
     this.#instances.set(configuration.id, instance)
-    const size = configuration.members.length
+    const voters = votersOf(configuration)
+    if (!voters.some(({ id }) => id === member)) throw new Error(`Rule M13: ${member} is an agent and takes part in consensus`)
     if (vote !== undefined) {
-      const voters = instance.votes.get(vote) ?? new Set()
-      instance.votes.set(vote, voters.add(member))
-      if (voters.size >= fastQuorum(size)) this.#choose(configuration, instance, vote, { round: 0, member: 0 })
+      const by = instance.votes.get(vote) ?? new Set()
+      instance.votes.set(vote, by.add(member))
+      if (by.size >= fastQuorum(voters.length)) this.#choose(configuration, instance, vote, { round: 0, member: 0 })
     }
     if (record.accepted === null) return
     const { ballot, cut } = record.accepted
@@ -159,7 +162,7 @@ export class DiskOracle {
     if (entry.digest !== digest) throw new Error(`Invariant 6: ballot ${name} of epoch ${configuration.epoch} has two values`)
     instance.ballots.set(name, entry)
     entry.by.add(member)
-    if (entry.by.size >= classicQuorum(size)) this.#choose(configuration, instance, digest, ballot)
+    if (entry.by.size >= classicQuorum(voters.length)) this.#choose(configuration, instance, digest, ballot)
     if (instance.chosen !== undefined && compareBallots(ballot, instance.chosen.ballot) > 0 && digest !== instance.chosen.digest) {
       throw new Error(`Invariant 5: ballot ${name} of epoch ${configuration.epoch} carries another value than the chosen one`)
     }
@@ -188,7 +191,7 @@ export class DiskOracle {
   }
 
   #unborne (configuration: Configuration, member: MemberId, record: ConsensusRecord | undefined, { message }: ConsensusEnvelope): string | undefined {
-    const index = memberIndex(configuration, member)
+    const index = votersOf(configuration).findIndex(({ id }) => id === member)
     const vote = record?.vote == null ? undefined : cutDigest(record.vote)
     const promised = (ballot: Ballot): boolean => record !== undefined && compareBallots(record.promised, ballot) >= 0
     switch (message.kind) {

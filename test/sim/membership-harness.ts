@@ -191,8 +191,10 @@ export class MembershipCluster {
     if (previous !== undefined) check(configuration.epoch > previous.epoch, 'invariant 2: an epoch came twice')
     if (cut !== undefined && previous !== undefined) {
       const members = new Set(previous.members.map(member => member.id))
+      const electorate = previous.members.filter(({ role }) => role !== 'agent').length
       check(reason.voters.every(voter => members.has(voter)), 'invariant 3: a voter is no member')
-      const quorum = reason.fast === true ? fastQuorum(members.size) : classicQuorum(members.size)
+      check(previous.members.every(({ id, role }) => role !== 'agent' || !reason.voters.includes(id)), 'invariant 3: an agent voted')
+      const quorum = reason.fast === true ? fastQuorum(electorate) : classicQuorum(electorate)
       check(reason.voters.length >= quorum, 'invariant 3: too few votes')
       check(removed.length === cut.removals.length && removed.every(member => members.has(member.id)), 'invariant 7: removed no member')
       const held = new Map(configuration.members.map(member => [member.id, member]))
@@ -208,7 +210,7 @@ export class MembershipCluster {
       }
     }
     for (const member of configuration.members) this.#usedIds.add(member.id)
-    check(configuration.members.length > 0, 'invariant 7: an empty configuration')
+    check(configuration.members.some(({ role }) => role !== 'agent'), 'invariant 7: a configuration without voters')
     check(new Set(configuration.members.map(member => member.address)).size === configuration.members.length, 'invariant 7: an address twice')
     check(new Set(configuration.members.map(member => member.storeId)).size === configuration.members.length, 'invariant 7: a store id twice')
   }

@@ -3,7 +3,8 @@
  *
  *     --n N          processes of the fault and formation scenarios (1000)
  *     --seeds S      runs of each scenario, with seeds 1 to S (2); COTERIE_SEED=N in the environment runs that one alone
- *     --only TEXT    scenarios whose name contains this: formation, crash, powerLoss, flipFlop, egressLoss, ingressLoss, conflict, broadcast
+ *     --only TEXT    scenarios whose name contains this: formation, crash, powerLoss, flipFlop, egressLoss, ingressLoss, conflict, broadcast,
+ *                    centralized
  *     --full         larger clusters too, and all processes of Figure 11: see the sizes below. Needs 8 GiB: --max-old-space-size=8192
  *     --figures DIR  writes one SVG per figure into this directory
  *
@@ -14,6 +15,7 @@ import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { seedsToRun } from '../../sim/simulation.ts'
 import { type BroadcastCost, broadcastCost } from './broadcasts.ts'
+import { ENSEMBLE, modeCost } from './centralized.ts'
 import { conflictRates } from './conflicts.ts'
 import { type FaultName, type FaultOutcome, inflict } from './faults.ts'
 import { broadcastPanels, conflictPanels, faultPanel, formationPanel, latencyPanel } from './figures.ts'
@@ -45,6 +47,9 @@ const CONFLICT_REPETITIONS = 20
 const WITNESSES = 100
 const BROADCAST_NODES: readonly number[] = [100, 500]
 const FULL_BROADCAST_NODES: readonly number[] = [2000]
+/** The centralized mode is looked at in a small cluster too. */
+const CENTRALIZED_SMALL = 100
+const CENTRALIZED_CRASHED = 10
 /** Idle traffic is measured for so long before the crash. */
 const IDLE_MS = 10_000
 
@@ -82,6 +87,7 @@ class MembershipBench {
     for (const name of Object.keys(SCENARIO_OF) as FaultName[]) if (this.#wants(name)) this.#fault(name)
     if (this.#wants('conflict')) this.#conflicts(full ? NODES : WITNESSES)
     if (this.#wants('broadcast')) this.#broadcasts(full ? [...BROADCAST_NODES, ...FULL_BROADCAST_NODES] : BROADCAST_NODES)
+    if (this.#wants('centralized')) for (const nodes of new Set([CENTRALIZED_SMALL, this.#nodes])) this.#centralized(nodes)
     return this.#rows
   }
 
@@ -197,6 +203,20 @@ class MembershipBench {
       }
     }
     this.#draw('view-change-cost', () => broadcastPanels(costs))
+  }
+
+  /** The same crash where a few decide for all, and where all do. */
+  #centralized (nodes: number): void {
+    for (const mode of ['centralized', 'allVote'] as const) {
+      const { results, wallMs } = this.#timed(`crash of ${CENTRALIZED_CRASHED} among ${nodes}, ${mode}`, 1, seed => modeCost(mode, nodes, CENTRALIZED_CRASHED, seed))
+      const { messages, bytes, busiestBytesPerSecond, viewChanges, falseRemovals, ms } = results[0]!
+      const variant = mode === 'centralized' ? `${ENSEMBLE} voters` : 'all vote'
+      const common = { scenario: 'centralized', variant, nodes, paper: '', ms: rounded(ms), falseRemovals, wallMs } as const
+      this.#add({ ...common, measure: 'view changes', ...summary([viewChanges]), unit: 'steps' })
+      this.#add({ ...common, measure: 'messages per view change and member', ...summary([messages / nodes]), unit: 'messages' })
+      this.#add({ ...common, measure: 'bytes per view change and member', ...summary([bytes / nodes]), unit: 'bytes' })
+      this.#add({ ...common, measure: 'received by the busiest of the first three', ...summary([busiestBytesPerSecond / 1000]), unit: 'KB/s' })
+    }
   }
 }
 

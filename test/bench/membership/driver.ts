@@ -30,6 +30,8 @@ export interface DriverOptions {
   /** Processes at most. */
   readonly nodes: number
   readonly tuning?: Partial<MembershipTuning>
+  /** So many processes vote, the first ones; all others are agents. @default all of them */
+  readonly voters?: number
   /** @default gossip */
   readonly broadcaster?: BroadcasterFactory
   /** @default windowedPing, the paper's, which need not be the default of a membership */
@@ -147,12 +149,12 @@ export class Driver {
   /** A founder, or a process that joins through the first one, from now on. @param expect see MembershipOptions.expect */
   start (role: 'found' | 'join', expect?: number): Process {
     const index = this.processes.length
-    const { tuning = {}, broadcaster = gossip, detector = windowedPing } = this.#options
+    const { tuning = {}, broadcaster = gossip, detector = windowedPing, voters = Infinity } = this.#options
     const address = `10.${index >> 16}.${(index >> 8) & 255}.${index & 255}:7000`
     const id = this.#ids.id()
     const self: Member = {
       id: id as MemberId, address, storeId: id as StoreId, incarnation: 1, metadata: { zone: '', weight: 1, tags: {} },
-      metadataVersion: 0
+      metadataVersion: 0, ...index < voters ? {} : { role: 'agent' as const }
     }
     const seeds = role === 'found' ? [] : [this.processes[0]!.address]
     const options = resolveOptions({

@@ -79,11 +79,11 @@ export interface FaultOutcome {
   readonly exposed: number
 }
 
-/** @param faultyCount members that become faulty; never the founder, who is as good as any other. */
+/** @param faultyCount members that become faulty; never the founder, who is as good as any other, and only agents where there are some. */
 export function inflict (name: FaultName, options: DriverOptions, faultyCount: number): FaultOutcome {
   const { driver, processes } = form(options, true)
   const { watchMs, begin } = FAULTS[name]
-  const faulty = driver.random.shuffle(processes.slice(1)).slice(0, faultyCount).sort((a, b) => a.index - b.index)
+  const faulty = driver.random.shuffle(processes.slice(options.voters ?? 1)).slice(0, faultyCount).sort((a, b) => a.index - b.index)
   const healthy = processes.filter(process => !faulty.includes(process))
   driver.run(driver.nowMs + REST_MS)
   const { configuration } = healthy[0]!

@@ -7,6 +7,7 @@
 import { describe, expect, test } from 'vitest'
 import { Driver } from '../../bench/membership/driver.ts'
 import { conflictRates } from '../../bench/membership/conflicts.ts'
+import { modeCost } from '../../bench/membership/centralized.ts'
 import { broadcastCost } from '../../bench/membership/broadcasts.ts'
 import { type FaultName, inflict } from '../../bench/membership/faults.ts'
 import { form } from '../../bench/membership/formation.ts'
@@ -120,6 +121,12 @@ test('gossip costs some ten messages per edge of the overlay, unicast one per pa
   const cost = broadcastCost('gossip', NODES, 1)
   expect(cost.messages / (NODES * 10)).toBeLessThan(15)
   expect(broadcastCost('unicastToAll', NODES, 1).messages / NODES ** 2).toBeGreaterThan(1)
+})
+
+test('where three voters decide for all, a view change costs a fraction of the messages (rule M13)', () => {
+  const [few, all] = [modeCost('centralized', NODES, FAULTY, 1), modeCost('allVote', NODES, FAULTY, 1)]
+  expect([few.viewChanges, few.falseRemovals, all.viewChanges, all.falseRemovals]).toEqual([1, 0, 1, 0])
+  expect(few.messages).toBeLessThan(all.messages / 3)
 })
 
 describe('what is made of the runs', () => {
