@@ -2,6 +2,10 @@
  * The logically centralized mode in the simulator (Rapid, USENIX ATC '18, section 5; rule M13): a few voters decide for many agents,
  * with the invariants checked at every view change of every process. The harness counts quorums by the roles in the configuration
  * before, and lets no agent vote.
+ *
+ * Mutations that were tried and are caught here: agents counted in quorums; an agent that takes part in consensus; a cut detector that spares no
+ * voter where all are accused; nobody that looks after the ensemble. Not caught, since they cost time and not safety: a last voter
+ * that asks to leave although all voters do, and a restart that begins ballots before enough voters are back.
  */
 import { describe, expect, test } from 'vitest'
 import type { MembershipOptions } from '../../membership/options.ts'

@@ -1,6 +1,9 @@
 /**
  * Voters and agents (rule M13; Rapid, USENIX ATC '18, section 5): who counts, what a cut may do to voters, how roles are told, and whom
  * alerts and votes go to.
+ *
+ * Mutations caught: agents counted in quorums; a cut that may remove the last voter; a cut detector that spares no voter where all are
+ * accused; decisions told to no agent; alerts told to voters alone; a role that is not in the digest.
  */
 import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
