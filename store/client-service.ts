@@ -13,13 +13,13 @@ import type { Answer, Ticket } from './group/effects.ts'
 import type { PartitionHost } from './partition-host.ts'
 
 export interface ClientServiceComponents {
-  readonly environment: Pick<Environment, 'transport' | 'log'>
+  readonly environment: Pick<Environment, 'transport' | 'log' | 'clock'>
   readonly status: () => unknown
   /** Begins to drain, or takes that back; resolves when it is agreed on. */
   readonly drain: (drain: boolean) => Promise<void>
 }
 
-interface Pending { readonly remote: Remote, readonly request: number }
+interface Pending { readonly remote: Remote, readonly request: number, readonly since: number }
 
 export class ClientService {
   readonly #components: ClientServiceComponents
@@ -61,6 +61,10 @@ export class ClientService {
     const pending = this.#pending.get(ticket)
     if (pending === undefined) return
     this.#pending.delete(ticket)
+    if (answer.kind === 'written') {
+      const now = this.#components.environment.clock.now()
+      this.#host?.schedule.answered(now, now - pending.since)
+    }
     pending.remote.reply({ ...answer, request: pending.request })
   }
 
@@ -149,9 +153,9 @@ export class ClientService {
       return
     }
     const ticket = this.#nextTicket++
-    this.#pending.set(ticket, { remote, request: request.request })
+    this.#pending.set(ticket, { remote, request: request.request, since: this.#components.environment.clock.now() })
     this.#host!.apply(partition, request.kind === 'read'
-      ? { kind: 'read', ticket, keys: request.keys, ...request.after === undefined ? {} : { after: request.after } }
+      ? { kind: 'read', ticket, keys: request.keys }
       : { kind: 'write', ticket, id: request.id, operations: request.operations })
   }
 

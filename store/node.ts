@@ -19,7 +19,7 @@ import { StoreError } from './errors.ts'
 import { type Group, NO_BALLOT } from './group/history.ts'
 import type { PartitionView } from './group/replica.ts'
 import { Ledger } from './ledger.ts'
-import { type NodeStatus, partitionCounts, rebalanceStatus } from './node-status.ts'
+import { type NodeStatus, partitionCounts, pendingHandovers, rebalanceStatus } from './node-status.ts'
 import { type NodeOptions, type ResolvedNodeOptions, resolveNodeOptions } from './options.ts'
 import { PartitionHost } from './partition-host.ts'
 import { decodeNumbers, epochOfLedger, type Identity, ranges } from './storage/layout.ts'
@@ -242,8 +242,15 @@ export class StoreNode extends EventEmitter<NodeEvents> {
       partitions: { total: placement?.partitions ?? 0, ...partitionCounts(this.storeId, configuration, this.replicas.values()) },
       ...(configuration === undefined ? {} : { drain: this.#drain!.status() }),
       operationsInFlight: this.#service.inFlight,
+      transfers: this.#transferStatus(),
       rebalances: rebalanceStatus(this.#ledger, this.#plans)
     }
+  }
+
+  #transferStatus (): NodeStatus['transfers'] {
+    const now = this.#environment.clock.now()
+    const sent = this.#host?.schedule.status(now) ?? { running: 0, waiting: 0, bytesPerSecond: 0, bytesPerSecondMax: 0 }
+    return { ...sent, ...pendingHandovers(now, this.replicas.values()) }
   }
 
   /** A store that cannot trust its disk or itself answers nothing more, and lets the cluster notice. */

@@ -10,12 +10,12 @@ import type { StoreId } from '../membership/configuration.ts'
 import { type Address, type CancelTimer, CHANNELS, type Database, type Environment } from '../membership/environment/environment.ts'
 import type { Effect, Ticket, Answer } from './group/effects.ts'
 import { type GroupMessage, type Item, validateGroupMessage, validateStoreId } from './group/messages.ts'
-import { type PartitionView, Replica, type ReplicaInput, type ReplicaOptions } from './group/replica.ts'
-import { type LeaseMessage, type LeaseOptions, Leases, validateLeaseMessage } from './leases.ts'
+import { type PartitionView, Replica, type ReplicaInput, type ReplicaOptions, type Transfers } from './group/replica.ts'
 import type { Ledger } from './ledger.ts'
 import { copyRange, dataKey, decodeValue, ledgerKey, userKeyOf } from './storage/layout.ts'
 import { BINARY, type StoredPartition } from './storage/open.ts'
 import { StoreWriter } from './storage/store-writer.ts'
+import { TransferSchedule, type TransferScheduleOptions } from './transfer-schedule.ts'
 
 export interface PartitionHostComponents {
   readonly environment: Pick<Environment, 'clock' | 'transport' | 'log' | 'random'>
@@ -31,11 +31,9 @@ export interface PartitionHostComponents {
   readonly failed: (error: Error) => void
 }
 
-export interface PartitionHostOptions extends ReplicaOptions, LeaseOptions {
+export interface PartitionHostOptions extends ReplicaOptions, TransferScheduleOptions {
   /** Milliseconds between two looks at what is late. */
   readonly tickMs: number
-  /** Snapshots that this store sends at once. */
-  readonly transfersMax: number
 }
 
 interface Fetch { readonly partition: number, readonly token: number, readonly copy: number, readonly keys: readonly Uint8Array[] }
@@ -45,11 +43,12 @@ const BUSY_TICKS = 10
 const REST_TICKS = 10
 
 export class PartitionHost {
+  /** Which copies this store sends, and how fast. */
+  readonly schedule: TransferSchedule
   readonly #components: PartitionHostComponents
   readonly #options: PartitionHostOptions
   readonly #replicas = new Map<number, Replica>()
   readonly #writer: StoreWriter
-  readonly #leases: Leases
   #addresses: ReadonlyMap<StoreId, Address> = new Map()
   #viewOf: ((partition: number) => PartitionView) | undefined
   /** Goes with every message: stores of two clusters that were given each other's addresses do not mix. */
@@ -60,7 +59,7 @@ export class PartitionHost {
   readonly #busySinceTick = new Map<number, number>()
   #fetches: Fetch[] = []
   #scheduled = false
-  #transfers = 0
+  #passing = false
   #cancelTick: CancelTimer = () => {}
   #stopped = false
   readonly #background = new Set<Promise<void>>()
@@ -68,8 +67,7 @@ export class PartitionHost {
   constructor (components: PartitionHostComponents, options: PartitionHostOptions) {
     this.#components = components
     this.#options = options
-    const { clock, random } = components.environment
-    this.#leases = new Leases(clock.now(), Math.floor(random.next() * 2 ** 48), options)
+    this.schedule = new TransferSchedule(options)
     this.#writer = new StoreWriter({
       database: components.database,
       lastBatch: components.lastBatch,
@@ -98,7 +96,6 @@ export class PartitionHost {
     this.#clusterId = clusterId
     this.#addresses = addresses
     this.#viewOf = viewOf
-    this.#leases.changeView(this.#components.environment.clock.now(), new Set(addresses.keys()))
     for (const partition of concerned) if (!this.#replicas.has(partition)) this.#create(partition)
     for (const partition of this.#replicas.keys()) this.apply(partition, { kind: 'view', view: viewOf(partition) })
   }
@@ -109,7 +106,7 @@ export class PartitionHost {
     if (replica === undefined || this.#stopped) return
     let effects: Effect[]
     try {
-      effects = replica.apply(this.#now(), input)
+      effects = replica.apply(this.#components.environment.clock.now(), input)
     } catch (error) {
       this.#fail(`partition ${partition} broke an invariant`, error)
       return
@@ -121,28 +118,33 @@ export class PartitionHost {
     if (input.kind !== 'tick' || effects.length > 0) this.#schedule()
   }
 
-  /** The monotonic clock; the leases hear what both clocks say whenever anything happens. */
-  #now (): number {
-    const { clock } = this.#components.environment
-    const now = clock.now()
-    this.#leases.tell(now, clock.wallNow())
-    return now
-  }
-
   #create (partition: number, durable?: StoredPartition): Replica {
-    const transfers = {
-      acquire: (): boolean => {
-        if (this.#transfers >= this.#options.transfersMax) return false
-        this.#transfers++
-        return true
+    const { schedule } = this
+    const transfers: Transfers = {
+      acquire: (teacher, liveReplicas) => schedule.acquire(teacher, partition, liveReplicas),
+      release: teacher => {
+        schedule.release(teacher)
+        this.#passPlaceOn()
       },
-      release: (): void => { this.#transfers-- }
+      ready: now => schedule.ready(now),
+      spend: (now, bytes) => { schedule.spend(now, bytes) }
     }
     const nonce = Math.floor(this.#components.environment.random.next() * 2 ** 48)
-    const components = { self: this.#components.self, transfers, nonce, leases: this.#leases }
+    const components = { self: this.#components.self, transfers, nonce }
     const replica = new Replica(durable === undefined ? components : { ...components, durable }, this.#options)
     this.#replicas.set(partition, replica)
     return replica
+  }
+
+  /** A place for a transfer is free: whoever is most urgent gets it now, instead of at a tick. */
+  #passPlaceOn (): void {
+    if (this.#passing) return
+    this.#passing = true
+    queueMicrotask(() => {
+      this.#passing = false
+      const next = this.schedule.next()
+      if (next !== undefined) this.apply(next, { kind: 'tick' })
+    })
   }
 
   #receive (raw: unknown): void {
@@ -151,11 +153,10 @@ export class PartitionHost {
     let from: StoreId
     let message: GroupMessage
     try {
-      const envelope = raw as { c: unknown, p?: unknown, f: unknown, m?: unknown, l?: unknown }
+      const envelope = raw as { c: unknown, p: unknown, f: unknown, m: unknown }
       if (envelope?.c !== this.#clusterId) throw new TypeError('of another cluster')
-      from = validateStoreId(envelope.f)
-      if (envelope.l !== undefined) { this.#receiveLease(from, validateLeaseMessage(envelope.l)); return }
       partition = this.#validatePartition(envelope.p)
+      from = validateStoreId(envelope.f)
       message = validateGroupMessage(envelope.m)
     } catch (error) {
       this.#components.environment.log.warn({ reason: String(error) }, 'dropped a message')
@@ -166,22 +167,6 @@ export class PartitionHost {
       this.apply(partition, { kind: 'view', view: this.#viewOf(partition) })
     }
     this.apply(partition, { kind: 'message', from, message })
-  }
-
-  #receiveLease (from: StoreId, message: LeaseMessage): void {
-    const answer = this.#leases.receive(this.#now(), from, message)
-    if (answer !== undefined) this.#sendLease(from, answer)
-  }
-
-  #sendLease (to: StoreId, message: LeaseMessage): void {
-    const address = this.#addresses.get(to)
-    if (address === undefined) return
-    this.#components.environment.transport.send(address, CHANNELS.store, { c: this.#clusterId, f: this.#components.self, l: message })
-  }
-
-  /** Asks for the leases that reads would do with. In a turn that sends something to the same store anyway they share a frame. */
-  #renewLeases (): void {
-    for (const { to, message } of this.#leases.due(this.#now())) this.#sendLease(to, message)
   }
 
   #validatePartition (value: unknown): number {
@@ -234,7 +219,6 @@ export class PartitionHost {
     this.#touched = new Set()
     for (const partition of touched) this.apply(partition, { kind: 'flush' })
     this.#scheduled = false
-    this.#renewLeases()
     if (this.#fetches.length > 0) this.#run(this.#fetch(this.#fetches.splice(0)))
     this.#writer.flush()
   }
@@ -285,7 +269,6 @@ export class PartitionHost {
     this.#cancelTick = this.#components.environment.clock.setTimer(this.#options.tickMs, () => {
       this.#tick()
       this.#ticks++
-      this.#renewLeases()
       for (const partition of this.#replicas.keys()) {
         const atRest = this.#ticks - (this.#busySinceTick.get(partition) ?? 0) > BUSY_TICKS
         if (!atRest || (this.#ticks + partition) % REST_TICKS === 0) this.apply(partition, { kind: 'tick' })

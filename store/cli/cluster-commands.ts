@@ -6,6 +6,7 @@
 import { partitionOf, type Placement } from '../../ring/index.ts'
 import { type AgreedState, decodeAgreedState } from '../agreed-state.ts'
 import type { ClusterView } from '../client-protocol.ts'
+import type { NodeStatus } from '../node-status.ts'
 import type { StoreId } from '../../membership/configuration.ts'
 import { type Arguments, CLIENT_OPTIONS, type Command, EXIT } from './command.ts'
 import { askStatus, reach, type StatusAnswer, withClient } from './connection.ts'
@@ -30,10 +31,19 @@ function disagreement (answers: readonly StatusAnswer[]): string | undefined {
   return undefined
 }
 
+/** What the handovers of a node wait for, in a few words. */
+function waits ({ pending, graceLeftMs }: NodeStatus['transfers']): string {
+  const words = Object.entries(pending).filter(([, count]) => count > 0)
+    .map(([state, count]) => state === 'grace' && graceLeftMs !== undefined ? `${count} grace (${Math.ceil(graceLeftMs / 1000)} s)` : `${count} ${state}`)
+  return words.length === 0 ? '-' : words.join(', ')
+}
+
 function statusRow (answer: StatusAnswer): string[] {
   if ('error' in answer) return [answer.node, answer.error.code]
-  const { state, membership, epoch, members, partitions: { seats, leading, settled, leftovers, unavailable }, operationsInFlight } = answer.status
-  return [answer.node, state, membership, ...[epoch, members, seats, leading, settled, leftovers, unavailable, operationsInFlight].map(String)]
+  const { state, membership, epoch, members, operationsInFlight, transfers } = answer.status
+  const { seats, leading, settled, leftovers, unavailable } = answer.status.partitions
+  const counts = [epoch, members, seats, leading, settled, leftovers, unavailable, operationsInFlight]
+  return [answer.node, state, membership, ...counts.map(String), waits(transfers)]
 }
 
 export const statusCommand: Command = {
@@ -55,7 +65,7 @@ export const statusCommand: Command = {
         : { node: answer.node, ...answer.status })
       terminal.out(JSON.stringify({ ok: contradiction === undefined && answers.every(answer => 'status' in answer), nodes: plain }))
     } else {
-      const head = ['node', 'state', 'membership', 'epoch', 'members', 'seats', 'leading', 'settled', 'leftovers', 'unavailable', 'in flight']
+      const head = ['node', 'state', 'membership', 'epoch', 'members', 'seats', 'leading', 'settled', 'leftovers', 'unavailable', 'in flight', 'handovers wait for']
       for (const line of table(head, answers.map(statusRow))) terminal.out(line)
     }
     for (const answer of answers) if ('error' in answer) terminal.error(`${answer.error.code}: ${answer.node}: ${answer.error.message}`)

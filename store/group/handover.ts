@@ -17,6 +17,13 @@ import { Teacher } from './teacher.ts'
 /** How much longer than the first pause of a handover its later ones may get. */
 const PAUSE_FACTOR_MAX = 16
 
+/**
+ * What a handover waits for: the return of a store that is gone, by the clock (`grace`); a majority of the next group in the cluster; a
+ * place for the snapshot among those that this store sends; its share of the bytes per second; an answer of a learner that has been
+ * silent for `SILENT_MS`; the rest of the copy; the stop sign.
+ */
+export type HandoverState = 'grace' | 'majority' | 'place' | 'rate' | 'silent' | 'copying' | 'ending'
+
 const NOBODY: ReadonlySet<StoreId> = new Set()
 
 export class Handover {
@@ -53,6 +60,17 @@ export class Handover {
   get settledEpoch (): number {
     const { serving, confirmedEpoch, replica: { view } } = this.#leader
     return serving && confirmedEpoch >= view!.epoch && this.#inPlace ? view!.epoch : 0
+  }
+
+  /** What is in the way of the placement, or undefined where the group is the placement's. */
+  waitsFor (now: number): { readonly state: HandoverState, readonly until?: number } | undefined {
+    const { group, view, options } = this.#leader.replica
+    if (this.#inPlace || view!.epoch < group!.epoch) return undefined
+    if (this.#heldBack(now).size > 0) return { state: 'grace', until: graceOf(now, group!, view!, options.rereplicateAfterMs)!.until }
+    if (view!.seats.filter(store => view!.live.has(store)).length < majorityOf(view!.seats.length)) return { state: 'majority' }
+    const states = new Set([...this.#teachers.values()].map(teacher => teacher.state(now)))
+    for (const state of ['silent', 'place', 'rate', 'copying'] as const) if (states.has(state)) return { state }
+    return { state: 'ending' }
   }
 
   /** True for a store that holds, or is to hold, this partition by this leader's knowledge. */

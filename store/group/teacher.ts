@@ -10,6 +10,7 @@
  */
 import type { StoreId } from '../../membership/configuration.ts'
 import { composeDelta, type DeltaPlan, planDelta } from './delta.ts'
+import type { HandoverState } from './handover.ts'
 import type { Leader } from './leader.ts'
 import { type GroupMessage, type Item, sameKey } from './messages.ts'
 import { RoundTrip } from './round-trip.ts'
@@ -18,6 +19,9 @@ import { RoundTrip } from './round-trip.ts'
 const DELAY_FACTOR_MAX = 32
 /** A delta is one message, and one batch at the learner: it may be as large as so many pieces of a snapshot, about. */
 const DELTA_CHUNKS_MAX = 16
+
+/** A learner that has not answered for so long is said to be silent. */
+const SILENT_MS = 3000
 
 export class Teacher {
   readonly target: StoreId
@@ -54,6 +58,14 @@ export class Teacher {
     this.#roundTrip = new RoundTrip(leader.replica.options.retryMs, DELAY_FACTOR_MAX)
   }
 
+  /** What this transfer waits for; `ending` when the copy is whole. */
+  state (now: number): HandoverState {
+    if (this.#whole) return 'ending'
+    if (!this.#placed) return 'place'
+    if (this.throttled(now)) return 'rate'
+    return this.#unansweredSince !== undefined && now - this.#unansweredSince >= SILENT_MS ? 'silent' : 'copying'
+  }
+
   /** The position that the learner holds durably as a whole copy, or -1. */
   get holds (): number { return this.#whole ? this.#position : -1 }
 
@@ -66,15 +78,28 @@ export class Teacher {
     const { replica } = this.#leader
     if (!replica.view!.live.has(this.target)) return
     if (!this.#placed && !this.#whole) {
-      if (!replica.transfers.acquire()) return
+      if (!replica.transfers.acquire(this, this.#liveReplicas)) return
       this.#placed = true
     }
+    // What waits for its turn is not lost: asking again would only say so.
+    if (this.throttled(now)) this.#progressAt = now
     // An answer counts only for the last question, so the next one must not come before the answer can.
     const { delayMs } = this.#roundTrip
     const waits = !this.#whole || this.#position < this.#leader.copy.commit
     const reading = this.#scan !== undefined || this.#delta !== undefined
     if (waits && now - this.#progressAt >= delayMs && now - this.#askedAt >= delayMs && !reading) this.#ask(now)
-    else this.#continue()
+    else this.#continue(now)
+  }
+
+  /** Members of the group that are there and have everything: what is left if no copy is added. */
+  get #liveReplicas (): number {
+    const { replica, followers } = this.#leader
+    return replica.group!.members.filter(member => replica.view!.live.has(member) && !followers.isLagging(member)).length
+  }
+
+  /** The next piece waits because this store sends enough already. */
+  throttled (now: number): boolean {
+    return this.#wanted !== undefined && this.#scan === undefined && !this.#leader.replica.transfers.ready(now)
   }
 
   #ask (now: number): void {
@@ -114,7 +139,7 @@ export class Teacher {
     if (this.#whole) this.close()
     else if (whole && this.#readDelta()) return
     else if (!reaches || !scanned) this.#wanted = { after: reaches ? cursor : null }
-    this.#continue()
+    this.#continue(now)
   }
 
   /** Reads what changed since the learner's position. Returns false when that is not known, or so much that a snapshot is better. */
@@ -139,7 +164,7 @@ export class Teacher {
     // So much is being written that a snapshot, beside which the tail can go on, is better.
     if (message === undefined) {
       this.#wanted = { after: null }
-      this.#continue()
+      this.#continue(now)
       return true
     }
     this.#progressAt = now
@@ -151,11 +176,12 @@ export class Teacher {
   }
 
   /** Sends what the learner lacks and can take: the next piece of the snapshot, the tail. */
-  #continue (): void {
+  #continue (now: number): void {
     const { replica, copy } = this.#leader
     const wanted = this.#wanted
     // Resuming at a key is sound only if the data here has everything that the learner's tail already brought it.
-    if (wanted !== undefined && this.#scan === undefined && (wanted.after === null || copy.applied >= this.#position)) {
+    const resumable = wanted !== undefined && (wanted.after === null || copy.applied >= this.#position)
+    if (resumable && this.#scan === undefined && replica.transfers.ready(now)) {
       this.#wanted = undefined
       const token = replica.out.token()
       this.#scan = { token, after: wanted.after, start: copy.applied }
@@ -186,7 +212,7 @@ export class Teacher {
     // Compaction overtook the beginning: read again from a later one.
     if (first && scan.start < copy.valueFloor) {
       this.#wanted = { after: null }
-      this.#continue()
+      this.#continue(now)
       return true
     }
     this.#progressAt = now
@@ -194,6 +220,7 @@ export class Teacher {
     this.#round = this.#leader.handover.nextRound()
     this.#wanted = undefined
     if (first) this.#resync = true
+    replica.transfers.spend(now, items.reduce((bytes, { key, value }) => bytes + key.length + value.length, 0))
     replica.out.send(this.target, {
       kind: 'chunk',
       generation: replica.group!.generation,
@@ -210,9 +237,9 @@ export class Teacher {
     return true
   }
 
-  /** Gives back the place for a transfer. */
+  /** Gives back the place for a transfer, or the wish for one. */
   close (): void {
-    if (this.#placed) this.#leader.replica.transfers.release()
+    this.#leader.replica.transfers.release(this)
     this.#placed = false
   }
 }

@@ -67,10 +67,10 @@ export class Writes {
   }
 
   /** Serves what waited for the phase `serving`. */
-  resume (now: number): void {
+  resume (): void {
     const queue = this.#queue
     this.#queue = []
-    for (const request of queue) this.#leader.request(now, request)
+    for (const request of queue) this.#leader.request(request)
   }
 
   /** The lead is over: whether the writes that were logged are ever committed is another leader's business. */

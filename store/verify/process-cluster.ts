@@ -68,10 +68,11 @@ export class ProcessCluster {
     for (const [index, joiner] of joiners.entries()) this.#addresses[first + index] = (await joiner.event('ready')).address
   }
 
-  /** Has a node move everything away and leave, as an operator would. Resolves when its process has ended. */
+  /** Has a node move everything away and ends its process, as an operator would. Resolves when it has ended. */
   async drain (index: number): Promise<void> {
     const { code, stderr } = await runCli(['drain', '--node', this.address(index)], { timeoutMs: 60_000 })
     if (code !== 0) throw new Error(`drain ended with ${code}: ${stderr}`)
+    this.node(index).signal('SIGTERM')
     await this.node(index).exit()
   }
 
