@@ -39,8 +39,11 @@ export interface OperationId {
 export type ClientRequest =
   /** Asks for the cluster as this node knows it. */
   | { readonly kind: 'view', readonly request: number, readonly protocol: number }
-  /** Linearizable read of keys of one partition. */
-  | { readonly kind: 'read', readonly request: number, readonly partition: number, readonly keys: readonly Uint8Array[] }
+  /**
+   * Read of keys of one partition: linearizable, or, with `after`, from any replica that has everything up to that position. An answer
+   * then says in `seq` how much it has.
+   */
+  | { readonly kind: 'read', readonly request: number, readonly partition: number, readonly keys: readonly Uint8Array[], readonly after?: number }
   /** Atomic write of keys of one partition. `id.base` is -1 when the client knows no sequence number of the partition yet. */
   | { readonly kind: 'write', readonly request: number, readonly partition: number, readonly id: OperationId, readonly operations: readonly Operation[] }
   /** Asks for the node's status, for people and tools. */
@@ -136,8 +139,9 @@ export function validateClientRequest (value: unknown): ClientRequest {
       return { kind: 'status', request, drain: typeof value.drain === 'boolean' ? value.drain : fail('drain') }
     }
     case 'read': {
+      const after = value.after === undefined ? {} : { after: natural(value.after, 'a position') }
       const keys = list(value.keys, WIRE_LIMITS.keysPerReadMax, 'keys', key)
-      return { kind: 'read', request, partition: natural(value.partition, 'a partition', 65535), keys }
+      return { kind: 'read', request, partition: natural(value.partition, 'a partition', 65535), keys, ...after }
     }
     case 'write': {
       const operations = list(value.operations, WIRE_LIMITS.operationsPerWriteMax, 'operations', validateOperation)

@@ -155,7 +155,7 @@ export class ClientService {
     const ticket = this.#nextTicket++
     this.#pending.set(ticket, { remote, request: request.request, since: this.#components.environment.clock.now() })
     this.#host!.apply(partition, request.kind === 'read'
-      ? { kind: 'read', ticket, keys: request.keys }
+      ? { kind: 'read', ticket, keys: request.keys, ...request.after === undefined ? {} : { after: request.after } }
       : { kind: 'write', ticket, id: request.id, operations: request.operations })
   }
 

@@ -1,6 +1,7 @@
 /** The options of a node: what each means, its range, its default. Checked before anything starts. */
 import type { MembershipOptions } from '../membership/index.ts'
 import { StoreError } from './errors.ts'
+import { LEASE_MS_MAX } from './leases.ts'
 import type { PartitionHostOptions } from './partition-host.ts'
 
 export interface NodeOptions {
@@ -51,7 +52,16 @@ export const REPLICATION_DEFAULTS: PartitionHostOptions = Object.freeze({
   chunkBytes: 256 * 1024,
   logEntriesMax: 1024,
   logBytesMax: 1024 * 1024,
-  waitingMax: 10_000
+  waitingMax: 10_000,
+  leaseMs: 750,
+  leaseDriftPercent: 5
+})
+
+/** Where other than from 1 to 2^31. */
+const REPLICATION_RANGES: Partial<Record<keyof PartitionHostOptions, readonly [minimum: number, maximum: number]>> = Object.freeze({
+  leaseMs: [0, LEASE_MS_MAX],
+  leaseDriftPercent: [0, 50],
+  rereplicateAfterMs: [0, 2 ** 31]
 })
 
 export type ResolvedNodeOptions = Required<Omit<NodeOptions, 'advertise' | 'partitions' | 'replicas' | 'expect' | 'replication'>> &
@@ -111,7 +121,8 @@ export function resolveNodeOptions (options: NodeOptions): ResolvedNodeOptions {
   integer('weight', resolved.weight, 0, 1000)
   integer('operationsInFlightMax', resolved.operationsInFlightMax, 1, 10_000_000)
   for (const [name, value] of Object.entries(resolved.replication)) {
-    integer(`replication.${name}`, value, name === 'rereplicateAfterMs' ? 0 : 1, 2 ** 31)
+    const [minimum, maximum] = REPLICATION_RANGES[name as keyof PartitionHostOptions] ?? [1, 2 ** 31]
+    integer(`replication.${name}`, value, minimum, maximum)
   }
   return resolved
 }

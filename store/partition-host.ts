@@ -11,6 +11,7 @@ import { type Address, type CancelTimer, CHANNELS, type Database, type Environme
 import type { Effect, Ticket, Answer } from './group/effects.ts'
 import { type GroupMessage, type Item, validateGroupMessage, validateStoreId } from './group/messages.ts'
 import { type PartitionView, Replica, type ReplicaInput, type ReplicaOptions, type Transfers } from './group/replica.ts'
+import { type LeaseMessage, type LeaseOptions, Leases, validateLeaseMessage } from './leases.ts'
 import type { Ledger } from './ledger.ts'
 import { copyRange, dataKey, decodeValue, ledgerKey, userKeyOf } from './storage/layout.ts'
 import { BINARY, type StoredPartition } from './storage/open.ts'
@@ -31,7 +32,7 @@ export interface PartitionHostComponents {
   readonly failed: (error: Error) => void
 }
 
-export interface PartitionHostOptions extends ReplicaOptions, TransferScheduleOptions {
+export interface PartitionHostOptions extends ReplicaOptions, LeaseOptions, TransferScheduleOptions {
   /** Milliseconds between two looks at what is late. */
   readonly tickMs: number
 }
@@ -49,6 +50,7 @@ export class PartitionHost {
   readonly #options: PartitionHostOptions
   readonly #replicas = new Map<number, Replica>()
   readonly #writer: StoreWriter
+  readonly #leases: Leases
   #addresses: ReadonlyMap<StoreId, Address> = new Map()
   #viewOf: ((partition: number) => PartitionView) | undefined
   /** Goes with every message: stores of two clusters that were given each other's addresses do not mix. */
@@ -68,6 +70,8 @@ export class PartitionHost {
     this.#components = components
     this.#options = options
     this.schedule = new TransferSchedule(options)
+    const { clock, random } = components.environment
+    this.#leases = new Leases(clock.now(), Math.floor(random.next() * 2 ** 48), options)
     this.#writer = new StoreWriter({
       database: components.database,
       lastBatch: components.lastBatch,
@@ -96,6 +100,7 @@ export class PartitionHost {
     this.#clusterId = clusterId
     this.#addresses = addresses
     this.#viewOf = viewOf
+    this.#leases.changeView(this.#components.environment.clock.now(), new Set(addresses.keys()))
     for (const partition of concerned) if (!this.#replicas.has(partition)) this.#create(partition)
     for (const partition of this.#replicas.keys()) this.apply(partition, { kind: 'view', view: viewOf(partition) })
   }
@@ -106,7 +111,7 @@ export class PartitionHost {
     if (replica === undefined || this.#stopped) return
     let effects: Effect[]
     try {
-      effects = replica.apply(this.#components.environment.clock.now(), input)
+      effects = replica.apply(this.#now(), input)
     } catch (error) {
       this.#fail(`partition ${partition} broke an invariant`, error)
       return
@@ -116,6 +121,14 @@ export class PartitionHost {
     for (const effect of effects) this.#perform(partition, effect)
     // Most ticks find nothing to do; they must not cost a turn of their own.
     if (input.kind !== 'tick' || effects.length > 0) this.#schedule()
+  }
+
+  /** The monotonic clock; the leases hear what both clocks say whenever anything happens. */
+  #now (): number {
+    const { clock } = this.#components.environment
+    const now = clock.now()
+    this.#leases.tell(now, clock.wallNow())
+    return now
   }
 
   #create (partition: number, durable?: StoredPartition): Replica {
@@ -130,7 +143,7 @@ export class PartitionHost {
       spend: (now, bytes) => { schedule.spend(now, bytes) }
     }
     const nonce = Math.floor(this.#components.environment.random.next() * 2 ** 48)
-    const components = { self: this.#components.self, transfers, nonce }
+    const components = { self: this.#components.self, transfers, nonce, leases: this.#leases }
     const replica = new Replica(durable === undefined ? components : { ...components, durable }, this.#options)
     this.#replicas.set(partition, replica)
     return replica
@@ -153,10 +166,11 @@ export class PartitionHost {
     let from: StoreId
     let message: GroupMessage
     try {
-      const envelope = raw as { c: unknown, p: unknown, f: unknown, m: unknown }
+      const envelope = raw as { c: unknown, p?: unknown, f: unknown, m?: unknown, l?: unknown }
       if (envelope?.c !== this.#clusterId) throw new TypeError('of another cluster')
-      partition = this.#validatePartition(envelope.p)
       from = validateStoreId(envelope.f)
+      if (envelope.l !== undefined) { this.#receiveLease(from, validateLeaseMessage(envelope.l)); return }
+      partition = this.#validatePartition(envelope.p)
       message = validateGroupMessage(envelope.m)
     } catch (error) {
       this.#components.environment.log.warn({ reason: String(error) }, 'dropped a message')
@@ -167,6 +181,22 @@ export class PartitionHost {
       this.apply(partition, { kind: 'view', view: this.#viewOf(partition) })
     }
     this.apply(partition, { kind: 'message', from, message })
+  }
+
+  #receiveLease (from: StoreId, message: LeaseMessage): void {
+    const answer = this.#leases.receive(this.#now(), from, message)
+    if (answer !== undefined) this.#sendLease(from, answer)
+  }
+
+  #sendLease (to: StoreId, message: LeaseMessage): void {
+    const address = this.#addresses.get(to)
+    if (address === undefined) return
+    this.#components.environment.transport.send(address, CHANNELS.store, { c: this.#clusterId, f: this.#components.self, l: message })
+  }
+
+  /** Asks for the leases that reads would do with. In a turn that sends something to the same store anyway they share a frame. */
+  #renewLeases (): void {
+    for (const { to, message } of this.#leases.due(this.#now())) this.#sendLease(to, message)
   }
 
   #validatePartition (value: unknown): number {
@@ -219,6 +249,7 @@ export class PartitionHost {
     this.#touched = new Set()
     for (const partition of touched) this.apply(partition, { kind: 'flush' })
     this.#scheduled = false
+    this.#renewLeases()
     if (this.#fetches.length > 0) this.#run(this.#fetch(this.#fetches.splice(0)))
     this.#writer.flush()
   }
@@ -269,6 +300,7 @@ export class PartitionHost {
     this.#cancelTick = this.#components.environment.clock.setTimer(this.#options.tickMs, () => {
       this.#tick()
       this.#ticks++
+      this.#renewLeases()
       for (const partition of this.#replicas.keys()) {
         const atRest = this.#ticks - (this.#busySinceTick.get(partition) ?? 0) > BUSY_TICKS
         if (!atRest || (this.#ticks + partition) % REST_TICKS === 0) this.apply(partition, { kind: 'tick' })

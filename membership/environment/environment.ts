@@ -16,7 +16,7 @@ export type CancelTimer = () => void
 export interface Clock {
   /** Monotonic time in milliseconds, from an arbitrary origin. Never goes back. */
   now (): number
-  /** Wall-clock time in milliseconds since 1970. For people to read, never for a protocol. */
+  /** Wall-clock time in milliseconds since 1970. For people to read; a protocol may only take it as a reason to doubt, since it jumps. */
   wallNow (): number
   /** Calls back once, no earlier than `delayMs` from now. A pending timer keeps the process alive unless `unref` is set. */
   setTimer (delayMs: number, callback: () => void): CancelTimer

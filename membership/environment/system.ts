@@ -18,7 +18,7 @@ export interface SystemClockOptions {
 
 /**
  * Time of this machine. `performance.now()` reads CLOCK_MONOTONIC on Linux, which stands still while a machine is suspended: a
- * process that relies on leases must not be resumed from a suspended machine with its leases intact.
+ * process that relies on leases must compare it with the wall clock, which does not.
  */
 export function createSystemClock (options: SystemClockOptions = {}): Clock {
   return {

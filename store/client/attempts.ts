@@ -54,6 +54,8 @@ export class Attempts {
   readonly #attempts = new Map<number, Attempt>()
   /** By partition: the highest sequence number any answer named. */
   readonly #positions = new Map<number, number>()
+  /** The same for session reads: never forgotten, since they never go back. */
+  readonly #seen = new Map<number, number>()
 
   constructor (parts: AttemptsComponents, options: FilledSessionOptions, host: AttemptsHost) {
     this.#parts = parts
@@ -69,7 +71,13 @@ export class Attempts {
 
   /** Asks the node that should know. */
   begin (now: number, call: Call): void {
-    this.#ask(now, call, call.payload.kind === 'status' ? call.payload.address : this.#router.first(call.partition))
+    if (call.payload.kind === 'status') return this.#ask(now, call, call.payload.address)
+    if (!call.local) return this.#ask(now, call, this.#router.first(call.partition))
+    // What this client was told of until now; later answers to other calls change nothing for this one.
+    call.after ??= call.payload.kind === 'read' && call.payload.consistency === 'session' ? this.#seen.get(call.partition) ?? 0 : 0
+    // Spreads the load of reads over the replicas.
+    const replicas = this.#router.replicas(call.partition)
+    this.#ask(now, call, replicas[Math.floor(this.#parts.random.next() * replicas.length)] ?? this.#router.first(call.partition))
   }
 
   /** Nothing came back from the attempt under way: whether it arrived is unknown. A late answer still counts. */
@@ -95,7 +103,7 @@ export class Attempts {
   learn ({ call, to }: Attempt, response: SuccessResponse): void {
     if (response.kind !== 'status') {
       this.#learnPosition(call.partition, response.seq)
-      this.#router.learnLeader(call.partition, to)
+      if (!call.local) this.#router.learnLeader(call.partition, to)
     }
     this.#router.trust(to)
   }
@@ -202,6 +210,7 @@ export class Attempts {
   #learnPosition (partition: number, seq: number): void {
     const known = this.#positions.get(partition)
     if (known === undefined || seq > known) this.#positions.set(partition, seq)
+    if (seq > (this.#seen.get(partition) ?? 0)) this.#seen.set(partition, seq)
   }
 
   #onError (now: number, call: Call, attempt: Attempt, response: ErrorResponse): void {

@@ -11,9 +11,10 @@ import type { Address } from '../../membership/environment/environment.ts'
 import type { StoreId } from '../../membership/configuration.ts'
 import type { ClientRequest, NodeResponse, Operation } from '../client-protocol.ts'
 import { StoreError, type StoreErrorCode } from '../errors.ts'
+import type { Consistency } from './options.ts'
 
 export type CallPayload =
-  | { readonly kind: 'read', readonly keys: readonly Uint8Array[] }
+  | { readonly kind: 'read', readonly keys: readonly Uint8Array[], readonly consistency?: Consistency }
   | { readonly kind: 'write', readonly operations: readonly Operation[] }
   /** About one node. With `drain` it shall also drain its store, or, false, take that back, before it answers. */
   | { readonly kind: 'status', readonly address: Address, readonly drain?: boolean }
@@ -52,6 +53,8 @@ export class Call {
   number: number | undefined
   /** The partition's position when the write was first sent with one; then never changed (rule S9). -1 before that. */
   base = -1
+  /** For a read that any replica may answer: how much it must have at least. */
+  after: number | undefined
   /** The attempt under way. Defined exactly in state 'asking'. */
   attempt: Attempt | undefined
   /** Attempts given up whose answer may still come. */
@@ -82,6 +85,11 @@ export class Call {
     this.reject = reject
   }
 
+  /** True for a read that any replica may answer. */
+  get local (): boolean {
+    return this.payload.kind === 'read' && this.payload.consistency !== undefined && this.payload.consistency !== 'linearizable'
+  }
+
   /** True when the call certainly had, and will have, no effect if it ends now without success. */
   get definite (): boolean {
     return this.uncertain === 0 && !this.tainted && this.attempt?.effective !== true
@@ -90,7 +98,7 @@ export class Call {
   request (request: number, clientId: string): ClientRequest {
     const { payload, partition } = this
     switch (payload.kind) {
-      case 'read': return { kind: 'read', request, partition, keys: payload.keys }
+      case 'read': return { kind: 'read', request, partition, keys: payload.keys, ...this.after === undefined ? {} : { after: this.after } }
       case 'write': return { kind: 'write', request, partition, id: { client: clientId, number: this.number!, base: this.base }, operations: payload.operations }
       case 'status': return payload.drain === undefined ? { kind: 'status', request } : { kind: 'status', request, drain: payload.drain }
     }

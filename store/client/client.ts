@@ -18,7 +18,7 @@ import { createWebSocketTransport } from '../../membership/transport/websocket.t
 import type { ClusterView, Operation } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
 import type { SuccessResponse } from './call.ts'
-import { callDeadlineMs, fillSessionOptions, type CallOptions, type FilledSessionOptions, type SessionOptions } from './options.ts'
+import { callConsistency, callDeadlineMs, fillSessionOptions, type CallOptions, type ReadOptions, type FilledSessionOptions, type SessionOptions } from './options.ts'
 import { checkKey, checkOperation, groupReads, groupWrites } from './requests.ts'
 import { Runner } from './runner.ts'
 
@@ -116,25 +116,25 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
   // abstract-level's public interface, with the options and the errors that are this client's own
 
   /**
-   * Reads one key, linearizably.
+   * Reads one key, linearizably unless `consistency` says otherwise.
    * @returns undefined when the key has no value.
    * @throws {StoreError} STORE_INVALID_KEY; STORE_INVALID_OPTIONS; STORE_NOT_SUPPORTED for a snapshot; STORE_DEADLINE_EXCEEDED;
    * PARTITION_UNAVAILABLE with `waitingFor`; STORE_ABORTED; STORE_OVERLOADED; STORE_CLOSED when the client is closed meanwhile
    * @throws {Error} LEVEL_INVALID_KEY for null and undefined; LEVEL_DATABASE_NOT_OPEN; LEVEL_DECODE_ERROR
    */
   override get (key: K): Promise<V | undefined>
-  override get<K2 = K, V2 = V> (key: K2, options: AbstractGetOptions<K2, V2> & CallOptions): Promise<V2 | undefined>
-  override get (key: K, options?: AbstractGetOptions<K, V> & CallOptions): Promise<V | undefined> {
+  override get<K2 = K, V2 = V> (key: K2, options: AbstractGetOptions<K2, V2> & ReadOptions): Promise<V2 | undefined>
+  override get (key: K, options?: AbstractGetOptions<K, V> & ReadOptions): Promise<V | undefined> {
     return super.get(key, options!)
   }
 
   /**
-   * Reads many keys, each linearizably; together they are no snapshot. One request per partition.
+   * Reads many keys, each linearizably unless `consistency` says otherwise; together they are no snapshot. One request per partition.
    * @throws as `get`
    */
   override getMany (keys: K[]): Promise<(V | undefined)[]>
-  override getMany<K2 = K, V2 = V> (keys: K2[], options: AbstractGetManyOptions<K2, V2> & CallOptions): Promise<(V2 | undefined)[]>
-  override getMany (keys: K[], options?: AbstractGetManyOptions<K, V> & CallOptions): Promise<(V | undefined)[]> {
+  override getMany<K2 = K, V2 = V> (keys: K2[], options: AbstractGetManyOptions<K2, V2> & ReadOptions): Promise<(V2 | undefined)[]>
+  override getMany (keys: K[], options?: AbstractGetManyOptions<K, V> & ReadOptions): Promise<(V | undefined)[]> {
     return super.getMany(keys, options!)
   }
 
@@ -202,19 +202,19 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
     await this.#transport?.close()
   }
 
-  async _get (key: Bytes, options?: CallOptions & { readonly snapshot?: unknown }): Promise<Buffer | undefined> {
+  async _get (key: Bytes, options?: ReadOptions & { readonly snapshot?: unknown }): Promise<Buffer | undefined> {
     refuseSnapshot(options)
     checkKey(key)
     const runner = this.#open()
-    const value = valuesOf(await runner.perform({ kind: 'read', keys: [key] }, runner.router.partitionOf(key), key.length, options))[0]
+    const value = valuesOf(await runner.perform({ kind: 'read', keys: [key], consistency: callConsistency(options) }, runner.router.partitionOf(key), key.length, options))[0]
     return value == null ? undefined : asBuffer(value)
   }
 
-  async _getMany (keys: readonly Bytes[], options?: CallOptions & { readonly snapshot?: unknown }): Promise<(Buffer | undefined)[]> {
+  async _getMany (keys: readonly Bytes[], options?: ReadOptions & { readonly snapshot?: unknown }): Promise<(Buffer | undefined)[]> {
     refuseSnapshot(options)
     const runner = this.#open()
     const values = new Array<Buffer | undefined>(keys.length).fill(undefined)
-    const requests = groupReads(keys, key => runner.router.partitionOf(key))
+    const requests = groupReads(keys, key => runner.router.partitionOf(key), callConsistency(options))
     await Promise.all(requests.map(async ({ payload, partition, bytes, places }) => {
       valuesOf(await runner.perform(payload, partition, bytes, options)).forEach((value, index) => {
         if (value !== null) values[places[index]!] = asBuffer(value)
@@ -223,11 +223,11 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
     return values
   }
 
-  async _has (key: Bytes, options?: CallOptions & { readonly snapshot?: unknown }): Promise<boolean> {
+  async _has (key: Bytes, options?: ReadOptions & { readonly snapshot?: unknown }): Promise<boolean> {
     return await this._get(key, options) !== undefined
   }
 
-  async _hasMany (keys: readonly Bytes[], options?: CallOptions & { readonly snapshot?: unknown }): Promise<boolean[]> {
+  async _hasMany (keys: readonly Bytes[], options?: ReadOptions & { readonly snapshot?: unknown }): Promise<boolean[]> {
     return (await this._getMany(keys, options)).map(value => value !== undefined)
   }
 

@@ -14,6 +14,22 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+/**
+ * What a read promises.
+ *
+ * - `linearizable`: the latest value, as if there were one copy.
+ * - `session`: of any replica that has everything this client was told of in that partition, by whatever answer: what it read, and its own
+ *   acknowledged writes. It never goes back, and may be old.
+ * - `stale`: of any replica, committed at some time; it may be older than what this client has seen.
+ */
+export type Consistency = 'linearizable' | 'session' | 'stale'
+
+/** What may be given with a read. */
+export interface ReadOptions extends CallOptions {
+  /** @default 'linearizable' */
+  readonly consistency?: Consistency | undefined
+}
+
 export interface SessionOptions {
   /** Addresses of nodes to ask first, in any order; one that answers is enough. At least one, at most 1000. */
   readonly seeds: readonly Address[]
@@ -89,6 +105,13 @@ export function fillSessionOptions (options: SessionOptions): FilledSessionOptio
   }
   if (filled.backoffMaxMs < filled.backoffStartMs) return fail('backoffMaxMs must not be below backoffStartMs')
   return filled
+}
+
+/** @throws {StoreError} STORE_INVALID_OPTIONS */
+export function callConsistency (options: ReadOptions | undefined): Consistency {
+  const { consistency = 'linearizable' } = options ?? {}
+  if (consistency === 'linearizable' || consistency === 'session' || consistency === 'stale') return consistency
+  return fail(`consistency must be 'linearizable', 'session' or 'stale', not ${String(consistency)}`)
 }
 
 /** The deadline of one call in milliseconds from now. @throws {StoreError} STORE_INVALID_OPTIONS */

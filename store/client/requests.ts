@@ -5,7 +5,7 @@
  */
 import { WIRE_LIMITS, type Operation } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
-import { CLIENT_LIMITS } from './options.ts'
+import { CLIENT_LIMITS, type Consistency } from './options.ts'
 import type { CallPayload } from './call.ts'
 
 /** One call to make. */
@@ -69,7 +69,7 @@ export function groupWrites (operations: readonly Operation[], partitionOf: (key
  * One read per partition, or several where it has more keys than one request takes.
  * @throws {StoreError} STORE_INVALID_KEY
  */
-export function groupReads (keys: readonly Uint8Array[], partitionOf: (key: Uint8Array) => number): ReadRequest[] {
+export function groupReads (keys: readonly Uint8Array[], partitionOf: (key: Uint8Array) => number, consistency: Consistency = 'linearizable'): ReadRequest[] {
   type Group = { partition: number, keys: Uint8Array[], places: number[], bytes: number }
   const open = new Map<number, Group>()
   const groups: Group[] = []
@@ -86,5 +86,5 @@ export function groupReads (keys: readonly Uint8Array[], partitionOf: (key: Uint
     group.places.push(place)
     group.bytes += key.length
   })
-  return groups.map(({ partition, bytes, places, keys }) => ({ partition, bytes, places, payload: { kind: 'read', keys } }))
+  return groups.map(({ partition, bytes, places, keys }) => ({ partition, bytes, places, payload: { kind: 'read', keys, consistency } }))
 }

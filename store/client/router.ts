@@ -97,6 +97,15 @@ export class Router {
     return [...all.filter(address => !this.#suspects.has(address)), ...all.filter(address => this.#suspects.has(address))]
   }
 
+  /** The stores with a seat in this partition that are in the cluster, and not suspects. */
+  replicas (partition: number): Address[] {
+    if (this.#placement === undefined) return []
+    return this.#placement.seats(partition as PartitionIndex).flatMap(storeId => {
+      const address = this.#view?.addresses[storeId]
+      return address === undefined || this.#suspects.has(address) ? [] : [address]
+    })
+  }
+
   /** The stores with a seat in this partition that are not in the cluster. */
   missing (partition: number): StoreId[] {
     if (this.#placement === undefined) return []

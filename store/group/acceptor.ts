@@ -40,18 +40,19 @@ export class Acceptor {
     const replica = this.#replica
     if (compareBallots(ballot, replica.promised) < 0) { this.#refuse(from); return }
     replica.sawBallot(now, ballot)
-    replica.promised = ballot
+    replica.promise(ballot)
     const { group, lastPosition: last, level, copy } = replica
     const { generation } = group!
-    const message: GroupMessage = { kind: 'sealed', generation, ballot, last, level, commit: copy?.commit ?? 0 }
-    replica.persist([], () => { if (this.#obeys(generation, ballot)) replica.out.send(from, message) })
+    const leases = replica.deposed.left(now, from)
+    const message = { kind: 'sealed', generation, ballot, last, level, commit: copy?.commit ?? 0, leases } as const
+    replica.persist([], () => { if (this.#obeys(generation, ballot)) replica.out.send(from, { ...message, lease: replica.leases.numberFor(from) }) })
   }
 
   /** Says that this store has promised nobody else since. */
   confirm (from: StoreId, message: GroupMessage & { kind: 'confirm' }): void {
     const order = compareBallots(message.ballot, this.#replica.promised)
     if (order < 0) this.#refuse(from)
-    else if (order === 0) this.#replica.out.send(from, { ...message, kind: 'confirmed' })
+    else if (order === 0) this.#replica.out.send(from, { ...message, kind: 'confirmed', lease: this.#replica.leases.numberFor(from) })
   }
 
   append (now: number, from: StoreId, message: GroupMessage & { kind: 'append' }): void {
@@ -61,7 +62,7 @@ export class Acceptor {
     if (compareBallots(ballot, replica.promised) < 0) { this.#refuse(from); return }
     replica.sawBallot(now, ballot)
     const raised = compareBallots(ballot, replica.promised) > 0
-    replica.promised = ballot
+    if (raised) replica.promise(ballot)
     replica.election.heard()
     const { copy } = replica
     if (copy === undefined || !replica.level) {
@@ -81,7 +82,7 @@ export class Acceptor {
     const commit = Math.max(copy.commit, Math.min(message.commit, seq))
     const acknowledge = (): void => {
       if (!this.#obeys(generation, ballot)) return
-      out.send(from, { kind: 'appended', generation, ballot, run: replica.run, seq, commit, settled: message.settled })
+      out.send(from, { kind: 'appended', generation, ballot, run: replica.run, seq, commit, settled: message.settled, lease: replica.leases.numberFor(from) })
     }
     if (raised || settled || writes.length > 0) replica.log(writes, acknowledge)
     // What came before may still be on its way to the disk: an empty persist waits for that.

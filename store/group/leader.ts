@@ -14,7 +14,9 @@ import type { Answer, StoreWrite } from './effects.ts'
 import { Followers } from './followers.ts'
 import { Handover } from './handover.ts'
 import { type Ballot, compareBallots, comparePositions, type EntryBody, majorityOf } from './history.ts'
+import type { Found } from './lookup.ts'
 import type { GroupMessage, Item } from './messages.ts'
+import { ReadLease } from './read-lease.ts'
 import { Reads } from './reads.ts'
 import type { Replica, ReplicaInput } from './replica.ts'
 import { RoundTrip } from './round-trip.ts'
@@ -35,6 +37,7 @@ export class Leader {
   readonly followers: Followers
   readonly handover: Handover
   readonly confirmations: Confirmations
+  readonly lease: ReadLease
   readonly reads: Reads
   readonly writes: Writes
   phase: Phase = 'sealing'
@@ -63,6 +66,7 @@ export class Leader {
     this.followers = new Followers(this)
     this.handover = new Handover(this)
     this.confirmations = new Confirmations(this, this.#patience)
+    this.lease = new ReadLease(this)
     this.reads = new Reads(this)
     this.writes = new Writes(this)
   }
@@ -82,7 +86,8 @@ export class Leader {
       ballot: this.ballot,
       last: replica.lastPosition,
       level: replica.level,
-      commit: replica.copy?.commit ?? 0
+      commit: replica.copy?.commit ?? 0,
+      leases: replica.deposed.left(now, replica.self)
     })
     this.#sendSeals(now)
     this.#elect(now)
@@ -117,6 +122,7 @@ export class Leader {
       return
     }
     this.phase = 'recovering'
+    for (const { leases = [] } of this.#sealed.values()) this.lease.wait(now, leases.filter(({ holder }) => !this.#sealed.has(holder)))
     this.#recover(now)
   }
 
@@ -149,7 +155,7 @@ export class Leader {
     return Math.max(0, Math.min(this.followers.needed(), this.handover.needed()) - 1)
   }
 
-  request (request: Request): void {
+  request (now: number, request: Request): void {
     const { options, out, view } = this.replica
     if (this.writes.pending + this.reads.pending >= options.waitingMax) {
       const message = `${options.waitingMax} operations wait at this partition`
@@ -159,7 +165,7 @@ export class Leader {
     const missing = this.replica.missingMajority()
     if (missing !== undefined) out.respond(request.ticket, this.#unavailable(missing))
     else if (request.kind === 'write') this.writes.request(request)
-    else this.reads.request(request)
+    else this.reads.request(now, request)
   }
 
   #unavailable (waitingFor: readonly StoreId[]): Answer {
@@ -181,20 +187,28 @@ export class Leader {
     if (this.serving) this.confirmations.flush(now)
   }
 
-  fetched (now: number, token: number, found: readonly ({ value: Uint8Array, seq: number } | null)[]): void {
-    if (!this.handover.fetched(now, token, found)) this.reads.fetched(token, found)
+  fetched (now: number, token: number, found: Found): void {
+    if (!this.handover.fetched(now, token, found)) this.reads.fetched(now, token, found)
   }
 
   receive (now: number, from: StoreId, message: GroupMessage): void {
     if (!('ballot' in message) || compareBallots(message.ballot, this.ballot) !== 0) return
     switch (message.kind) {
       case 'sealed':
-        if (this.phase !== 'sealing' || !this.replica.group!.members.includes(from)) return
+        if (!this.replica.group!.members.includes(from)) return
+        this.lease.acknowledged(from, message.lease)
+        if (this.phase !== 'sealing') { this.progress(now); return }
         this.#sealed.set(from, message)
         this.#elect(now)
         return
-      case 'confirmed': this.confirmations.confirmed(now, from, message); return
-      case 'appended': this.followers.appended(now, from, message); break
+      case 'confirmed':
+        this.lease.acknowledged(from, message.lease)
+        this.confirmations.confirmed(now, from, message)
+        return
+      case 'appended':
+        this.lease.acknowledged(from, message.lease)
+        this.followers.appended(now, from, message)
+        break
       case 'mismatch': this.followers.mismatch(now, from, message); break
       case 'lagging': this.followers.lagging(from); break
       case 'learned': this.handover.learned(now, from, message); break
@@ -210,7 +224,7 @@ export class Leader {
     if (this.phase === 'sealing' || this.phase === 'deferring') return
     const { copy, replica } = this
     const committed = Math.min(this.followers.committed(), copy.last)
-    if (committed > copy.commit && committed >= this.#firstOwn) {
+    if (committed > copy.commit && committed >= this.#firstOwn && !this.lease.waits(now)) {
       const from = copy.commit + 1
       copy.advanceCommit(committed)
       for (let seq = from; seq <= committed; seq++) this.writes.settle(seq)
@@ -233,8 +247,8 @@ export class Leader {
 
   /** Serves what waited for the phase `serving`. */
   resume (now: number): void {
-    this.reads.resume()
-    this.writes.resume()
+    this.reads.resume(now)
+    this.writes.resume(now)
     this.flush(now)
   }
 

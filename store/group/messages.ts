@@ -9,6 +9,8 @@
 import type { StoreId } from '../../membership/configuration.ts'
 import { validateOperation, validateOperationId, WIRE_LIMITS } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
+import { LEASE_MS_MAX } from '../leases.ts'
+import type { LeaseLeft } from './deposed.ts'
 import type { Ballot, Changed, Entry, EntryBody, Group, Position } from './history.ts'
 
 export const MESSAGE_LIMITS = Object.freeze({ membersMax: 64, entriesMax: 100_000, itemsMax: 100_000 })
@@ -23,8 +25,11 @@ export interface Item {
 export type GroupMessage =
   /** Candidate to member: promise to accept nothing below this ballot (S3, S4). */
   | { readonly kind: 'seal', readonly generation: number, readonly ballot: Ballot }
-  /** The promise, durable, with the member's history. `level`: it has reached the generation's base. */
-  | { readonly kind: 'sealed', readonly generation: number, readonly ballot: Ballot, readonly last: Position, readonly level: boolean, readonly commit: number }
+  /**
+   * The promise, durable, with the member's history. `level`: it has reached the generation's base. `leases`: what is left of those that
+   * earlier leaders have of this member. `lease`, here and below: the number of the one that the receiver has, or may get, of the sender.
+   */
+  | { readonly kind: 'sealed', readonly generation: number, readonly ballot: Ballot, readonly last: Position, readonly level: boolean, readonly commit: number, readonly leases?: readonly LeaseLeft[], readonly lease?: number }
   /** The receiver's ballot is too old: the sender has promised this one, or heard of it from somebody who has. */
   | { readonly kind: 'refused', readonly generation: number, readonly promised: Ballot }
   /** Leader to follower. `prev` is the position right before the first entry; `settled` the epoch whose placement this group is, or 0. */
@@ -33,14 +38,14 @@ export type GroupMessage =
    * The follower's history equals the leader's, durably, up to `seq`, and it knows that everything up to `commit` is committed. `run` is the
    * incarnation of the process that says so: of a later one it is not known whether it found all that again.
    */
-  | { readonly kind: 'appended', readonly generation: number, readonly ballot: Ballot, readonly run: number, readonly seq: number, readonly commit: number, readonly settled: number }
+  | { readonly kind: 'appended', readonly generation: number, readonly ballot: Ballot, readonly run: number, readonly seq: number, readonly commit: number, readonly settled: number, readonly lease?: number }
   /** The follower's history does not reach, or does not fit, the position `prev`; up to `commit` it does. */
   | { readonly kind: 'mismatch', readonly generation: number, readonly ballot: Ballot, readonly run: number, readonly prev: number, readonly commit: number }
   /** The follower has not reached the generation's base: it must be taught. */
   | { readonly kind: 'lagging', readonly generation: number, readonly ballot: Ballot }
   /** Leader to follower: am I still the one you promised? Confirms all reads up to `round`. */
   | { readonly kind: 'confirm', readonly generation: number, readonly ballot: Ballot, readonly round: number }
-  | { readonly kind: 'confirmed', readonly generation: number, readonly ballot: Ballot, readonly round: number }
+  | { readonly kind: 'confirmed', readonly generation: number, readonly ballot: Ballot, readonly round: number, readonly lease?: number }
   /**
    * Please lead, or say that you do: the sender has seen no ballot above `seen`. A `held` that is not 0 asks besides whether a copy that
    * the sender seems not to need may go; it is a fresh number that the answer names.
@@ -166,6 +171,17 @@ function validateItem (value: unknown): Item {
   return { key: key(item.key), value: content, seq: integer(item.seq, 'a version') }
 }
 
+const validateLease = (value: unknown): { lease?: number } => value === undefined ? {} : { lease: integer(value, 'the number of a lease') }
+
+function validateLeases (value: unknown): LeaseLeft[] {
+  if (value === undefined) return []
+  if (!Array.isArray(value) || value.length > MESSAGE_LIMITS.membersMax + 1) return fail('leases')
+  return value.map(item => {
+    const { holder, ms } = record(item, 'a lease')
+    return typeof ms === 'number' && ms >= 0 && ms <= LEASE_MS_MAX ? { holder: validateStoreId(holder), ms } : fail('what is left of a lease')
+  })
+}
+
 /** What arrived from another store, checked. @throws {StoreError} STORE_INVALID_MESSAGE */
 export function validateGroupMessage (value: unknown): GroupMessage {
   const message = record(value, 'a message')
@@ -179,7 +195,10 @@ export function validateGroupMessage (value: unknown): GroupMessage {
   const ballot = validateBallot(message.ballot)
   switch (kind) {
     case 'seal': case 'lagging': case 'leading': return { kind, generation, ballot }
-    case 'sealed': return { kind, generation, ballot, last: validatePosition(message.last), level: boolean(message.level, 'level'), commit: integer(message.commit, 'a commit') }
+    case 'sealed': {
+      const [last, level, commit] = [validatePosition(message.last), boolean(message.level, 'level'), integer(message.commit, 'a commit')]
+      return { kind, generation, ballot, last, level, commit, leases: validateLeases(message.leases), ...validateLease(message.lease) }
+    }
     case 'append': {
       const prev = validatePosition(message.prev)
       const entries = validateEntries(message.entries, prev.seq + 1)
@@ -188,13 +207,14 @@ export function validateGroupMessage (value: unknown): GroupMessage {
     }
     case 'appended': {
       const [run, seq, commit] = [integer(message.run, 'an incarnation'), integer(message.seq, 'a sequence number'), integer(message.commit, 'a commit')]
-      return { kind, generation, ballot, run, seq, commit, settled: integer(message.settled, 'an epoch') }
+      return { kind, generation, ballot, run, seq, commit, settled: integer(message.settled, 'an epoch'), ...validateLease(message.lease) }
     }
     case 'mismatch': {
       const run = integer(message.run, 'an incarnation')
       return { kind, generation, ballot, run, prev: integer(message.prev, 'a position'), commit: integer(message.commit, 'a commit') }
     }
-    case 'confirm': case 'confirmed': return { kind, generation, ballot, round: integer(message.round, 'a round') }
+    case 'confirm': return { kind, generation, ballot, round: integer(message.round, 'a round') }
+    case 'confirmed': return { kind, generation, ballot, round: integer(message.round, 'a round'), ...validateLease(message.lease) }
     case 'learn': {
       const digest = typeof message.digest === 'string' && message.digest.length <= 128 ? message.digest : fail('a digest')
       const group = validateGroup(message.group)

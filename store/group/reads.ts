@@ -1,17 +1,17 @@
 /**
- * The reads of a leader: each is answered with the values that are committed once a majority has confirmed the ballot after it came.
+ * The reads of a leader: each is answered with the committed values, at once under a lease, else when a majority has confirmed the ballot.
+ *
+ * Rules S7 and S10. Either way nobody else had committed anything when the values were taken. Where they come from the disk, the lease
+ * is looked at again when they have come; what is no longer under a lease then waits for a confirmation after all.
  *
  * Pure: a part of the leader.
  */
-import type { Answer, Ticket } from './effects.ts'
+import type { Answer } from './effects.ts'
 import type { Leader } from './leader.ts'
-import type { Item } from './messages.ts'
-import type { ReplicaInput } from './replica.ts'
-
-export type ReadRequest = ReplicaInput & { kind: 'read' }
+import { type Found, Lookup, type ReadRequest } from './lookup.ts'
 
 /** A read whose missing values are being fetched from the disk. */
-interface Fetch { readonly ticket: Ticket, readonly keys: readonly Uint8Array[], readonly values: (Item | null | undefined)[], readonly seq: number }
+interface Fetch { readonly lookup: Lookup, readonly leased: boolean }
 
 export class Reads {
   readonly #leader: Leader
@@ -19,6 +19,8 @@ export class Reads {
   #queue: ReadRequest[] = []
   readonly #unconfirmed = new Set<ReadRequest>()
   readonly #fetches = new Map<number, Fetch>()
+  /** Answers given under a lease. */
+  leased = 0
 
   constructor (leader: Leader) {
     this.#leader = leader
@@ -27,59 +29,56 @@ export class Reads {
   /** Reads that were not answered yet. */
   get pending (): number { return this.#queue.length + this.#unconfirmed.size + this.#fetches.size }
 
-  request (request: ReadRequest): void {
+  request (now: number, request: ReadRequest): void {
     if (!this.#leader.serving) { this.#queue.push(request); return }
+    const { lease } = this.#leader
+    lease.use(now)
+    if (lease.valid(now)) this.#read(request, true)
+    else this.#confirm(request, () => { this.#read(request, false) })
+  }
+
+  #confirm (request: ReadRequest, then: () => void): void {
     this.#unconfirmed.add(request)
     this.#leader.confirmations.ask(() => {
       this.#unconfirmed.delete(request)
-      this.#read(request)
+      then()
     })
   }
 
-  /** The values as of now: a majority has just confirmed that nobody else leads. */
-  #read ({ ticket, keys }: ReadRequest): void {
+  /** The values as of now, when nobody else leads. */
+  #read (request: ReadRequest, leased: boolean): void {
     const { copy, replica: { out } } = this.#leader
-    const values = keys.map(key => {
-      const pending = copy.pending(key)
-      return pending === undefined ? undefined : pending.value === null ? null : { key, value: pending.value, seq: pending.seq }
-    })
-    const fetch: Fetch = { ticket, keys, values, seq: copy.commit }
-    const missing = keys.filter((_, index) => values[index] === undefined)
-    if (missing.length === 0) { this.#answer(fetch); return }
-    const token = out.token()
-    this.#fetches.set(token, fetch)
-    out.push({ kind: 'fetch', token, copy: copy.number, keys: missing })
+    const fetch: Fetch = { lookup: new Lookup(request, copy), leased }
+    const token = fetch.lookup.fetch(out)
+    if (token === undefined) this.#answer(fetch)
+    else this.#fetches.set(token, fetch)
   }
 
-  fetched (token: number, found: readonly ({ value: Uint8Array, seq: number } | null)[]): void {
+  fetched (now: number, token: number, found: Found): void {
     const fetch = this.#fetches.get(token)
     if (fetch === undefined) return
     this.#fetches.delete(token)
-    let next = 0
-    for (let index = 0; index < fetch.values.length; index++) {
-      if (fetch.values[index] !== undefined) continue
-      const item = found[next++]
-      fetch.values[index] = item == null ? null : { key: fetch.keys[index]!, ...item }
-    }
-    this.#answer(fetch)
+    const { lookup, leased } = fetch
+    lookup.fetched(found)
+    if (!leased || this.#leader.lease.valid(now)) this.#answer(fetch)
+    else this.#confirm(lookup.request, () => { this.#answer({ lookup, leased: false }) })
   }
 
-  #answer ({ ticket, values, seq }: Fetch): void {
-    this.#leader.replica.out.respond(ticket, {
-      kind: 'values', values: values.map(item => item?.value ?? null), versions: values.map(item => item?.seq ?? 0), seq
-    })
+  #answer ({ lookup, leased }: Fetch): void {
+    if (leased) this.leased++
+    this.#leader.replica.out.respond(lookup.request.ticket, lookup.answer())
   }
 
   /** Serves what waited for the phase `serving`. */
-  resume (): void {
+  resume (now: number): void {
     const queue = this.#queue
     this.#queue = []
-    for (const request of queue) this.#leader.request(request)
+    for (const request of queue) this.#leader.request(now, request)
   }
 
   /** The lead is over. What the disk returns now may be of a copy that is gone: reads that wait for it are answered otherwise. */
   stop (answer: Answer): void {
-    for (const { ticket } of this.#fetches.values()) this.#leader.replica.out.respond(ticket, answer)
+    for (const { lookup } of this.#fetches.values()) this.#leader.replica.out.respond(lookup.request.ticket, answer)
     this.#fetches.clear()
   }
 

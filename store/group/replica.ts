@@ -11,13 +11,17 @@
 import type { StoreId } from '../../membership/configuration.ts'
 import type { Absence } from '../absences.ts'
 import type { Operation, OperationId } from '../client-protocol.ts'
+import { NO_LEASES, type ReplicaLeases } from '../leases.ts'
 import { Acceptor } from './acceptor.ts'
 import { Copy, type CopyOptions } from './copy.ts'
+import { Deposed } from './deposed.ts'
 import { type Answer, type DurableState, type Effect, Outbox, type StoreWrite, type Ticket } from './effects.ts'
 import { Election } from './election.ts'
 import { type Ballot, compareBallots, type Entry, type Group, majorityOf, NO_BALLOT, type Position } from './history.ts'
 import { Leader } from './leader.ts'
 import { Learner } from './learner.ts'
+import { LocalReads } from './local-reads.ts'
+import type { Found } from './lookup.ts'
 import type { GroupMessage, Item } from './messages.ts'
 
 export interface ReplicaOptions extends CopyOptions {
@@ -70,7 +74,8 @@ export type ReplicaInput =
   | { readonly kind: 'fetched', readonly token: number, readonly values: readonly ({ value: Uint8Array, seq: number } | null)[] }
   | { readonly kind: 'scanned', readonly token: number, readonly items: readonly Item[], readonly done: boolean }
   | { readonly kind: 'write', readonly ticket: Ticket, readonly id: OperationId, readonly operations: readonly Operation[] }
-  | { readonly kind: 'read', readonly ticket: Ticket, readonly keys: readonly Uint8Array[] }
+  /** `after`: any replica may answer that has everything up to there; without it, the read is linearizable. */
+  | { readonly kind: 'read', readonly ticket: Ticket, readonly keys: readonly Uint8Array[], readonly after?: number }
   /** The end of a turn: whatever was collected goes out as one message per peer and one persist. */
   | { readonly kind: 'flush' }
   | { readonly kind: 'tick' }
@@ -93,12 +98,15 @@ export interface ReplicaComponents {
   /** A random number of this run, so that its questions are not answered by answers to an earlier run's. At most 2^48. */
   readonly nonce: number
   readonly transfers: Transfers
+  /** The store's leases. @default none: every read is confirmed */
+  readonly leases?: ReplicaLeases
 }
 
 export class Replica {
   readonly self: StoreId
   readonly options: ReplicaOptions
   readonly transfers: ReplicaComponents['transfers']
+  readonly leases: ReplicaLeases
   readonly out = new Outbox()
   view: PartitionView | undefined
   group: Group | undefined
@@ -110,7 +118,9 @@ export class Replica {
   leader: Leader | undefined
   readonly learner: Learner
   readonly election: Election
+  readonly deposed: Deposed
   readonly #acceptor: Acceptor
+  readonly #localReads: LocalReads
   nextCopy = 1
   /** The incarnation under which this store was last a member. What it acknowledges names it. */
   run = 0
@@ -123,14 +133,17 @@ export class Replica {
   /** Copies to delete once the state record that no longer names them is durable. */
   #doomed: number[] = []
 
-  constructor ({ self, durable, transfers, nonce }: ReplicaComponents, options: ReplicaOptions) {
+  constructor ({ self, durable, transfers, nonce, leases = NO_LEASES }: ReplicaComponents, options: ReplicaOptions) {
     this.self = self
     this.#nonce = nonce
     this.options = options
     this.transfers = transfers
+    this.leases = leases
+    this.deposed = new Deposed(self, leases, durable?.state.promised ?? NO_BALLOT)
     this.learner = new Learner(this)
     this.election = new Election(this)
     this.#acceptor = new Acceptor(this)
+    this.#localReads = new LocalReads(this)
     if (durable === undefined) return
     const { state, entries } = durable
     this.#recorded = state
@@ -146,7 +159,7 @@ export class Replica {
       case 'view': this.#changeView(now, input.view); break
       case 'message': this.#receive(now, input.from, input.message); break
       case 'persisted': this.out.persisted(input.token); this.leader?.progress(now); break
-      case 'fetched': this.leader?.fetched(now, input.token, input.values); break
+      case 'fetched': this.#fetched(now, input.token, input.values); break
       case 'scanned': this.leader?.scanned(now, input.token, input.items, input.done); break
       case 'write': case 'read': this.#request(now, input); break
       case 'flush': this.leader?.flush(now); break
@@ -248,6 +261,7 @@ export class Replica {
     this.leader = undefined
     this.group = group
     this.promised = NO_BALLOT
+    this.deposed.clear()
     this.seen = seen
     this.#held = 0
     this.election.heard()
@@ -360,9 +374,16 @@ export class Replica {
     if (this.leader !== undefined) this.stepDown(now)
   }
 
+  /** Promises to obey nothing below this ballot. Durable with the next persist. */
+  promise (ballot: Ballot): void {
+    this.deposed.promised(this.promised, ballot)
+    this.promised = ballot
+  }
+
   /** Starts to lead with a ballot above all that were seen. It is durable before anyone hears of it: each is started once, ever. */
   begin (now: number, ballot: Ballot): void {
-    this.promised = this.seen = ballot
+    this.promise(ballot)
+    this.seen = ballot
     const leader = new Leader(this, ballot, now)
     this.leader = leader
     this.persist([], () => { if (this.leader === leader) leader.seal(now) })
@@ -428,7 +449,8 @@ export class Replica {
   }
 
   #request (now: number, request: ReplicaInput & { kind: 'write' | 'read' }): void {
-    if (this.leader !== undefined) { this.leader.request(request); return }
+    if (request.kind === 'read' && this.#localReads.request(request)) return
+    if (this.leader !== undefined) { this.leader.request(now, request); return }
     this.out.respond(request.ticket, this.#redirect(now))
   }
 
@@ -454,6 +476,10 @@ export class Replica {
     const code = this.isMember ? 'NOT_LEADER' : 'NOT_OWNER'
     const stores = leader === undefined ? others : [leader, ...others]
     return { kind: 'error', code, message: 'another store leads the partition', definite: true, epoch, ...hint(stores) }
+  }
+
+  #fetched (now: number, token: number, values: Found): void {
+    if (!this.#localReads.fetched(token, values, request => { this.#request(now, request) })) this.leader?.fetched(now, token, values)
   }
 
   /** Throws when an invariant of this replica's own state is broken; for tests and simulations, after each step. */

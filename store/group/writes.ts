@@ -67,10 +67,10 @@ export class Writes {
   }
 
   /** Serves what waited for the phase `serving`. */
-  resume (): void {
+  resume (now: number): void {
     const queue = this.#queue
     this.#queue = []
-    for (const request of queue) this.#leader.request(request)
+    for (const request of queue) this.#leader.request(now, request)
   }
 
   /** The lead is over: whether the writes that were logged are ever committed is another leader's business. */

@@ -42,6 +42,10 @@ export interface HostComponents {
 class SimulatedProcess implements EventOwner {
   alive = true
   paused = false
+  /** The true time at which its machine was suspended: its monotonic clock stands still. */
+  suspendedAtMs: number | undefined
+  /** How long it was suspended, altogether. */
+  suspendedMs = 0
   readonly held: SimulatedEvent[] = []
   readonly transport: SimulatedTransport
   readonly environment: Environment
@@ -61,12 +65,21 @@ class SimulatedProcess implements EventOwner {
   #clock (host: SimulatedHost, scheduler: Scheduler, originMs: number): Clock {
     const startedAtMs = scheduler.nowMs
     const rate = host.clockRate
+    const now = (): number => originMs + ((this.suspendedAtMs ?? scheduler.nowMs) - startedAtMs - this.suspendedMs) * rate
     return {
-      now: () => originMs + (scheduler.nowMs - startedAtMs) * rate,
-      wallNow: () => WALL_EPOCH_MS + scheduler.nowMs,
+      now,
+      wallNow: () => WALL_EPOCH_MS + scheduler.nowMs + host.wallOffsetMs,
       setTimer: (delayMs, callback): CancelTimer => {
         if (!this.alive) return () => {}
-        const event = scheduler.schedule(Math.max(0, delayMs) / rate, this, callback)
+        const dueMs = now() + Math.max(0, delayMs)
+        let event: SimulatedEvent
+        const arm = (): void => { event = scheduler.schedule((dueMs - now()) / rate, this, fire) }
+        // A suspension in between was no time for this clock. A rounding error is no reason to wait.
+        const fire = (): void => {
+          if (now() < dueMs - 1e-3) arm()
+          else callback()
+        }
+        arm()
         return () => { event.run = undefined }
       }
     }
@@ -92,6 +105,8 @@ export class SimulatedHost {
   readonly name: string
   readonly listens: boolean
   readonly clockRate: number
+  /** How far its wall clock is off. */
+  wallOffsetMs = 0
   readonly #components: HostComponents
   readonly #disks = new Map<string, Disk>()
   #process: SimulatedProcess | undefined
@@ -154,12 +169,30 @@ export class SimulatedHost {
     this.#process.paused = true
   }
 
+  /** The machine sleeps until `resume`: as `pause`, and its monotonic clock stands still meanwhile. */
+  suspend (): void {
+    const process = this.#process
+    if (process === undefined || process.paused) return
+    const { scheduler } = this.#components
+    scheduler.trace(this.name, 'suspend')
+    process.paused = true
+    process.suspendedAtMs = scheduler.nowMs
+  }
+
+  /** The wall clock is set, forward or back. */
+  setWallClock (offsetMs: number): void {
+    this.#components.scheduler.trace(this.name, `wall clock off by ${offsetMs.toFixed(0)} ms`)
+    this.wallOffsetMs = offsetMs
+  }
+
   resume (): void {
     const process = this.#process
     if (process === undefined || !process.paused) return
     const { scheduler } = this.#components
     scheduler.trace(this.name, 'resume')
     process.paused = false
+    if (process.suspendedAtMs !== undefined) process.suspendedMs += scheduler.nowMs - process.suspendedAtMs
+    process.suspendedAtMs = undefined
     for (const event of process.held.splice(0)) scheduler.schedule(0, process, () => event.run?.())
   }
 

@@ -5,10 +5,12 @@
  */
 import type { StoreId } from '../../membership/configuration.ts'
 import type { Environment } from '../../membership/environment/environment.ts'
+import { SeededRandom } from '../../membership/environment/seeded-random.ts'
 import { Client } from '../../store/client/client.ts'
 import type { GroupMessage } from '../../store/group/messages.ts'
 import { StoreNode } from '../../store/node.ts'
 import type { NodeOptions } from '../../store/options.ts'
+import type { SimulatedHost } from './host.ts'
 import { Simulation, type SimulationOptions } from './simulation.ts'
 import { StoreOracle } from './store-oracle.ts'
 
@@ -19,6 +21,8 @@ export interface StoreClusterOptions extends SimulationOptions {
   readonly size: number
   readonly zones?: number
   readonly replication?: NodeOptions['replication']
+  /** How far apart, at most, the clocks of two nodes run. Of each host the rate is drawn once. @default 2 */
+  readonly driftPercent?: number
 }
 
 export const addressOf = (index: number): string => `10.1.0.${index + 1}:7000`
@@ -60,6 +64,7 @@ export class StoreCluster {
     this.simulation = new Simulation(options)
     this.oracle = new StoreOracle({
       nodes: () => this.nodes.values(),
+      clock: node => this.simulation.host(node.address).environment.clock,
       disk: store => {
         const address = this.#addresses.get(store)
         return address === undefined ? undefined : this.simulation.host(address).disk('data').content
@@ -71,9 +76,15 @@ export class StoreCluster {
     })
   }
 
+  #host (index: number): SimulatedHost {
+    const { driftPercent = 2, seed } = this.options
+    const drift = new SeededRandom(seed).fork(`clock ${index}`).next() - 0.5
+    return this.simulation.host(addressOf(index), { clockRate: 1 + drift * driftPercent / 100 })
+  }
+
   /** Starts a node on its host, or starts it again on the same disk. */
   start (index: number, options: Partial<NodeOptions> = {}): StoreNode {
-    const host = this.simulation.host(addressOf(index))
+    const host = this.#host(index)
     const environment = host.running ? host.environment : host.restart()
     const seeds = [...this.nodes.keys()].map(addressOf)
     const { zones = 1000, replication } = this.options

@@ -4,18 +4,22 @@
  *
  * Invariants, by their numbers in store/README.md: 16 (one group per generation), 17 and 18 (what is committed at a number stays
  * so for ever, at every store, across ballots and generations), 20 (a promise that was sent never falls, restarts included), 21 (a
- * ballot is started at most once), 22 (a generation begins only when a majority of it holds all before it durably), 25 (what is
- * committed is on the disks of a majority), 26 (each operation once), 29 (no transfer completes twice), 30 (a copy is released only
- * when the whole group is level), 32 (no group shrinks while enough stores live). Linearizability and the comparison of the data
- * (19, also looked at when a copy is first said to be whole) follow at the end of a run.
+ * ballot is started at most once), 22 (a generation begins only when a majority of it holds all before it durably), 23 and 34
+ * (whoever may answer under a lease is the last to have committed), 25 (what is committed is on the disks of a majority), 26 (each
+ * operation once), 29 (no transfer completes twice), 30 (a copy is released only when the whole group is level), 32 (no group
+ * shrinks while enough stores live). Linearizability and the comparison of the data (19, also looked at when a copy is first said
+ * to be whole) follow at the end of a run.
  *
  * Owns: its memories.
  */
 import type { StoreId } from '../../membership/configuration.ts'
+import type { Clock } from '../../membership/environment/environment.ts'
 import type { DurableState } from '../../store/group/effects.ts'
 import { type Ballot, compareBallots, type Entry, type Group, majorityOf, operationName } from '../../store/group/history.ts'
+import type { Leader } from '../../store/group/leader.ts'
 import type { GroupMessage } from '../../store/group/messages.ts'
 import type { Replica } from '../../store/group/replica.ts'
+import { Leases } from '../../store/leases.ts'
 import type { StoreNode } from '../../store/node.ts'
 import { copyRange, decodeEntry, decodeState, decodeValue, logKey, stateKey, userKeyOf } from '../../store/storage/layout.ts'
 import type { SortedMap } from './sorted-map.ts'
@@ -36,6 +40,8 @@ function contentOf ({ body }: Entry): string {
 export interface OracleComponents {
   /** The running nodes. */
   readonly nodes: () => Iterable<StoreNode>
+  /** The clock that a node reads. */
+  readonly clock: (node: StoreNode) => Clock
   /** What is on the disk of a store, whether or not it runs; undefined for one that was never heard of. */
   readonly disk: (store: StoreId) => SortedMap | undefined
 }
@@ -57,6 +63,10 @@ class PartitionMemory {
   readonly taught = new Set<string>()
   /** Where each operation was committed. */
   readonly operations = new Map<string, number>()
+  /** The highest ballot that has committed an entry of its own, in the newest generation in which one has. */
+  served: { generation: number, ballot: Ballot } | undefined
+  /** Answers that each leader gave under a lease, as of the last look. */
+  readonly leased = new WeakMap<Leader, number>()
   /** How far the commits of a copy have been compared. */
   readonly compared = new WeakMap<object, number>()
 }
@@ -64,6 +74,8 @@ class PartitionMemory {
 export class StoreOracle {
   readonly #partitions = new Map<number, PartitionMemory>()
   readonly #components: OracleComponents
+  /** Reads that were answered under a lease. */
+  leasedReads = 0
 
   constructor (components: OracleComponents) {
     this.#components = components
@@ -77,16 +89,47 @@ export class StoreOracle {
 
   /** Looks at every replica of every running node. */
   check (): void {
+    for (const node of this.#components.nodes()) for (const [partition, replica] of node.replicas) this.#noteServing(this.#memory(partition), replica)
     for (const node of this.#components.nodes()) {
       for (const [partition, replica] of node.replicas) {
         try {
           replica.invariants()
           this.#checkReplica(partition, this.#memory(partition), replica)
+          this.#checkLease(this.#memory(partition), node, replica)
         } catch (cause) {
           throw new Error(`partition ${partition} at ${node.address} (${replica.self.slice(0, 6)}): ${(cause as Error).message}`, { cause })
         }
       }
     }
+  }
+
+  #noteServing (memory: PartitionMemory, { group, leader }: Replica): void {
+    if (group === undefined || leader === undefined || !leader.serving) return
+    const { generation } = group
+    const { served } = memory
+    if (served !== undefined && (generation - served.generation || compareBallots(leader.ballot, served.ballot)) <= 0) return
+    memory.served = { generation, ballot: leader.ballot }
+  }
+
+  /**
+   * Invariants 23 and 34, in true time: while a leader may answer by its leases, if its process went on at this moment, no later one has
+   * committed anything, and no later generation has begun; and so it was whenever one has answered.
+   */
+  #checkLease (memory: PartitionMemory, node: StoreNode, { group, leader, leases }: Replica): void {
+    if (group === undefined || leader === undefined || !(leases instanceof Leases)) return
+    const answered = leader.reads.leased - (memory.leased.get(leader) ?? 0)
+    memory.leased.set(leader, leader.reads.leased)
+    this.leasedReads += answered
+    const clock = this.#components.clock(node)
+    const now = clock.now()
+    leases.tell(now, clock.wallNow())
+    if (answered === 0 && !leader.lease.valid(now)) return
+    const { served, chain } = memory
+    const what = answered > 0 ? 'answered under' : 'has'
+    const name = `${group.generation}/${ballotText(leader.ballot)}`
+    if (chain.length > group.generation + 1) throw new Error(`invariant 34: the leader of ${name} ${what} a lease, and generation ${chain.length - 1} has begun`)
+    if (served?.generation !== group.generation || compareBallots(served.ballot, leader.ballot) <= 0) return
+    throw new Error(`invariant 23: the leader of ${name} ${what} a lease, and ${served.generation}/${ballotText(served.ballot)} has committed an entry`)
   }
 
   #checkReplica (partition: number, memory: PartitionMemory, replica: Replica): void {

@@ -21,6 +21,7 @@ export interface ScenarioResult {
   readonly failedDefinite: number
   readonly failedIndefinite: number
   readonly generations: number
+  readonly leasedReads: number
   readonly viewChanges: number
   readonly moves: { readonly planned: number, readonly done: number, readonly superseded: number, readonly restarted: number }
 }
@@ -54,7 +55,9 @@ class Scenario {
       replication: {
         logEntriesMax: 24, logBytesMax: 600, batchEntriesMax: 8, chunkBytes: 64, transfersMax: 2, ...seed % 2 === 0 ? {} : { patienceMs: 500 },
         // Copying begins at once, while the store may be back any moment, or after it is.
-        rereplicateAfterMs: [0, 1000, 6000][seed % 3]!
+        rereplicateAfterMs: [0, 1000, 6000][seed % 3]!,
+        // Some leases are so long that whatever happens to a node falls into one.
+        ...seed % 4 === 1 ? {} : { leaseMs: 3000 }
       }
     })
     this.#next = this.cluster.options.size
@@ -131,6 +134,7 @@ class Scenario {
       failedDefinite: result.failedDefinite,
       failedIndefinite: result.failedIndefinite,
       generations: cluster.oracle.generations,
+      leasedReads: cluster.oracle.leasedReads,
       viewChanges: epoch,
       moves
     }
@@ -175,7 +179,7 @@ class Scenario {
     // A majority of the members stays: without one nothing is decided, and that is another test.
     const spare = Math.ceil(members / 2) - 1 - this.#down.size - this.#paused.size - this.#busy.size
     const quiet = this.#down.size + this.#paused.size + this.#busy.size === 0
-    const choice = random.below(12)
+    const choice = random.below(14)
     const victim = this.#up.length > 0 ? random.pick(this.#up) : undefined
     const mayFail = victim !== undefined && spare > 0 && this.#affordable(victim)
     if (choice <= 1 && mayFail) {
@@ -191,10 +195,12 @@ class Scenario {
     } else if (choice === 5 && victim !== undefined && quiet && cluster.nodes.size > 4 && cluster.unrest() === undefined) {
       this.#leave(victim)
     } else if (choice === 6 && mayFail) {
-      this.#count('pause')
+      const suspended = random.chance(0.3)
+      this.#count(suspended ? 'suspend' : 'pause')
       this.#paused.add(victim)
-      simulation.host(addressOf(victim)).pause()
-      this.#later(random.between(100, 4000), () => { this.#resume(victim) })
+      if (suspended) simulation.host(addressOf(victim)).suspend()
+      else simulation.host(addressOf(victim)).pause()
+      this.#later(random.between(100, random.chance(0.3) ? 10_000 : 4000), () => { this.#resume(victim) })
     } else if (choice === 7 && mayFail) {
       const others = [...cluster.nodes.keys()].filter(index => index !== victim).map(addressOf)
       const oneWay = random.chance(0.5)
@@ -212,7 +218,16 @@ class Scenario {
       simulation.host(addressOf(victim)).breakLinks()
     } else if (choice === 9) {
       this.#lurking = true
-    } else if (choice >= 10 && spare > 1) {
+    } else if (choice === 10 && victim !== undefined) {
+      this.#count('wall clock set')
+      simulation.host(addressOf(victim)).setWallClock(random.between(-600_000, 600_000))
+    } else if (choice === 11 && mayFail) {
+      // What it hears is old: an answer says less about the present than it seems to.
+      this.#count('slow ingress')
+      const address = addressOf(victim)
+      network.faults.setIngress(address, { latencyMs: random.between(100, 2000) })
+      this.#later(random.between(1000, 5000), () => { network.faults.setIngress(address, {}) })
+    } else if (choice >= 12 && spare > 1) {
       this.#hunt(random.below(cluster.options.partitions))
     }
   }

@@ -11,6 +11,7 @@ import { keyText } from '../../../store/group/copy.ts'
 import type { Answer, DurableState, Effect, StoreWrite } from '../../../store/group/effects.ts'
 import { type Ballot, type Entry, type EntryBody, type Group, NO_BALLOT } from '../../../store/group/history.ts'
 import { type GroupMessage, validateGroupMessage } from '../../../store/group/messages.ts'
+import { type LeaseOptions, Leases } from '../../../store/leases.ts'
 import { type PartitionView, Replica, type ReplicaInput, type ReplicaOptions } from '../../../store/group/replica.ts'
 
 export const id = (name: string): StoreId => name as StoreId
@@ -79,6 +80,9 @@ export class ReplicaNet {
   now = 0
   readonly #options: ReplicaOptions
   readonly #genesis: readonly string[]
+  readonly #leaseOptions: LeaseOptions | undefined
+  /** The leases of each store's process, where the test has any. */
+  readonly leases = new Map<string, Leases>()
   readonly #seatEpochs = new Map<string, number>()
   /** The incarnation of each store's process. */
   readonly #runs = new Map<string, number>()
@@ -88,7 +92,9 @@ export class ReplicaNet {
   #clientNumbers = 0
   #views = new Map<string, PartitionView>()
 
-  constructor (genesis: string, options: Partial<ReplicaOptions> = {}) {
+  /** @param leases without them, every read is confirmed */
+  constructor (genesis: string, options: Partial<ReplicaOptions> = {}, leases?: LeaseOptions) {
+    this.#leaseOptions = leases
     this.#options = { ...OPTIONS, ...options }
     this.#genesis = genesis.split('')
     for (const store of genesis) this.#seatEpochs.set(store, 1)
@@ -136,8 +142,20 @@ export class ReplicaNet {
     const transfers = { acquire: () => true, release: () => {}, ready: () => true, spend: () => {} }
     const nonce = 1000 * (this.now + 1)
     const entries = state?.copy === undefined ? [] : [...logs.get(state.copy)?.values() ?? []].sort((a, b) => a.seq - b.seq)
-    const components = { self: id(name), transfers, nonce }
+    const leases = this.#leaseOptions === undefined ? undefined : new Leases(this.now, nonce, this.#leaseOptions)
+    if (leases !== undefined) this.leases.set(name, leases)
+    const components = { self: id(name), transfers, nonce, ...leases === undefined ? {} : { leases } }
     return new Replica(state === undefined ? components : { ...components, durable: { state, entries } }, this.#options)
+  }
+
+  /** Has a store ask for the leases that its reads would do with; those that are up and can be reached grant them at once. */
+  renewLeases (holder: string, granters: string): void {
+    const leases = this.leases.get(holder)!
+    for (const { to, message } of leases.due(this.now)) {
+      if (!granters.includes(to) || !this.store(to).up) continue
+      const answer = this.leases.get(to)!.receive(this.now, id(holder), message)
+      if (answer !== undefined) leases.receive(this.now, to, answer)
+    }
   }
 
   store (name: string): Store { return this.stores.get(name)! }
@@ -296,9 +314,10 @@ export class ReplicaNet {
     return { client: 'client', number: ++this.#clientNumbers, base }
   }
 
-  read (name: string, key: string): number {
+  /** @param after any replica may answer that has everything up to there */
+  read (name: string, key: string, after?: number): number {
     const ticket = ++this.#tickets
-    this.input(name, { kind: 'read', ticket, keys: [bytes(key)] })
+    this.input(name, { kind: 'read', ticket, keys: [bytes(key)], ...after === undefined ? {} : { after } })
     return ticket
   }
 

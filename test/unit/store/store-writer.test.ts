@@ -17,10 +17,18 @@ function writing (): { writer: StoreWriter, batches: Batch[], pages: string[], f
   const pages: string[] = []
   const failures: unknown[] = []
   const database = {
-    batch: (operations: { key: Uint8Array }[], { sync }: { sync: boolean }) => new Promise<void>((resolve, reject) => {
-      const keys = operations.filter(({ key }) => key[0] !== BATCH_TAG).map(({ key }) => Buffer.from(key).toString())
-      batches.push({ keys, sync, end: error => { if (error === undefined) resolve(); else reject(error) } })
-    })
+    batch: () => {
+      const all: Uint8Array[] = []
+      const add = (key: Uint8Array): void => { all.push(key) }
+      return {
+        put: add,
+        del: add,
+        write: ({ sync }: { sync: boolean }) => new Promise<void>((resolve, reject) => {
+          const keys = all.filter(key => key[0] !== BATCH_TAG).map(key => Buffer.from(key).toString())
+          batches.push({ keys, sync, end: error => { if (error === undefined) resolve(); else reject(error) } })
+        })
+      }
+    }
   } as unknown as Database
   const collect = (): void => { for (const page of pages.splice(0)) writer.put(Buffer.from(page), 1) }
   const writer: StoreWriter = new StoreWriter({ database, lastBatch: 0, collect, failed: error => { failures.push(error) } })
