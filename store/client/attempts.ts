@@ -247,6 +247,7 @@ export class Attempts {
       case 'STORE_INVALID_KEY':
       case 'STORE_INVALID_VALUE':
       case 'STORE_NOT_SUPPORTED':
+      case 'STORE_TOO_FEW_STORES':
         // Another node would say the same.
         call.attempt = undefined
         return this.#host.fail(now, call, call.error(response.code, response.message))
