@@ -9,6 +9,7 @@
 import type { Address } from '../membership/environment/environment.ts'
 import type { StoreId } from '../membership/configuration.ts'
 import { StoreError, STORE_ERROR_CODES, type StoreErrorCode } from './errors.ts'
+import { isBelow, type Page, type ScanSpec } from './scan-range.ts'
 
 export const CLIENT_PROTOCOL_VERSION = 1
 
@@ -18,6 +19,9 @@ export const WIRE_LIMITS = Object.freeze({
   valueBytesMax: 8 * 1024 * 1024,
   operationsPerWriteMax: 100_000,
   keysPerReadMax: 100_000,
+  /** Items and bytes that one page of a scan may be asked for. */
+  scanItemsMax: 10_000,
+  scanBytesMax: 4 * 1024 * 1024,
   textMax: 4096
 })
 
@@ -46,6 +50,8 @@ export type ClientRequest =
   | { readonly kind: 'read', readonly request: number, readonly partition: number, readonly keys: readonly Uint8Array[], readonly after?: number }
   /** Atomic write of keys of one partition. `id.base` is -1 when the client knows no sequence number of the partition yet. */
   | { readonly kind: 'write', readonly request: number, readonly partition: number, readonly id: OperationId, readonly operations: readonly Operation[] }
+  /** Reads one page of a range of keys of one partition, linearizably. */
+  | { readonly kind: 'scan', readonly request: number, readonly partition: number, readonly scan: ScanSpec }
   /** Asks for the node's status, for people and tools. */
   | {
     readonly kind: 'status'
@@ -72,6 +78,8 @@ export type NodeResponse =
   | { readonly kind: 'values', readonly request: number, readonly values: readonly (Uint8Array | null)[], readonly versions: readonly number[], readonly seq: number }
   /** The write is committed at `seq`, which is also the version of its keys. */
   | { readonly kind: 'written', readonly request: number, readonly seq: number }
+  /** One page of a partition, as it was when all of its history up to `seq` was committed and nothing else. */
+  | { readonly kind: 'page', readonly request: number, readonly page: Page, readonly seq: number }
   | { readonly kind: 'status', readonly request: number, readonly status: unknown }
   | {
     readonly kind: 'error'
@@ -100,7 +108,7 @@ const text = (value: unknown, what: string): string =>
   typeof value === 'string' && value.length <= WIRE_LIMITS.textMax ? value : fail(what)
 
 function key (value: unknown): Uint8Array {
-  if (!(value instanceof Uint8Array) || value.length === 0 || value.length > WIRE_LIMITS.keyBytesMax) return fail('a key')
+  if (!(value instanceof Uint8Array) || value.length > WIRE_LIMITS.keyBytesMax) return fail('a key')
   return value
 }
 
@@ -128,6 +136,29 @@ export function validateOperationId (value: unknown): OperationId {
   return { client: text(value.client, 'a client id'), number: natural(value.number, 'an operation number'), base }
 }
 
+/** A bound of a range. It may be one byte longer than a key, and empty. */
+function bound (value: unknown): Uint8Array {
+  return bytes(value, WIRE_LIMITS.keyBytesMax + 1, 'a bound of a range')
+}
+
+function validateScan (value: unknown): ScanSpec {
+  if (!isRecord(value)) return fail('a scan')
+  const from = bound(value.from)
+  const to = value.to === null ? null : bound(value.to)
+  if (!isBelow(from, to)) return fail('a range without keys')
+  const limit = natural(value.limit, 'a limit', WIRE_LIMITS.scanItemsMax)
+  const bytesMax = natural(value.bytesMax, 'a limit of bytes', WIRE_LIMITS.scanBytesMax)
+  if (limit === 0) return fail('a limit of no items')
+  return { from, to, reverse: value.reverse === true, limit, bytesMax, values: value.values === true }
+}
+
+function validatePage (value: unknown): Page {
+  if (!isRecord(value)) return fail('a page')
+  const keys = list(value.keys, WIRE_LIMITS.scanItemsMax, 'keys', key)
+  const values = list(value.values, WIRE_LIMITS.scanItemsMax, 'values', item => bytes(item, WIRE_LIMITS.valueBytesMax, 'a value'))
+  return { keys, values, next: value.next === null ? null : bound(value.next) }
+}
+
 /** What a node received on the client channel, checked. @throws {StoreError} STORE_INVALID_MESSAGE */
 export function validateClientRequest (value: unknown): ClientRequest {
   if (!isRecord(value)) return fail('a request')
@@ -143,6 +174,7 @@ export function validateClientRequest (value: unknown): ClientRequest {
       const keys = list(value.keys, WIRE_LIMITS.keysPerReadMax, 'keys', key)
       return { kind: 'read', request, partition: natural(value.partition, 'a partition', 65535), keys, ...after }
     }
+    case 'scan': return { kind: 'scan', request, partition: natural(value.partition, 'a partition', 65535), scan: validateScan(value.scan) }
     case 'write': {
       const operations = list(value.operations, WIRE_LIMITS.operationsPerWriteMax, 'operations', validateOperation)
       if (operations.length === 0) return fail('an empty write')
@@ -178,6 +210,7 @@ export function validateNodeResponse (value: unknown): NodeResponse {
     case 'view': return { kind: 'view', request, view: validateView(value.view) }
     case 'status': return { kind: 'status', request, status: value.status }
     case 'written': return { kind: 'written', request, seq: natural(value.seq, 'a sequence number') }
+    case 'page': return { kind: 'page', request, page: validatePage(value.page), seq: natural(value.seq, 'a sequence number') }
     case 'values': {
       const values = list(value.values, WIRE_LIMITS.keysPerReadMax, 'values', item => item === null ? null : bytes(item, WIRE_LIMITS.valueBytesMax, 'a value'))
       const versions = list(value.versions, WIRE_LIMITS.keysPerReadMax, 'versions', item => natural(item, 'a version'))

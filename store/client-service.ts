@@ -135,11 +135,11 @@ export class ClientService {
     this.#reply(remote, request, { kind: 'view', view: this.#view })
   }
 
-  #serve (request: ClientRequest & { kind: 'read' | 'write' }, remote: Remote, { placement, partitions }: AgreedState): void {
+  #serve (request: ClientRequest & { kind: 'read' | 'write' | 'scan' }, remote: Remote, { placement, partitions }: AgreedState): void {
     const { partition } = request
     const refuse = (answer: Answer): void => { this.#reply(remote, request.request, answer) }
     if (placement === undefined) { refuse(this.#error('NOT_READY', 'the cluster has not reached its expected size yet')); return }
-    const keys = request.kind === 'read' ? request.keys : request.operations.map(operation => operation.key)
+    const keys = request.kind === 'read' ? request.keys : request.kind === 'write' ? request.operations.map(operation => operation.key) : []
     if (partition >= partitions || keys.some(key => partitionOf(key, partitions) !== partition)) {
       refuse(this.#error('STORE_INVALID_MESSAGE', `a key of this request is not in partition ${partition}`))
       return
@@ -154,9 +154,11 @@ export class ClientService {
     }
     const ticket = this.#nextTicket++
     this.#pending.set(ticket, { remote, request: request.request, since: this.#components.environment.clock.now() })
-    this.#host!.apply(partition, request.kind === 'read'
-      ? { kind: 'read', ticket, keys: request.keys, ...request.after === undefined ? {} : { after: request.after } }
-      : { kind: 'write', ticket, id: request.id, operations: request.operations })
+    switch (request.kind) {
+      case 'read': this.#host!.apply(partition, { kind: 'read', ticket, keys: request.keys, ...request.after === undefined ? {} : { after: request.after } }); return
+      case 'scan': this.#host!.apply(partition, { kind: 'scan', ticket, scan: request.scan }); return
+      case 'write': this.#host!.apply(partition, { kind: 'write', ticket, id: request.id, operations: request.operations })
+    }
   }
 
   /** Where the placement has a partition, for a client that asked the wrong node. */

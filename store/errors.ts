@@ -4,7 +4,7 @@ import type { StoreId } from '../membership/configuration.ts'
 export const STORE_ERROR_CODES = Object.freeze([
   /** An option is missing, unknown, of the wrong type or out of range. */
   'STORE_INVALID_OPTIONS',
-  /** A key is empty, not a string or bytes, or larger than `keyBytesMax`. */
+  /** A key is not a string or bytes, or larger than `keyBytesMax`. */
   'STORE_INVALID_KEY',
   /** A value is null, undefined, not a string or bytes, or larger than `valueBytesMax`. */
   'STORE_INVALID_VALUE',

@@ -15,6 +15,7 @@ import { type LeaseMessage, type LeaseOptions, Leases, validateLeaseMessage } fr
 import type { Ledger } from './ledger.ts'
 import { copyRange, dataKey, decodeValue, ledgerKey, userKeyOf } from './storage/layout.ts'
 import { BINARY, type StoredPartition } from './storage/open.ts'
+import { RangeReader } from './storage/range-reader.ts'
 import { StoreWriter } from './storage/store-writer.ts'
 import { TransferSchedule, type TransferScheduleOptions } from './transfer-schedule.ts'
 
@@ -51,6 +52,7 @@ export class PartitionHost {
   readonly #replicas = new Map<number, Replica>()
   readonly #writer: StoreWriter
   readonly #leases: Leases
+  readonly #ranges: RangeReader
   #addresses: ReadonlyMap<StoreId, Address> = new Map()
   #viewOf: ((partition: number) => PartitionView) | undefined
   /** Goes with every message: stores of two clusters that were given each other's addresses do not mix. */
@@ -79,6 +81,7 @@ export class PartitionHost {
       collect: () => { for (const [epoch, page] of components.ledger.takeChanged()) this.#writer.put(ledgerKey(epoch), page) },
       failed: error => { this.#fail('a write to the disk failed', error) }
     })
+    this.#ranges = new RangeReader(components.database)
     for (const [partition, stored] of components.partitions) this.#create(partition, stored)
   }
 
@@ -220,6 +223,7 @@ export class PartitionHost {
       case 'respond': this.#components.answer(effect.ticket, partition, this.#withAddresses(effect.answer)); return
       case 'fetch': this.#fetches.push({ partition, ...effect }); return
       case 'scan': this.#run(this.#scan(partition, effect)); return
+      case 'range': this.#run(this.#range(partition, effect)); return
       case 'deleteCopy': this.#run(this.#delete(partition, effect.copy)); return
       case 'ledger': this.#components.ledger.add(effect.epoch, effect.field, effect.amount); return
       case 'fault': log.error({ partition, store: this.#components.self }, effect.message)
@@ -284,6 +288,11 @@ export class PartitionHost {
     this.apply(partition, { kind: 'scanned', token, items, done })
   }
 
+  async #range (partition: number, { token, copy, scan }: Effect & { kind: 'range' }): Promise<void> {
+    const { items, done } = await this.#ranges.read(partition, copy, scan)
+    this.apply(partition, { kind: 'ranged', token, items, done })
+  }
+
   async #delete (partition: number, copy: number): Promise<void> {
     await this.#components.database.clear({ ...copyRange('data', partition, copy), keyEncoding: 'view' })
     await this.#components.database.clear({ ...copyRange('log', partition, copy), keyEncoding: 'view' })
@@ -318,6 +327,7 @@ export class PartitionHost {
   async stop (): Promise<void> {
     this.#stopped = true
     this.#cancelTick()
+    this.#ranges.stop()
     await this.#writer.stop()
     await Promise.all(this.#background)
   }

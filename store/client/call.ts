@@ -11,11 +11,13 @@ import type { Address } from '../../membership/environment/environment.ts'
 import type { StoreId } from '../../membership/configuration.ts'
 import type { ClientRequest, NodeResponse, Operation } from '../client-protocol.ts'
 import { StoreError, type StoreErrorCode } from '../errors.ts'
+import { isPageOf, type ScanSpec } from '../scan-range.ts'
 import type { Consistency } from './options.ts'
 
 export type CallPayload =
   | { readonly kind: 'read', readonly keys: readonly Uint8Array[], readonly consistency?: Consistency }
   | { readonly kind: 'write', readonly operations: readonly Operation[] }
+  | { readonly kind: 'scan', readonly scan: ScanSpec }
   /** About one node. With `drain` it shall also drain its store, or, false, take that back, before it answers. */
   | { readonly kind: 'status', readonly address: Address, readonly drain?: boolean }
 
@@ -100,6 +102,7 @@ export class Call {
     switch (payload.kind) {
       case 'read': return { kind: 'read', request, partition, keys: payload.keys, ...this.after === undefined ? {} : { after: this.after } }
       case 'write': return { kind: 'write', request, partition, id: { client: clientId, number: this.number!, base: this.base }, operations: payload.operations }
+      case 'scan': return { kind: 'scan', request, partition, scan: payload.scan }
       case 'status': return payload.drain === undefined ? { kind: 'status', request } : { kind: 'status', request, drain: payload.drain }
     }
   }
@@ -109,6 +112,7 @@ export class Call {
     switch (this.payload.kind) {
       case 'read': return response.kind === 'values' && response.values.length === this.payload.keys.length
       case 'write': return response.kind === 'written'
+      case 'scan': return response.kind === 'page' && isPageOf(response.page, this.payload.scan)
       case 'status': return response.kind === 'status'
     }
   }

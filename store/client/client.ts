@@ -5,20 +5,26 @@
  * a deadline, and carries every write out once however often it had to be sent (rule S9).
  *
  * What differs from a local database: `batch` is atomic per partition and not across partitions (keys with the same `{tag}`
- * share one); `getMany` is linearizable per key but no snapshot; there are no iterators, ranges to clear, or snapshots yet.
+ * share one); `getMany` is linearizable per key but no snapshot; what an iterator yields is linearizable page by page (see
+ * `merged-scan.ts`), and `clear` deletes what it finds that way.
  *
  * Owns: its transport, and through `Runner` one timer.
  */
 import { AbstractLevel, type AbstractBatchOperation, type AbstractBatchOptions, type AbstractChainedBatch, type AbstractDatabaseOptions,
   type AbstractDelOptions, type AbstractGetManyOptions, type AbstractGetOptions, type AbstractPutOptions } from 'abstract-level'
+import { setMaxListeners } from 'node:events'
 import type { Address, Clock, Log, Random, Transport } from '../../membership/environment/environment.ts'
 import { createSystemClock, createSystemRandom, silentLog } from '../../membership/environment/system.ts'
 import type { TransportTls } from '../../membership/transport/tls.ts'
 import { createWebSocketTransport } from '../../membership/transport/websocket.ts'
 import type { ClusterView, Operation } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
+import type { Page, ScanSpec } from '../scan-range.ts'
 import type { SuccessResponse } from './call.ts'
-import { callConsistency, callDeadlineMs, fillSessionOptions, type CallOptions, type ReadOptions, type FilledSessionOptions, type SessionOptions } from './options.ts'
+import { asBuffer, ClientIterator, type IteratorOptions, rangeOf } from './iterator.ts'
+import { MergedScan } from './merged-scan.ts'
+import { callConsistency, callDeadlineMs, fillSessionOptions, foreignOptions, type CallOptions, type ReadOptions, type FilledSessionOptions,
+  type SessionOptions } from './options.ts'
 import { checkKey, checkOperation, groupReads, groupWrites } from './requests.ts'
 import { Runner } from './runner.ts'
 
@@ -45,7 +51,8 @@ export interface ConnectOptions<K = string, V = string> extends ClientOptions<K,
 type Bytes = Buffer | Uint8Array
 type BatchEntry = { readonly type: 'put', readonly key: Bytes, readonly value: Bytes } | { readonly type: 'del', readonly key: Bytes }
 
-const asBuffer = (bytes: Uint8Array): Buffer => Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+/** Keys that `clear` deletes at a time. */
+const CLEAR_KEYS_MAX = 1000
 
 const notSupported = (what: string): never => { throw new StoreError('STORE_NOT_SUPPORTED', `this client does not offer ${what}`) }
 
@@ -64,6 +71,8 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
   readonly #components: ClientComponents
   readonly #options: FilledSessionOptions
   #transport: Transport | undefined
+  /** Aborted when the client begins to close. */
+  #closing = new AbortController()
   /** Defined exactly while the client is open or opening. */
   #runner: Runner | undefined
 
@@ -77,10 +86,12 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
       explicitSnapshots: false,
       has: true,
       permanence: true,
+      signals: { iterators: true },
       additionalMethods: { nodeStatus: true, refresh: true }
-    }, { keyEncoding, valueEncoding })
-    // abstract-level takes it for granted; without iterators there is nothing to seek in.
-    this.supports.seek = false
+    }, { keyEncoding, valueEncoding, ...foreignOptions(session) })
+    // Iterators end at once, and not when an answer comes that may never come.
+    this.on('closing', () => { this.#closing.abort() })
+    this.on('opening', () => { this.#closing = new AbortController() })
     this.#components = components
     this.#options = filled
   }
@@ -258,11 +269,46 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
   }
 
   _getSync (): never { return notSupported('synchronous reads') }
-  _iterator (): never { return notSupported('iterators') }
-  _keys (): never { return notSupported('iterators') }
-  _values (): never { return notSupported('iterators') }
   _snapshot (): never { return notSupported('snapshots') }
-  async _clear (): Promise<void> { notSupported('clear()') }
+
+  _iterator (options: IteratorOptions): ClientIterator<this, K, V> {
+    return new ClientIterator<this, K, V>(this, () => this.#scan(options), options)
+  }
+
+  /** Deletes what an iterator over the range finds, in batches; other writes to the range meanwhile may be met, or not. */
+  async _clear (options: Omit<IteratorOptions, 'keys' | 'values'>): Promise<void> {
+    const scan = this.#scan({ ...options, values: false })
+    let left = options.limit >= 0 ? options.limit : Infinity
+    while (left > 0) {
+      const found = await scan.take(Math.min(CLEAR_KEYS_MAX, left))
+      if (found.length === 0) return
+      left -= found.length
+      await this._batch(found.map(([key]) => ({ type: 'del', key })), options)
+    }
+  }
+
+  /** @throws {StoreError} STORE_INVALID_KEY for a bound, STORE_INVALID_OPTIONS, STORE_NOT_SUPPORTED for a snapshot, STORE_CLOSED */
+  #scan (options: Omit<IteratorOptions, 'keys'>): MergedScan {
+    refuseSnapshot(options)
+    const runner = this.#open()
+    const range = rangeOf(options)
+    const signal = AbortSignal.any([this.#closing.signal, ...options.signal == null ? [] : [options.signal]])
+    // As many pages as there are partitions may be under way at once.
+    setMaxListeners(0, signal)
+    const call = { deadlineMs: options.deadlineMs, signal }
+    callDeadlineMs(call, this.#options.deadlineMs)
+    const fetch = async (partition: number, scan: ScanSpec): Promise<Page> => {
+      const bytes = scan.from.length + (scan.to?.length ?? 0)
+      const response = await runner.perform({ kind: 'scan', scan }, partition, bytes, call).catch((cause: unknown) => {
+        throw this.#closing.signal.aborted ? new StoreError('STORE_CLOSED', 'the client was closed before the page was read', { cause }) : cause
+      })
+      if (response.kind !== 'page') throw new Error(`a scan was settled by '${response.kind}'`)
+      return response.page
+    }
+    const limit = options.limit >= 0 ? options.limit : Infinity
+    const { reverse, values } = options
+    return new MergedScan({ partitions: () => runner.router.partitionsOf(range), fetch }, { ...range, reverse, values, limit })
+  }
 
   async #write (operation: Operation, options: CallOptions | undefined): Promise<void> {
     checkOperation(operation)

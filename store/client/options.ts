@@ -114,6 +114,11 @@ export function callConsistency (options: ReadOptions | undefined): Consistency 
   return fail(`consistency must be 'linearizable', 'session' or 'stale', not ${String(consistency)}`)
 }
 
+/** What is given to a client and is not its own: options for those who hook into abstract-level's opening. */
+export function foreignOptions (options: object): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(options).filter(([name]) => name !== 'seeds' && !(name in CLIENT_DEFAULTS)))
+}
+
 /** The deadline of one call in milliseconds from now. @throws {StoreError} STORE_INVALID_OPTIONS */
 export function callDeadlineMs (options: CallOptions | undefined, defaultMs: number): number {
   const given = options?.deadlineMs

@@ -22,10 +22,8 @@ export interface ReadRequest extends PartitionRequest<Extract<CallPayload, { kin
 
 /** @throws {StoreError} STORE_INVALID_KEY */
 export function checkKey (key: Uint8Array): void {
-  if (key.length > 0 && key.length <= WIRE_LIMITS.keyBytesMax) return
-  throw new StoreError('STORE_INVALID_KEY', key.length === 0
-    ? 'a key must not be empty'
-    : `a key has at most ${WIRE_LIMITS.keyBytesMax} bytes, this one ${key.length}`)
+  if (key.length <= WIRE_LIMITS.keyBytesMax) return
+  throw new StoreError('STORE_INVALID_KEY', `a key has at most ${WIRE_LIMITS.keyBytesMax} bytes, this one ${key.length}`)
 }
 
 /** @throws {StoreError} STORE_INVALID_VALUE */

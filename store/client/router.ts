@@ -9,10 +9,11 @@
  */
 import type { Address } from '../../membership/environment/environment.ts'
 import type { StoreId } from '../../membership/configuration.ts'
-import { isPartitionCount, partitionOf, type PartitionIndex, type Placement } from '../../ring/index.ts'
+import { isPartitionCount, partitionOf, routingKey, type PartitionIndex, type Placement } from '../../ring/index.ts'
 import { decodeAgreedState } from '../agreed-state.ts'
 import type { ClusterView } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
+import { commonPrefix, type KeyRange } from '../scan-range.ts'
 
 export class Router {
   #view: ClusterView | undefined
@@ -74,6 +75,14 @@ export class Router {
   /** Expects an installed view. */
   partitionOf (key: Uint8Array): number {
     return partitionOf(key, this.#partitions)
+  }
+
+  /** The partitions that may have keys of a range: one where the range fixes the `{tag}`, else all. Expects an installed view. */
+  partitionsOf (range: KeyRange): number[] {
+    const prefix = commonPrefix(range)
+    // Whatever follows a prefix that has a whole tag is routed by that tag.
+    if (routingKey(prefix) !== prefix) return [this.partitionOf(prefix)]
+    return Array.from({ length: this.#partitions }, (_, partition) => partition)
   }
 
   /** The best guess: what the first attempt of nearly every request needs. Builds no list where a leader is known. */

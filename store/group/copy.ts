@@ -9,6 +9,7 @@
  * Pure.
  */
 import type { StoreWrite } from './effects.ts'
+import { isWithin, type KeyRange } from '../scan-range.ts'
 import { type Entry, entryBytes, operationName, withoutValues } from './history.ts'
 
 /** A key as a map key: one character per byte. */
@@ -38,6 +39,8 @@ export class Copy {
   #bytes = 0
   readonly #operations = new Map<string, number>()
   readonly #overlay = new Map<string, { seq: number, value: Uint8Array | null }>()
+  /** Where the data was when each scan that is under way began. */
+  readonly #holds = new Set<{ readonly applied: number }>()
 
   constructor (number: number, floor: number, applied: number, entries: readonly Entry[], options: CopyOptions) {
     this.number = number
@@ -142,7 +145,34 @@ export class Copy {
   applyDone (seq: number): void {
     if (seq <= this.#applied) return
     this.#applied = seq
-    for (const [key, pending] of this.#overlay) if (pending.seq <= seq) this.#overlay.delete(key)
+    this.#dropOverlay()
+  }
+
+  #dropOverlay (): void {
+    let to = this.#applied
+    for (const { applied } of this.#holds) to = Math.min(to, applied)
+    for (const [key, pending] of this.#overlay) if (pending.seq <= to) this.#overlay.delete(key)
+  }
+
+  /**
+   * Keeps everything in memory that is not in the data now, until the hold is let go. So whoever reads the data meanwhile, at
+   * whatever moment, and then lays `changesWithin` over it, has exactly what is committed by then.
+   * @returns lets it go
+   */
+  hold (): () => void {
+    const held = { applied: this.#applied }
+    this.#holds.add(held)
+    return () => { if (this.#holds.delete(held)) this.#dropOverlay() }
+  }
+
+  /** What is committed and held in memory of a range, in the order of the keys. A value of null removes the key. */
+  changesWithin (range: KeyRange): { readonly key: Uint8Array, readonly value: Uint8Array | null, readonly seq: number }[] {
+    const changes = []
+    for (const [text, { value, seq }] of this.#overlay) {
+      const key = Buffer.from(text, 'latin1')
+      if (isWithin(key, range)) changes.push({ key, value, seq })
+    }
+    return changes.sort((a, b) => Buffer.compare(a.key, b.key))
   }
 
   /** Marks everything up to `seq` as already in the data (a learner writes data itself). Nothing committed may wait for the data. */

@@ -9,6 +9,7 @@
  */
 import type { StoreId } from '../../membership/configuration.ts'
 import type { NodeResponse } from '../client-protocol.ts'
+import type { ScanSpec } from '../scan-range.ts'
 import type { Ballot, Entry, Group } from './history.ts'
 import type { GroupMessage } from './messages.ts'
 
@@ -60,6 +61,8 @@ export type Effect =
   | { readonly kind: 'fetch', readonly token: number, readonly copy: number, readonly keys: readonly Uint8Array[] }
   /** Read the items of a copy after a key, up to about `bytesMax`; the `scanned` input answers. */
   | { readonly kind: 'scan', readonly token: number, readonly copy: number, readonly after: Uint8Array | null, readonly bytesMax: number }
+  /** Read the items of a range of a copy, from one state of the data, as far as the page goes; the `ranged` input answers. */
+  | { readonly kind: 'range', readonly token: number, readonly copy: number, readonly scan: ScanSpec }
   /** Delete a copy, data and log, at leisure. Its number is never used again. */
   | { readonly kind: 'deleteCopy', readonly copy: number }
   /** Something that must never happen was seen; the shell says so loudly. */

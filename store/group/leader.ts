@@ -3,7 +3,7 @@
  *
  * Phases: `sealing` (collecting promises) -> `deferring` (somebody else's history is better: it is asked to lead), or
  * `recovering` (replicating an entry of its own, rule S3) -> `serving` <-> `pausing` -> `stopping` (see handover.ts).
- * Reads are in reads.ts, the rounds that confirm that it still leads in confirmations.ts.
+ * Reads are in reads.ts, scans in scans.ts, the rounds that confirm that it still leads in confirmations.ts.
  *
  * Pure.
  */
@@ -20,12 +20,13 @@ import { ReadLease } from './read-lease.ts'
 import { Reads } from './reads.ts'
 import type { Replica, ReplicaInput } from './replica.ts'
 import { RoundTrip } from './round-trip.ts'
+import { Scans } from './scans.ts'
 import { Writes } from './writes.ts'
 
 /** Questions that are not answered are repeated after `retryMs`, then twice as long, up to this many times as long. */
 const RETRY_FACTOR_MAX = 4
 
-export type Request = ReplicaInput & { kind: 'write' | 'read' }
+export type Request = ReplicaInput & { kind: 'write' | 'read' | 'scan' }
 type Sealed = GroupMessage & { kind: 'sealed' }
 
 export type Phase = 'sealing' | 'deferring' | 'recovering' | 'serving' | 'pausing' | 'stopping'
@@ -39,6 +40,7 @@ export class Leader {
   readonly confirmations: Confirmations
   readonly lease: ReadLease
   readonly reads: Reads
+  readonly scans: Scans
   readonly writes: Writes
   phase: Phase = 'sealing'
   /** The newest view after whose coming a majority confirmed this ballot, and so that its generation goes on. */
@@ -68,6 +70,7 @@ export class Leader {
     this.confirmations = new Confirmations(this, this.#patience)
     this.lease = new ReadLease(this)
     this.reads = new Reads(this)
+    this.scans = new Scans(this)
     this.writes = new Writes(this)
   }
 
@@ -157,7 +160,7 @@ export class Leader {
 
   request (now: number, request: Request): void {
     const { options, out, view } = this.replica
-    if (this.writes.pending + this.reads.pending >= options.waitingMax) {
+    if (this.writes.pending + this.reads.pending + this.scans.pending >= options.waitingMax) {
       const message = `${options.waitingMax} operations wait at this partition`
       out.respond(request.ticket, { kind: 'error', code: 'STORE_OVERLOADED', message, definite: true, epoch: view!.epoch })
       return
@@ -165,6 +168,7 @@ export class Leader {
     const missing = this.replica.missingMajority()
     if (missing !== undefined) out.respond(request.ticket, this.#unavailable(missing))
     else if (request.kind === 'write') this.writes.request(request)
+    else if (request.kind === 'scan') this.scans.request(request)
     else this.reads.request(now, request)
   }
 
@@ -248,6 +252,7 @@ export class Leader {
   /** Serves what waited for the phase `serving`. */
   resume (now: number): void {
     this.reads.resume(now)
+    this.scans.resume(now)
     this.writes.resume(now)
     this.flush(now)
   }
@@ -312,13 +317,13 @@ export class Leader {
     const answer: Answer = { kind: 'error', code: 'NOT_LEADER', message: 'the lead went to another store', definite: false, epoch: view!.epoch }
     this.writes.stop(answer)
     this.reads.stop({ ...answer, definite: true })
-    return this.#takeUntouched()
+    return [...this.scans.stop(), ...this.#takeUntouched()]
   }
 
   /** Gives up the requests that had no effect yet: unconfirmed reads, and what waits for the phase `serving`. */
   #takeUntouched (): Request[] {
     this.confirmations.clear()
     this.#releases.clear()
-    return [...this.reads.takeUntouched(), ...this.writes.takeUntouched()]
+    return [...this.reads.takeUntouched(), ...this.scans.takeUntouched(), ...this.writes.takeUntouched()]
   }
 }

@@ -100,7 +100,7 @@ export const validateStoreId = (value: unknown): StoreId =>
   typeof value === 'string' && value.length <= 128 ? value as StoreId : fail('a store id')
 
 const key = (value: unknown): Uint8Array =>
-  value instanceof Uint8Array && value.length > 0 && value.length <= WIRE_LIMITS.keyBytesMax ? value : fail('a key')
+  value instanceof Uint8Array && value.length <= WIRE_LIMITS.keyBytesMax ? value : fail('a key')
 
 const keys = (value: unknown): Uint8Array[] =>
   Array.isArray(value) && value.length <= MESSAGE_LIMITS.itemsMax ? value.map(key) : fail('a list of keys')

@@ -12,13 +12,14 @@ import type { StoreId } from '../../membership/configuration.ts'
 import type { Absence } from '../absences.ts'
 import type { Operation, OperationId } from '../client-protocol.ts'
 import { NO_LEASES, type ReplicaLeases } from '../leases.ts'
+import type { ScanSpec } from '../scan-range.ts'
 import { Acceptor } from './acceptor.ts'
 import { Copy, type CopyOptions } from './copy.ts'
 import { Deposed } from './deposed.ts'
 import { type Answer, type DurableState, type Effect, Outbox, type StoreWrite, type Ticket } from './effects.ts'
 import { Election } from './election.ts'
 import { type Ballot, compareBallots, type Entry, type Group, majorityOf, NO_BALLOT, type Position } from './history.ts'
-import { Leader } from './leader.ts'
+import { Leader, type Request } from './leader.ts'
 import { Learner } from './learner.ts'
 import { LocalReads } from './local-reads.ts'
 import type { Found } from './lookup.ts'
@@ -76,6 +77,8 @@ export type ReplicaInput =
   | { readonly kind: 'write', readonly ticket: Ticket, readonly id: OperationId, readonly operations: readonly Operation[] }
   /** `after`: any replica may answer that has everything up to there; without it, the read is linearizable. */
   | { readonly kind: 'read', readonly ticket: Ticket, readonly keys: readonly Uint8Array[], readonly after?: number }
+  | { readonly kind: 'scan', readonly ticket: Ticket, readonly scan: ScanSpec }
+  | { readonly kind: 'ranged', readonly token: number, readonly items: readonly Item[], readonly done: boolean }
   /** The end of a turn: whatever was collected goes out as one message per peer and one persist. */
   | { readonly kind: 'flush' }
   | { readonly kind: 'tick' }
@@ -161,7 +164,8 @@ export class Replica {
       case 'persisted': this.out.persisted(input.token); this.leader?.progress(now); break
       case 'fetched': this.#fetched(now, input.token, input.values); break
       case 'scanned': this.leader?.scanned(now, input.token, input.items, input.done); break
-      case 'write': case 'read': this.#request(now, input); break
+      case 'ranged': this.leader?.scans.ranged(input.token, input.items, input.done); break
+      case 'write': case 'read': case 'scan': this.#request(now, input); break
       case 'flush': this.leader?.flush(now); break
       case 'tick': this.#tick(now); break
     }
@@ -448,7 +452,7 @@ export class Replica {
     this.election.tick(now)
   }
 
-  #request (now: number, request: ReplicaInput & { kind: 'write' | 'read' }): void {
+  #request (now: number, request: Request): void {
     if (request.kind === 'read' && this.#localReads.request(request)) return
     if (this.leader !== undefined) { this.leader.request(now, request); return }
     this.out.respond(request.ticket, this.#redirect(now))

@@ -19,6 +19,8 @@ export interface WorkloadDatabase {
   put (key: string, value: string): Promise<void>
   del (key: string): Promise<void>
   batch (operations: BatchEntry[]): Promise<void>
+  /** Needed for scans alone. */
+  iterator? (range: { gte: string, lt: string, reverse: boolean }): { all (): Promise<[key: string, value: string][]> }
 }
 
 export interface WorkloadComponents {
@@ -39,7 +41,7 @@ export interface WorkloadOptions {
   readonly durationMs?: number
   /** The longest pause between a worker's operations, in milliseconds; each is drawn uniformly. @default 5 */
   readonly thinkMs?: number
-  /** What workers do, as relative weights. @default 4 put, 1 del, 6 get, 1 batch, 1 getMany */
+  /** What workers do, as relative weights. @default 4 put, 1 del, 6 get, 1 batch, 1 getMany, 0 scan */
   readonly weights?: Partial<Record<WorkloadAction, number>>
   /** Precedes every key, so that several workloads can share a cluster. @default 'w' */
   readonly prefix?: string
@@ -47,7 +49,7 @@ export interface WorkloadOptions {
   readonly stopped?: () => boolean
 }
 
-export type WorkloadAction = 'put' | 'del' | 'get' | 'batch' | 'getMany'
+export type WorkloadAction = 'put' | 'del' | 'get' | 'batch' | 'getMany' | 'scan'
 
 export interface WorkloadResult {
   /** What happened, for `checkHistory`, in order of the starts. A batch is one operation for each of its keys. */
@@ -62,7 +64,7 @@ export interface WorkloadResult {
   readonly longestGapMs: number
 }
 
-const WEIGHTS: Readonly<Record<WorkloadAction, number>> = Object.freeze({ put: 4, del: 1, get: 6, batch: 1, getMany: 1 })
+const WEIGHTS: Readonly<Record<WorkloadAction, number>> = Object.freeze({ put: 4, del: 1, get: 6, batch: 1, getMany: 1, scan: 0 })
 /** Keys of one batch or getMany. */
 const MANY_MAX = 4
 
@@ -203,6 +205,23 @@ class Workload {
       case 'getMany': {
         const keys = this.#keysOfMany()
         return { records: keys.map(key => ({ key, kind: 'get' })), run: database => database.getMany(keys) }
+      }
+      // All keys there are: each that the scan does not have was absent.
+      case 'scan': {
+        const { prefix, keys: count } = this.#options
+        const keys = Array.from({ length: count }, (_, index) => `${prefix}-${index}`)
+        const range = { gte: `${prefix}-`, lt: `${prefix}.`, reverse: this.#below(2) === 0 }
+        return {
+          records: keys.map(key => ({ key, kind: 'get' })),
+          run: async database => {
+            const entries = await database.iterator!(range).all()
+            const found = new Map(entries)
+            const sorted = [...found.keys()].sort()
+            if (range.reverse) sorted.reverse()
+            if (entries.length !== found.size || entries.some(([key], index) => key !== sorted[index])) throw new Error(`a scan is out of order: ${String(entries)}`)
+            return keys.map(key => found.get(key))
+          }
+        }
       }
       case 'batch': {
         const operations = this.#keysOfMany().map((key): BatchEntry => this.#below(4) === 0

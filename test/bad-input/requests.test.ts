@@ -50,7 +50,7 @@ test('keys and values over the limit are refused by the client, at the limit the
   expect(await failure(client.put(key + 'k', 'v'))).toMatchObject({ code: 'STORE_INVALID_KEY' })
   expect(await failure(client.put('k', value + 'v'))).toMatchObject({ code: 'STORE_INVALID_VALUE' })
   expect(await failure(client.get(key + 'k'))).toMatchObject({ code: 'STORE_INVALID_KEY' })
-  expect(await failure(client.put('', 'v'))).toMatchObject({ code: 'STORE_INVALID_KEY' })
+  expect(await failure(client.keys({ gt: key + 'k' }).next())).toMatchObject({ code: 'STORE_INVALID_KEY' })
   await client.put(key, value)
   expect(await client.get(key)).toBe(value)
 })
@@ -58,13 +58,13 @@ test('keys and values over the limit are refused by the client, at the limit the
 const key = Buffer.from('a')
 const partition = partitionOf(key, PARTITIONS)
 const id = { client: 'stranger', number: 1, base: 0 }
+const scan = { from: key, to: null, reverse: false, limit: 10, bytesMax: 1000, values: true }
 const put = { kind: 'put', key, value: Buffer.from('v') }
 
 const invalid: readonly (readonly [string, Record<string, unknown>])[] = [
   ['an unknown kind', { kind: 'format' }],
   ['no kind', {}],
   ['a key over the limit', { kind: 'read', partition, keys: [Buffer.alloc(WIRE_LIMITS.keyBytesMax + 1)] }],
-  ['an empty key', { kind: 'read', partition, keys: [Buffer.alloc(0)] }],
   ['a key that is a string', { kind: 'read', partition, keys: ['a'] }],
   ['keys that are no list', { kind: 'read', partition, keys: key }],
   ['too many keys', { kind: 'read', partition, keys: Array(WIRE_LIMITS.keysPerReadMax + 1).fill(key) }],
@@ -80,6 +80,10 @@ const invalid: readonly (readonly [string, Record<string, unknown>])[] = [
   ['no operation id', { kind: 'write', partition, operations: [put] }],
   ['an operation id without a base', { kind: 'write', partition, id: { client: 'c', number: 1 }, operations: [put] }],
   ['a base below -1', { kind: 'write', partition, id: { ...id, base: -2 }, operations: [put] }],
+  ['a scan without a range', { kind: 'scan', partition }],
+  ['a scan of a range that ends before it begins', { kind: 'scan', partition, scan: { ...scan, to: Buffer.from('0') } }],
+  ['a scan for no items', { kind: 'scan', partition, scan: { ...scan, limit: 0 } }],
+  ['a scan for too many bytes', { kind: 'scan', partition, scan: { ...scan, bytesMax: WIRE_LIMITS.scanBytesMax + 1 } }],
   ['a client id of 5000 characters', { kind: 'write', partition, id: { ...id, client: 'c'.repeat(5000) }, operations: [put] }]
 ]
 

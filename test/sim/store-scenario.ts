@@ -78,7 +78,7 @@ class Scenario {
     await simulation.settle(Promise.all(clients.map(client => client.open())))
     let stopped = false
     const work = runWorkload({ clock: simulation.clock, random: random.fork('workload') }, {
-      clients, workers: 6, keys: 10, operationsPerWorker: 100_000, thinkMs: 120, stopped: () => stopped
+      clients, workers: 6, keys: 10, operationsPerWorker: 100_000, thinkMs: 120, weights: { scan: 2 }, stopped: () => stopped
     })
     simulation.network.faults.setEverywhere(random.chance(0.5)
       ? { lossProbability: random.next() * 0.05, duplicateProbability: random.next() * 0.05, reorderProbability: random.next() * 0.05 }

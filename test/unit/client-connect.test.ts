@@ -24,6 +24,7 @@ test('a value written through one connection is read back, and close() lets go o
       const values = request.keys.map(key => data.get(Buffer.from(key).toString()) ?? null)
       return answer({ kind: 'values', values, versions: values.map(() => 1), seq: 1 })
     }
+    if (request.kind !== 'write') throw new Error(`this node serves no '${request.kind}'`)
     if (request.id.base === -1) return answer({ kind: 'error', code: 'BASE_REQUIRED', message: '', definite: true, epoch: 1, seq: 0 })
     for (const operation of request.operations) if (operation.kind === 'put') data.set(Buffer.from(operation.key).toString(), operation.value)
     answer({ kind: 'written', seq: 1 })

@@ -92,6 +92,7 @@ class ModelNode {
         const values = request.keys.map(key => this.#truth.data.get(Buffer.from(key).toString()) ?? null)
         return from.reply({ kind: 'values', request: request.request, values, versions: values.map(() => 0), seq: partition.seq })
       }
+      if (request.kind !== 'write') throw new Error(`this node serves no '${request.kind}'`)
       const { client, number, base } = request.id
       const id = `${client}/${number}`
       const known = partition.remembered.get(id)

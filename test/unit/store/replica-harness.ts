@@ -12,6 +12,7 @@ import type { Answer, DurableState, Effect, StoreWrite } from '../../../store/gr
 import { type Ballot, type Entry, type EntryBody, type Group, NO_BALLOT } from '../../../store/group/history.ts'
 import { type GroupMessage, validateGroupMessage } from '../../../store/group/messages.ts'
 import { type LeaseOptions, Leases } from '../../../store/leases.ts'
+import { EVERYTHING, type ScanSpec } from '../../../store/scan-range.ts'
 import { type PartitionView, Replica, type ReplicaInput, type ReplicaOptions } from '../../../store/group/replica.ts'
 
 export const id = (name: string): StoreId => name as StoreId
@@ -48,7 +49,7 @@ interface Store {
   replica: Replica
   /** Writes that are not durable yet, oldest first. */
   persists: Persist[]
-  reads: (Effect & { kind: 'fetch' | 'scan' })[]
+  reads: (Effect & { kind: 'fetch' | 'scan' | 'range' })[]
   up: boolean
   /** While set, nothing that is written becomes durable. */
   slow: boolean
@@ -78,6 +79,8 @@ export class ReplicaNet {
   /** Messages that are lost from now on. */
   lost: Matching = () => false
   now = 0
+  /** While it is a list, what the disk read of a range waits here until the test passes it on. */
+  rangesRead: (() => void)[] | undefined
   readonly #options: ReplicaOptions
   readonly #genesis: readonly string[]
   readonly #leaseOptions: LeaseOptions | undefined
@@ -185,7 +188,7 @@ export class ReplicaNet {
         return
       }
       case 'respond': this.answers.set(effect.ticket, effect.answer); return
-      case 'fetch': case 'scan': store.reads.push(effect); return
+      case 'fetch': case 'scan': case 'range': store.reads.push(effect); return
       case 'deleteCopy': store.disk.logs.delete(effect.copy); store.disk.data.delete(effect.copy); return
       case 'fault': this.faults.push(`${store.name}: ${effect.message}`); return
       case 'ledger': this.ledger.push(`${store.name} ${effect.field} ${effect.amount}`)
@@ -235,11 +238,25 @@ export class ReplicaNet {
         this.input(store.name, { kind: 'fetched', token: effect.token, values: effect.keys.map(key => data.get(keyText(key)) ?? null) })
         continue
       }
+      if (effect.kind === 'range') {
+        const { from, to, reverse, limit } = effect.scan
+        const keys = [...data.keys()].filter(key => key >= keyText(from) && (to === null || key < keyText(to))).sort()
+        if (reverse) keys.reverse()
+        const items = keys.slice(0, limit).map(key => ({ key: Uint8Array.from(Buffer.from(key, 'latin1')), ...data.get(key)! }))
+        const done = keys.length <= limit
+        this.#deliverRange(() => { this.input(store.name, { kind: 'ranged', token: effect.token, items, done }) })
+        continue
+      }
       const after = effect.after === null ? '' : keyText(effect.after)
       const keys = [...data.keys()].filter(key => key > after).sort()
       const items = keys.slice(0, 2).map(key => ({ key: Uint8Array.from(Buffer.from(key, 'latin1')), ...data.get(key)! }))
       this.input(store.name, { kind: 'scanned', token: effect.token, items, done: keys.length <= 2 })
     }
+  }
+
+  #deliverRange (deliver: () => void): void {
+    if (this.rangesRead === undefined) deliver()
+    else this.rangesRead.push(deliver)
   }
 
   /** Ends the turn at every store; what was written becomes durable, except at slow stores. */
@@ -310,6 +327,14 @@ export class ReplicaNet {
     return ticket
   }
 
+  /** A client writes several keys at once; null removes one. */
+  batch (name: string, values: Record<string, string | null>): number {
+    const ticket = ++this.#tickets
+    const operations = Object.entries(values).map(([key, value]): Operation => value === null ? { kind: 'del', key: bytes(key) } : put(key, value))
+    this.input(name, { kind: 'write', ticket, id: this.operation(this.replica(name).copy?.commit), operations })
+    return ticket
+  }
+
   operation (base = 0): OperationId {
     return { client: 'client', number: ++this.#clientNumbers, base }
   }
@@ -321,11 +346,18 @@ export class ReplicaNet {
     return ticket
   }
 
+  scan (name: string, scan: Partial<ScanSpec> = {}): number {
+    const ticket = ++this.#tickets
+    this.input(name, { kind: 'scan', ticket, scan: { ...EVERYTHING, reverse: false, limit: 100, bytesMax: 10_000, values: true, ...scan } })
+    return ticket
+  }
+
   /** The answer to a ticket in a few words: `written 3`, `value x`, `none`, an error's code, or `waits`. */
   answer (ticket: number): string {
     const answer = this.answers.get(ticket)
     switch (answer?.kind) {
       case undefined: return 'waits'
+      case 'page': return answer.page.keys.map((key, index) => `${keyText(key)}=${keyText(answer.page.values[index]!)}`).join(' ')
       case 'written': return `written ${answer.seq}`
       case 'values': return answer.values[0] == null ? 'none' : `value ${Buffer.from(answer.values[0]).toString()}`
       case 'error': return answer.code
