@@ -135,10 +135,6 @@ export const MUTANTS: readonly Mutant[] = [
     find: ' && !this.lease.waits(now)', replace: ''
   },
   {
-    name: 'a store that starts takes it that it has granted nothing', rule: 'S7', file: 'store/leases.ts',
-    find: 'this.forgottenUntil = now + options.leaseMs', replace: 'this.forgottenUntil = -Infinity'
-  },
-  {
     name: 'a renewal revives what was promised to another', rule: 'S7', file: `${GROUP}/read-lease.ts`,
     find: 'leases.holds(now, member) === named', replace: 'leases.holds(now, member) !== undefined'
   },
@@ -151,7 +147,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: '!leased || this.#leader.lease.valid(now)', replace: 'true'
   },
   {
-    name: 'a leader reads by its leases after its stop sign', rule: 'S7', file: `${GROUP}/read-lease.ts`,
-    find: 'if (!this.#leader.serving) return false', replace: ''
+    name: 'a session read gets whatever a replica has', rule: 'S10', file: `${GROUP}/local-reads.ts`,
+    find: ' || copy.commit < request.after', replace: ''
   }
 ]

@@ -332,6 +332,19 @@ export class StoreOracle {
     return data
   }
 
+  /** The committed writes of a key, in order; deletions have no value. */
+  keyHistory (partition: number, key: string): { readonly seq: number, readonly value: string | undefined }[] {
+    const history: { seq: number, value: string | undefined }[] = []
+    const name = hex(Buffer.from(key))
+    this.#memory(partition).committed.forEach(({ entry: { body } }, seq) => {
+      if (body.kind !== 'write') return
+      if (body.operations === null) throw new Error(`the oracle never saw the values of ${seq}`)
+      const last = body.operations.findLast(operation => hex(operation.key) === name)
+      if (last !== undefined) history.push({ seq, value: last.kind === 'put' ? Buffer.from(last.value).toString() : undefined })
+    })
+    return history
+  }
+
   /** Generations of all partitions together: how much was handed over. */
   get generations (): number {
     let count = 0

@@ -7,7 +7,12 @@
  * shows no transfer twice.
  */
 import { checkHistory, type HistoryOperation } from '../../store/verify/checker.ts'
+import type { SeededRandom } from '../../membership/environment/seeded-random.ts'
+import { partitionOf } from '../../ring/index.ts'
+import type { Client } from '../../store/client/client.ts'
+import { StoreError } from '../../store/errors.ts'
 import type { GroupMessage } from '../../store/group/messages.ts'
+import { checkSessions, type ClientRead } from './session-check.ts'
 import { addressOf, StoreCluster } from './store-cluster.ts'
 import { runWorkload } from '../../store/verify/workload.ts'
 
@@ -22,6 +27,7 @@ export interface ScenarioResult {
   readonly failedIndefinite: number
   readonly generations: number
   readonly leasedReads: number
+  readonly localReads: number
   readonly viewChanges: number
   readonly moves: { readonly planned: number, readonly done: number, readonly superseded: number, readonly restarted: number }
 }
@@ -39,6 +45,8 @@ class Scenario {
   /** Nodes that are on their way in or out. */
   readonly #busy = new Set<number>()
   #healed = false
+  /** Session and stale reads that were checked. */
+  #localReads = 0
   /** The next leader that proposes a stop sign crashes on it. */
   #lurking = false
   #next: number
@@ -83,6 +91,7 @@ class Scenario {
     simulation.network.faults.setEverywhere(random.chance(0.5)
       ? { lossProbability: random.next() * 0.05, duplicateProbability: random.next() * 0.05, reorderProbability: random.next() * 0.05 }
       : {})
+    const sessions = clients.map((client, index) => this.#readSession(client, index, random.fork(`session ${index}`), () => stopped))
     const end = simulation.nowMs + durationMs
     while (simulation.nowMs < end) {
       await simulation.runFor(random.between(...FAULT_PAUSE_MS))
@@ -93,6 +102,7 @@ class Scenario {
     await simulation.runFor(3000)
     stopped = true
     const result = await simulation.settle(work)
+    const sessionReads = (await simulation.settle(Promise.all(sessions))).flat()
     await simulation.run({ untilMs: simulation.nowMs + 120_000, until: () => this.#busy.size === 0, everyMs: 100 })
     await cluster.rest()
     await this.#restartAtRest(clients[0]!)
@@ -102,6 +112,7 @@ class Scenario {
       const operations = JSON.stringify(check.operations, null, 1)
       throw new Error(`seed ${this.seed}: key ${check.key} is not linearizable: ${check.reason}\n${operations}\n${simulation.failureReport()}`)
     }
+    this.#checkSessions(sessionReads, result.history, clients.length)
     await cluster.compareData()
     return this.#result(result)
   }
@@ -135,6 +146,7 @@ class Scenario {
       failedIndefinite: result.failedIndefinite,
       generations: cluster.oracle.generations,
       leasedReads: cluster.oracle.leasedReads,
+      localReads: this.#localReads,
       viewChanges: epoch,
       moves
     }
@@ -155,11 +167,40 @@ class Scenario {
     await cluster.rest()
   }
 
+  /** One client reads one key after the other from whichever replica answers; it shares its client with workers that write. */
+  async #readSession (client: Client, index: number, random: SeededRandom, stopped: () => boolean): Promise<ClientRead[]> {
+    const { simulation, options: { partitions } } = this.cluster
+    const reads: ClientRead[] = []
+    while (!stopped()) {
+      await new Promise<void>(resolve => { simulation.clock.setTimer(random.between(5, 80), resolve) })
+      const key = `w-${random.below(10)}`
+      const consistency = random.chance(0.7) ? 'session' : 'stale'
+      const start = simulation.nowMs
+      try {
+        const value = await client.get(key, { consistency })
+        reads.push({ client: index, consistency, partition: partitionOf(Buffer.from(key), partitions), key, value, start, end: simulation.nowMs })
+      } catch (error) {
+        if (!(error instanceof StoreError)) throw error
+      }
+    }
+    return reads
+  }
+
+  #checkSessions (reads: readonly ClientRead[], history: readonly HistoryOperation[], clients: number): void {
+    const { oracle, options: { partitions } } = this.cluster
+    const puts = history.flatMap(({ process, kind, key, input, end }) => kind !== 'put' || end === undefined
+      ? []
+      : [{ client: process % clients, partition: partitionOf(Buffer.from(key), partitions), key, value: input as string, end }])
+    const wrong = checkSessions(reads, puts, (partition, key) => oracle.keyHistory(partition, key))
+    if (wrong !== undefined) throw new Error(`seed ${this.seed}: ${wrong}`)
+    this.#localReads = reads.length
+  }
+
   async #readAll (client: ReturnType<StoreCluster['client']>): Promise<HistoryOperation[]> {
     const { simulation } = this.cluster
     const reads: HistoryOperation[] = []
     for (let key = 0; key < 10; key++) {
-      const name = `w${key}`
+      const name = `w-${key}`
       const start = simulation.nowMs
       const output = await simulation.settle(client.get(name))
       reads.push({ process: -1, key: name, kind: 'get', output, start, end: simulation.nowMs + 1e-6 })

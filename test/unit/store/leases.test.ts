@@ -1,5 +1,9 @@
 /**
  * Leases between stores, and what a leader may do by them (rule S7).
+ *
+ * Mutations that these tests caught: a lease counted from later than the question; the same number after a revocation; the number
+ * not compared; a store that starts takes it that it has granted nothing; the wall clock ignored; no second look after the disk; a new
+ * leader that does not wait.
  */
 import { describe, expect, test } from 'vitest'
 import { type LeaseMessage, Leases, validateLeaseMessage } from '../../../store/leases.ts'

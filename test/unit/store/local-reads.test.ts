@@ -1,5 +1,7 @@
 /**
  * Reads that any replica answers (rule S10): committed values only, and never from before the position that the reader names.
+ *
+ * Mutations that these tests caught: a replica that is behind answers all the same; the answer names another position than the present one.
  */
 import { describe, expect, test } from 'vitest'
 import { ReplicaNet } from './replica-harness.ts'
