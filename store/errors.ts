@@ -16,8 +16,10 @@ export const STORE_ERROR_CODES = Object.freeze([
   'STORE_CLOSED',
   /** The data directory is locked: another process has it open. */
   'STORE_DIRECTORY_LOCKED',
-  /** The data directory belongs to another cluster, store or layout version, or its contents are damaged. */
+  /** The data directory belongs to another cluster or layout version, or cannot be opened. */
   'STORE_DIRECTORY_INVALID',
+  /** What is in the data directory has changed, or is missing in part: it must not be used any more. `coterie start --repair` replaces it. */
+  'STORE_DIRECTORY_DAMAGED',
   /** None of the given seeds answered before the deadline. */
   'STORE_NO_SEED',
   /** No answer that settles the operation came before its deadline. */

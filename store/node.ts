@@ -25,6 +25,14 @@ import { PartitionHost } from './partition-host.ts'
 import { decodeNumbers, epochOfLedger, type Identity, ranges } from './storage/layout.ts'
 import { BINARY, openStore, writeIdentity } from './storage/open.ts'
 
+/** The message of the damage that an error comes from, if it does. */
+function damageOf (error: unknown): string | undefined {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if (cause instanceof StoreError && cause.code === 'STORE_DIRECTORY_DAMAGED') return cause.message
+  }
+  return undefined
+}
+
 /** Plans of past rebalances that the status remembers. */
 const PLANS_MAX = 64
 
@@ -95,7 +103,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
 
   /**
    * Opens the directory, listens, and founds or joins. Resolves when this node is a member. After a failure nothing stays open.
-   * @throws {StoreError} STORE_DIRECTORY_LOCKED, STORE_DIRECTORY_INVALID
+   * @throws {StoreError} STORE_DIRECTORY_LOCKED, STORE_DIRECTORY_INVALID, STORE_DIRECTORY_DAMAGED
    * @throws {TransportError} TRANSPORT_ADDRESS_IN_USE, TRANSPORT_ADDRESS_INVALID
    * @throws {MembershipError} MEMBERSHIP_JOIN_REFUSED, MEMBERSHIP_JOIN_TIMEOUT, MEMBERSHIP_ALREADY_FOUNDED
    */
@@ -259,6 +267,9 @@ export class StoreNode extends EventEmitter<NodeEvents> {
     this.#state = 'failed'
     this.#environment.log.error({ store: this.storeId, error }, 'this store stopped')
     this.#service.fail(error)
+    const damage = damageOf(error)
+    // The next start must not have to come across it again: it may serve other records meanwhile, and this one as absent.
+    if (damage !== undefined) this.#updateIdentity({ damage }).catch((cause: unknown) => { this.#environment.log.error({ cause }, 'the damage could not be noted') })
     void this.#host?.stop()
     void this.#membership?.close()
     this.emit('failed', error)

@@ -8,7 +8,7 @@ import type { Database, Log, StorageFactory } from '../membership/environment/en
 import type { TransportTls } from '../membership/transport/tls.ts'
 import { createWebSocketTransport } from '../membership/transport/websocket.ts'
 import { Level } from 'level'
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { StoreError } from './errors.ts'
 import { type NodeComponents, StoreNode } from './node.ts'
@@ -64,6 +64,26 @@ export function createNode (options: NodeOptions, parts: NodeParts = {}): Killab
       await node.close()
     }
   })
+}
+
+/**
+ * Moves a damaged data directory out of the way, to a name beside it, for a start as a new store.
+ *
+ * A store that lost what it promised or acknowledged must not come back as the same one: others count on it. As a new store it
+ * takes new seats and is taught from the replicas that are left, and its former seats count as gone.
+ * @returns where it is now
+ * @throws {StoreError} STORE_DIRECTORY_INVALID when it cannot be moved
+ */
+export function setAside (directory: string): string {
+  let number = 1
+  while (existsSync(`${directory}.damaged-${number}`)) number++
+  const aside = `${directory}.damaged-${number}`
+  try {
+    renameSync(directory, aside)
+  } catch (cause) {
+    throw new StoreError('STORE_DIRECTORY_INVALID', `cannot move the damaged ${directory} to ${aside}: ${(cause as Error).message}`, { cause })
+  }
+  return aside
 }
 
 /** Makes a node and starts it. @throws what `StoreNode.start` throws */

@@ -6,9 +6,9 @@
  * Owns: the node.
  */
 import { createJsonLog, createLineLog } from './logs.ts'
-import { createNode, type KillableNode } from '../start-node.ts'
+import { createNode, type KillableNode, setAside } from '../start-node.ts'
 import type { NodeOptions } from '../options.ts'
-import { type Arguments, type Command, DEFAULT_ADDRESS, describe, EXIT, exitCodeOf, type Terminal, UsageError } from './command.ts'
+import { type Arguments, codeOf, type Command, DEFAULT_ADDRESS, describe, EXIT, exitCodeOf, type Terminal, UsageError } from './command.ts'
 
 function parseTags (tags: readonly string[]): Record<string, string> {
   return Object.fromEntries(tags.map(tag => {
@@ -91,6 +91,19 @@ class Reporter {
 
 async function start (given: Arguments, terminal: Terminal): Promise<number> {
   const options = nodeOptions(given)
+  const repair = given.flag('repair')
+  // A founder without its directory would found another cluster.
+  if (repair && (options.found === true || options.seeds?.length === 0)) throw new UsageError('--repair needs a --seed, and no --found')
+  try {
+    return await run(given, options, terminal)
+  } catch (error) {
+    if (!repair || codeOf(error) !== 'STORE_DIRECTORY_DAMAGED') throw error
+    terminal.error(`${describe(error)}; moved to ${setAside(options.directory)}, starting as a new store`)
+    return await run(given, options, terminal)
+  }
+}
+
+async function run (given: Arguments, options: NodeOptions, terminal: Terminal): Promise<number> {
   const write = (line: string): void => { terminal.error(line) }
   const log = given.flag('json-log') ? createJsonLog({ level: 'info', write }) : createLineLog({ level: 'warn', write })
   const node = createNode(options, { log })
@@ -138,6 +151,7 @@ export const startCommand: Command = {
     expect: { type: 'string', value: 'n', help: 'founder: admit the first n nodes in one view change (default 1)' },
     partitions: { type: 'string', value: 'n', help: 'founder: how many partitions, a power of two (default 1024)' },
     replicas: { type: 'string', value: 'n', help: 'founder: how many replicas of each partition (default 3)' },
+    repair: { type: 'boolean', help: 'move a damaged directory aside and start as a new store, which is taught by the others' },
     zone: { type: 'string', value: 'name', help: 'failure domain' },
     weight: { type: 'string', value: 'n', help: 'share of the data relative to other nodes (default 1)' },
     tag: { type: 'string', multiple: true, value: 'name=value', help: 'metadata of your own, repeatable' },

@@ -55,7 +55,7 @@ export class BatchChain {
 
 /**
  * Checks the numbers found at opening, in order, and returns the last one; 0 where there is none.
- * @throws {StoreError} STORE_DIRECTORY_INVALID when one is missing
+ * @throws {StoreError} STORE_DIRECTORY_DAMAGED when one is missing
  */
 export function lastBatch (numbers: readonly number[]): number {
   numbers.forEach((number, index) => {

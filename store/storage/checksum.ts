@@ -14,7 +14,7 @@ const { h32Raw } = await loadXxhash()
 export const CHECKSUM_BYTES = 4
 
 export const damaged = (what: string, cause?: unknown): StoreError =>
-  new StoreError('STORE_DIRECTORY_INVALID', `this data directory is damaged: ${what}`, { cause })
+  new StoreError('STORE_DIRECTORY_DAMAGED', `this data directory is damaged: ${what}`, { cause })
 
 function sumOf (key: Uint8Array, body: Uint8Array): number {
   let seed = 0x811c_9dc5
@@ -31,7 +31,7 @@ export function seal (key: Uint8Array, record: Buffer): Uint8Array {
 
 /**
  * The record without its checksum.
- * @throws {StoreError} STORE_DIRECTORY_INVALID when it does not fit
+ * @throws {StoreError} STORE_DIRECTORY_DAMAGED when it does not fit
  */
 export function unseal (key: Uint8Array, record: Uint8Array, what: string): Uint8Array {
   const end = record.length - CHECKSUM_BYTES

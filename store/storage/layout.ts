@@ -35,6 +35,8 @@ export interface Identity {
   readonly incarnation: number
   /** The members' addresses when last seen: seeds for the next start. */
   readonly addresses: readonly string[]
+  /** The damage that an earlier run came across; the directory is not used any more. */
+  readonly damage?: string
 }
 
 export const identityKey: Uint8Array = Buffer.from([TAG.identity])
@@ -119,7 +121,7 @@ export function encodeValue (key: Uint8Array, seq: number, value: Uint8Array): U
   return seal(key, record)
 }
 
-/** @throws {StoreError} STORE_DIRECTORY_INVALID */
+/** @throws {StoreError} STORE_DIRECTORY_DAMAGED */
 export function decodeValue (key: Uint8Array, record: Uint8Array): { value: Uint8Array, seq: number } {
   const body = unseal(key, record, `a value of partition ${copyOf(key).partition}`)
   if (body.length < SEQ_BYTES) throw damaged('a value without its number')
@@ -147,18 +149,20 @@ const natural = (value: unknown): number => {
   return value
 }
 
-/** @throws {StoreError} STORE_DIRECTORY_INVALID */
+/** @throws {StoreError} STORE_DIRECTORY_DAMAGED */
 export function decodeIdentity (record: Uint8Array): Identity {
   return decode(identityKey, record, 'its identity', value => {
     if (value.version !== LAYOUT_VERSION) throw new TypeError(`layout version ${String(value.version)}, not ${LAYOUT_VERSION}`)
     if (typeof value.storeId !== 'string' || typeof value.clusterName !== 'string' || !Array.isArray(value.addresses)) throw new TypeError('fields')
     const clusterId = typeof value.clusterId === 'string' ? value.clusterId : undefined
     const { storeId, clusterName, addresses } = value
-    return { version: LAYOUT_VERSION, storeId, clusterName, clusterId, incarnation: natural(value.incarnation), addresses: addresses.map(String) }
+    const damage = typeof value.damage === 'string' ? { damage: value.damage } : {}
+    const incarnation = natural(value.incarnation)
+    return { version: LAYOUT_VERSION, storeId, clusterName, clusterId, incarnation, addresses: addresses.map(String), ...damage }
   })
 }
 
-/** @throws {StoreError} STORE_DIRECTORY_INVALID */
+/** @throws {StoreError} STORE_DIRECTORY_DAMAGED */
 export function decodeState (key: Uint8Array, record: Uint8Array): DurableState {
   return decode(key, record, `the state of partition ${partitionOfState(key)}`, value => {
     const seat = value.seat as { epoch: unknown, completed: unknown } | null | undefined
@@ -174,12 +178,12 @@ export function decodeState (key: Uint8Array, record: Uint8Array): DurableState 
   })
 }
 
-/** @throws {StoreError} STORE_DIRECTORY_INVALID */
+/** @throws {StoreError} STORE_DIRECTORY_DAMAGED */
 export function decodeEntry (key: Uint8Array, record: Uint8Array): Entry {
   return decode(key, record, `a log entry of partition ${copyOf(key).partition}`, value => validateEntry(value))
 }
 
-/** @throws {StoreError} STORE_DIRECTORY_INVALID */
+/** @throws {StoreError} STORE_DIRECTORY_DAMAGED */
 export function decodeNumbers (key: Uint8Array, record: Uint8Array): Record<string, number> {
   return decode(key, record, 'a ledger', value => Object.fromEntries(Object.entries(value).map(([name, number]) => [name, natural(number)])))
 }

@@ -32,7 +32,7 @@ export interface OpenedStore {
 
 /**
  * @throws {StoreError} STORE_DIRECTORY_LOCKED when another process has it open; STORE_DIRECTORY_INVALID when it belongs to
- * another cluster, or is damaged, or cannot be opened
+ * another cluster, or cannot be opened; STORE_DIRECTORY_DAMAGED
  */
 export async function openStore (database: Database, directory: string, clusterName: string, random: Random): Promise<OpenedStore> {
   await openDatabase(database, directory)
@@ -45,7 +45,7 @@ export async function openStore (database: Database, directory: string, clusterN
   } catch (error) {
     if (error instanceof StoreError) throw error
     // LevelDB opens a directory whose tables are damaged, and says so only when they are read.
-    throw new StoreError('STORE_DIRECTORY_INVALID', `cannot read ${directory}: ${(error as Error).message}`, { cause: error })
+    throw damaged(`${directory} cannot be read: ${(error as Error).message}`, error)
   }
 }
 
@@ -57,6 +57,7 @@ async function openDatabase (database: Database, directory: string): Promise<voi
     if (cause?.code === 'LEVEL_LOCKED') {
       throw new StoreError('STORE_DIRECTORY_LOCKED', `another process has ${directory} open`, { cause: error })
     }
+    if (cause?.code === 'LEVEL_CORRUPTION') throw damaged(`${directory} cannot be opened: ${(cause as unknown as Error).message}`, error)
     const reason = cause instanceof Error ? cause.message : String(error)
     throw new StoreError('STORE_DIRECTORY_INVALID', `cannot open ${directory}: ${reason}`, { cause: error })
   }
@@ -74,6 +75,7 @@ async function startIdentity (database: Database, directory: string, clusterName
   if (before.clusterName !== clusterName) {
     throw new StoreError('STORE_DIRECTORY_INVALID', `${directory} belongs to cluster '${before.clusterName}', not to '${clusterName}'`)
   }
+  if (before.damage !== undefined) throw damaged(`an earlier run found that ${before.damage}`)
   const identity: Identity = { ...before, incarnation: before.incarnation + 1 }
   await writeIdentity(database, identity)
   return identity

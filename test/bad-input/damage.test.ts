@@ -1,5 +1,5 @@
 /**
- * Damaged data directories (rule S8): a node that is started on one says STORE_DIRECTORY_INVALID, or has what is right, if perhaps
+ * Damaged data directories (rule S8): a node that is started on one says so, or has what is right, if perhaps
  * too old. It never serves anything else, and never ends without a code; the other replicas carry the cluster meanwhile.
  *
  * Mutation caught: errors of reading, which LevelDB raises after it opened, pass as they come.
@@ -19,7 +19,7 @@ const KEYS = 400
 const PARTITIONS = 8
 /** Keys, all partitions among them, that are written again after the damage. */
 const TOUCHED = 100
-const REFUSALS = ['STORE_DIRECTORY_INVALID', 'MEMBERSHIP_STORAGE_FAILED']
+const REFUSALS = ['STORE_DIRECTORY_DAMAGED', 'STORE_DIRECTORY_INVALID', 'MEMBERSHIP_STORAGE_FAILED']
 
 const keyOf = (index: number): string => `key-${index}`
 const valueOf = (index: number): string => `${index}: ${'v'.repeat(500)}`

@@ -55,6 +55,9 @@ export class StoreCluster {
   readonly starts = new Map<number, Promise<void>>()
   /** Called with everything that a node says to another about a partition, before it is sent. */
   onMessage: (index: number, message: GroupMessage) => void = () => {}
+  /** Nodes whose store the test makes fail; any other's failure ends the simulation. */
+  readonly mayFail = new Set<number>()
+  readonly failed = new Map<number, Error>()
   readonly #failures: Error[] = []
   readonly #addresses = new Map<StoreId, string>()
   #clients = 0
@@ -108,7 +111,11 @@ export class StoreCluster {
       ...options
     })
     this.nodes.set(index, node)
-    node.on('failed', error => { if (this.nodes.get(index) === node) this.#failures.push(error) })
+    node.on('failed', error => {
+      if (this.nodes.get(index) !== node) return
+      if (this.mayFail.has(index)) this.failed.set(index, error)
+      else this.#failures.push(error)
+    })
     const started = node.start()
     started.catch((error: unknown) => { this.simulation.trace(addressOf(index), `start failed: ${String(error)}`) })
     this.starts.set(index, started)

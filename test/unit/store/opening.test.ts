@@ -79,7 +79,7 @@ describe('a data directory', () => {
         const database = fresh()
         await write(database, 1, 5)
         await flip(database, key, position)
-        await expect(opened(database)).rejects.toMatchObject({ code: 'STORE_DIRECTORY_INVALID', message: expect.stringMatching(/does not fit its checksum/) as string })
+        await expect(opened(database)).rejects.toMatchObject({ code: 'STORE_DIRECTORY_DAMAGED', message: expect.stringMatching(/does not fit its checksum/) as string })
       })
     }
   }
@@ -88,7 +88,7 @@ describe('a data directory', () => {
     const database = fresh()
     await write(database, 1, 5)
     await database.put(logKey(PARTITION, COPY, 3), await database.get(logKey(PARTITION, COPY, 2), BINARY) as Uint8Array, BINARY as object)
-    await expect(opened(database)).rejects.toMatchObject({ code: 'STORE_DIRECTORY_INVALID', message: expect.stringMatching(/does not fit its checksum/) as string })
+    await expect(opened(database)).rejects.toMatchObject({ code: 'STORE_DIRECTORY_DAMAGED', message: expect.stringMatching(/does not fit its checksum/) as string })
   })
 
   test('gives no value that changed, was cut off, or belongs to another key', async () => {
@@ -97,7 +97,7 @@ describe('a data directory', () => {
     const [one, two] = [dataKey(PARTITION, COPY, bytes('key 1')), dataKey(PARTITION, COPY, bytes('key 2'))]
     const record = Buffer.from(await database.get(one, BINARY) as Uint8Array)
     expect(decodeValue(one, record)).toEqual({ seq: 4, value: bytes('value 4') })
-    const refused = { code: 'STORE_DIRECTORY_INVALID' }
+    const refused = { code: 'STORE_DIRECTORY_DAMAGED' }
     const changed = Buffer.from(record)
     for (let bit = 0; bit < record.length * 8; bit++) {
       changed[bit >> 3] = record[bit >> 3]! ^ (1 << (bit & 7))
@@ -115,14 +115,14 @@ describe('a data directory', () => {
     await write(database, 1, 5)
     // All that the third batch wrote and no later one wrote again: to the log and the state it is as if everything were there.
     await database.batch([{ type: 'del', key: batchKey(3) }, { type: 'del', key: dataKey(PARTITION, COPY, bytes('key 0')) }], BINARY as object)
-    await expect(opened(database)).rejects.toMatchObject({ code: 'STORE_DIRECTORY_INVALID', message: expect.stringMatching(/batch 3 is missing/) as string })
+    await expect(opened(database)).rejects.toMatchObject({ code: 'STORE_DIRECTORY_DAMAGED', message: expect.stringMatching(/batch 3 is missing/) as string })
   })
 
   test('is refused when the numbers of its batches are gone', async () => {
     const database = fresh()
     await write(database, 1, 5)
     await database.clear({ ...ranges.batches, keyEncoding: 'view' })
-    await expect(opened(database)).rejects.toMatchObject({ code: 'STORE_DIRECTORY_INVALID', message: expect.stringMatching(/number of the last batch/) as string })
+    await expect(opened(database)).rejects.toMatchObject({ code: 'STORE_DIRECTORY_DAMAGED', message: expect.stringMatching(/number of the last batch/) as string })
   })
 })
 
