@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import type { Client } from '../client/client.ts'
 import type { NodeStatus } from '../node-status.ts'
 import { eventually } from './eventually.ts'
-import { NodeProcess, runCli } from './node-process.ts'
+import { type NodeEvent, NodeProcess, runCli } from './node-process.ts'
 
 export interface ClusterOptions {
   readonly nodes: number
@@ -79,6 +79,18 @@ export class ProcessCluster {
   /** Starts a node that has ended again, on its directory; the directory knows whom to ask. */
   restart (index: number, listen = this.address(index)): NodeProcess {
     return this.#launch(index, listen, [])
+  }
+
+  /** Starts a node that has ended again, perhaps at another address; `joined` waits for it. */
+  move (index: number, listen: string, args: readonly string[]): void {
+    this.#launch(index, listen, args)
+  }
+
+  /** Waits until a node that was moved is a member, and learns where it is. */
+  async joined (index: number): Promise<NodeEvent> {
+    const event = await this.node(index).event('joined')
+    this.#addresses[index] = event.address
+    return event
   }
 
   /** What nodes say about themselves. @throws when one of them does not answer */

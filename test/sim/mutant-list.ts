@@ -43,7 +43,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a promise is sent before it is durable', rule: 'S4', file: `${GROUP}/acceptor.ts`,
-    find: 'replica.persist([], () => { replica.out.send(from, message) })', replace: 'replica.persist([]); replica.out.send(from, message)'
+    find: 'replica.persist([], () => { if (this.#obeys(generation, ballot)) replica.out.send', replace: 'replica.persist([], () => {}); [() => {}].forEach(() => { replica.out.send'
   },
   {
     name: 'a restart forgets the promise, and starts ballots again', rule: 'S4', file: `${GROUP}/replica.ts`,
@@ -96,6 +96,18 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a removal in the tail is passed over', rule: 'S6', file: `${GROUP}/learner.ts`,
     find: 'value: operation.kind === \'put\' ? operation.value : null, seq: entry.seq })', replace: 'value: operation.kind === \'put\' ? operation.value : operation.key, seq: entry.seq })'
+  },
+  {
+    name: 'a store goes on after a failed write', rule: 'S8', file: 'store/storage/store-writer.ts',
+    find: '      this.#stopped = true\n      this.#components.failed(error)\n      return\n', replace: '\n'
+  },
+  {
+    name: 'a delta keeps what is gone', rule: 'S6', file: `${GROUP}/delta.ts`,
+    find: 'if (value === null) removed.push(key)', replace: 'if (value === null) continue'
+  },
+  {
+    name: 'a delta has what was read, whatever the log has after it', rule: 'S6', file: `${GROUP}/delta.ts`,
+    find: 'for (const { seq, body } of later) {', replace: 'for (const { seq, body } of [] as Entry[]) {'
   },
   {
     name: 'batches are not synced', rule: 'S8', file: 'store/storage/store-writer.ts',

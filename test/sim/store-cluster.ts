@@ -58,6 +58,8 @@ export class StoreCluster {
   /** Nodes whose store the test makes fail; any other's failure ends the simulation. */
   readonly mayFail = new Set<number>()
   readonly failed = new Map<number, Error>()
+  /** Called when one of them has failed. */
+  onFailure: (index: number) => void = () => {}
   readonly #failures: Error[] = []
   readonly #addresses = new Map<StoreId, string>()
   #clients = 0
@@ -113,8 +115,10 @@ export class StoreCluster {
     this.nodes.set(index, node)
     node.on('failed', error => {
       if (this.nodes.get(index) !== node) return
-      if (this.mayFail.has(index)) this.failed.set(index, error)
-      else this.#failures.push(error)
+      if (this.mayFail.delete(index)) {
+        this.failed.set(index, error)
+        this.onFailure(index)
+      } else this.#failures.push(error)
     })
     const started = node.start()
     started.catch((error: unknown) => { this.simulation.trace(addressOf(index), `start failed: ${String(error)}`) })

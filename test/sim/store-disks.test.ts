@@ -41,7 +41,6 @@ async function removed ({ cluster }: Running, victim: number): Promise<void> {
   expect(cluster.failed.get(victim)).toBeInstanceOf(Error)
   expect(cluster.nodes.get(victim)!.status().state).toBe('failed')
   cluster.crash(victim)
-  cluster.mayFail.delete(victim)
   await cluster.rest()
   expect([...cluster.nodes.values()].map(node => node.status().members)).toEqual([3, 3, 3])
 }

@@ -42,6 +42,8 @@ class Scenario {
   readonly #paused = new Set<number>()
   /** Nodes that are down and will come back. */
   readonly #down = new Set<number>()
+  /** Nodes whose next write fails. */
+  readonly #failing = new Set<number>()
   /** Nodes that are on their way in or out. */
   readonly #busy = new Set<number>()
   #healed = false
@@ -69,6 +71,7 @@ class Scenario {
       }
     })
     this.#next = this.cluster.options.size
+    this.cluster.onFailure = index => { this.#failed(index) }
     this.cluster.onMessage = (index, message) => { this.#ambush(index, message) }
   }
 
@@ -209,7 +212,7 @@ class Scenario {
   }
 
   get #up (): number[] {
-    return [...this.cluster.nodes.keys()].filter(index => !this.#paused.has(index) && !this.#busy.has(index))
+    return [...this.cluster.nodes.keys()].filter(index => !this.#paused.has(index) && !this.#busy.has(index) && !this.#failing.has(index))
   }
 
   async #disturb (): Promise<void> {
@@ -218,9 +221,10 @@ class Scenario {
     const { random, network } = simulation
     const members = cluster.nodes.size + this.#down.size
     // A majority of the members stays: without one nothing is decided, and that is another test.
-    const spare = Math.ceil(members / 2) - 1 - this.#down.size - this.#paused.size - this.#busy.size
-    const quiet = this.#down.size + this.#paused.size + this.#busy.size === 0
-    const choice = random.below(14)
+    const away = this.#down.size + this.#paused.size + this.#busy.size + this.#failing.size
+    const spare = Math.ceil(members / 2) - 1 - away
+    const quiet = away === 0
+    const choice = random.below(15)
     const victim = this.#up.length > 0 ? random.pick(this.#up) : undefined
     const mayFail = victim !== undefined && spare > 0 && this.#affordable(victim)
     if (choice <= 1 && mayFail) {
@@ -268,7 +272,12 @@ class Scenario {
       const address = addressOf(victim)
       network.faults.setIngress(address, { latencyMs: random.between(100, 2000) })
       this.#later(random.between(1000, 5000), () => { network.faults.setIngress(address, {}) })
-    } else if (choice >= 12 && spare > 1) {
+    } else if (choice === 12 && mayFail) {
+      this.#count('failing write')
+      this.#failing.add(victim)
+      cluster.mayFail.add(victim)
+      simulation.host(addressOf(victim)).disk('data').failNextWrite()
+    } else if (choice >= 13 && spare > 1) {
       this.#hunt(random.below(cluster.options.partitions))
     }
   }
@@ -347,6 +356,15 @@ class Scenario {
     this.cluster.simulation.host(addressOf(index)).resume()
   }
 
+  /** A write failed, and the store has stopped; its process ends a little later. */
+  #failed (index: number): void {
+    this.#later(this.cluster.simulation.random.between(0, 50), () => {
+      if (!this.#failing.delete(index)) return
+      this.#down.add(index)
+      this.cluster.crash(index)
+    })
+  }
+
   #restart (index: number): void {
     this.#count('restart')
     this.#down.delete(index)
@@ -388,6 +406,12 @@ class Scenario {
     this.#healed = true
     this.cluster.simulation.network.faults.heal()
     for (const index of [...this.#paused]) this.#resume(index)
+    for (const index of [...this.#failing]) {
+      this.#failing.delete(index)
+      this.#down.add(index)
+      this.cluster.mayFail.delete(index)
+      this.cluster.crash(index)
+    }
     for (const index of [...this.#down]) this.#restart(index)
   }
 }

@@ -1,0 +1,127 @@
+/**
+ * Restarts of real processes: one after another under traffic, all at once by a loss of power, a majority of some groups, and one whose
+ * directory was damaged meanwhile.
+ */
+import { open, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, expect, test } from 'vitest'
+import { type Client, connect } from '../../store/client/client.ts'
+import { StoreError } from '../../store/errors.ts'
+import type { NodeStatus } from '../../store/node-status.ts'
+import { checkHistory } from '../../store/verify/checker.ts'
+import { ProcessCluster } from '../../store/verify/process-cluster.ts'
+import { eventually } from '../../store/verify/eventually.ts'
+import { load, missing, Traffic } from './traffic.ts'
+
+const cleanups: (() => Promise<void>)[] = []
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+async function formed (nodes: number, args: readonly string[] = []): Promise<ProcessCluster> {
+  const cluster = await ProcessCluster.form({ nodes, args })
+  cleanups.push(() => cluster.close())
+  return cluster
+}
+
+async function connected (seeds: readonly string[]): Promise<Client> {
+  const client = await connect(seeds)
+  cleanups.push(() => client.close())
+  return client
+}
+
+/** What all ledgers have counted together. */
+function moved (statuses: readonly NodeStatus[]): { planned: number, bytes: number, duplicates: number } {
+  const sum = { planned: 0, bytes: 0, duplicates: 0 }
+  for (const page of statuses.flatMap(({ rebalances }) => rebalances)) {
+    sum.planned += page.planned
+    sum.bytes += page.bytes
+    sum.duplicates += page.duplicates
+  }
+  return sum
+}
+
+test('all nodes restart one after another under traffic: no operation fails, and no transfer is carried out twice', async () => {
+  const cluster = await formed(5, ['--rereplicate-after-ms', '60000'])
+  const client = await connected(cluster.addresses)
+  await load(client)
+  const traffic = new Traffic([client], 1)
+  await traffic.progress(100)
+  for (let index = 0; index < cluster.size; index++) {
+    cluster.node(index).signal('SIGTERM')
+    expect(await cluster.node(index).exit()).toMatchObject({ code: 0 })
+    cluster.restart(index)
+    await cluster.settled(client)
+    await traffic.progress(50)
+  }
+  const result = await traffic.stop()
+  expect([result.failedDefinite, result.failedIndefinite]).toEqual([0, 0])
+  expect(checkHistory(result.history)).toEqual({ ok: true })
+  expect(moved(await cluster.settled(client)).duplicates).toBe(0)
+  expect(await missing(client)).toEqual([])
+}, 120_000)
+
+test('all processes are killed at once and start again in another order, at other ports: nothing moves, nothing is lost', async () => {
+  const cluster = await formed(5)
+  const client = await connected(cluster.addresses)
+  await load(client)
+  const traffic = new Traffic([client], 2)
+  await traffic.progress(200)
+  await Promise.all(Array.from({ length: cluster.size }, (_, index) => cluster.node(index).kill()))
+  const seed = cluster.address(2)
+  // One address that all know must stay; the others are new.
+  for (const index of [3, 1, 4, 2, 0]) cluster.move(index, index === 2 ? seed : '127.0.0.1:0', index === 2 ? [] : ['--seed', seed])
+  for (let index = 0; index < cluster.size; index++) await cluster.joined(index)
+  const again = await connected(cluster.addresses)
+  const statuses = await cluster.settled(again)
+  const result = await traffic.stop()
+  expect(checkHistory(result.history)).toEqual({ ok: true })
+  expect(moved(statuses)).toEqual({ planned: 0, bytes: 0, duplicates: 0 })
+  expect(await missing(again)).toEqual([])
+  await again.put('loaded-0', 'value 0')
+}, 120_000)
+
+test('partitions that lose a majority name the stores they wait for, and go on when these are back', async () => {
+  const cluster = await formed(5)
+  const client = await connected(cluster.addresses.slice(0, 3))
+  await load(client)
+  const stores = (await cluster.settled(client)).map(({ storeId }) => storeId)
+  await Promise.all([cluster.node(3).kill(), cluster.node(4).kill()])
+  let waitingFor: readonly string[] = []
+  await eventually(15_000, async () => {
+    const reads = Array.from({ length: 40 }, (_, index) => client.get(`loaded-${index}`, { deadlineMs: 1500 }))
+    const errors = (await Promise.allSettled(reads)).flatMap(read => read.status === 'rejected' ? [read.reason as Error] : [])
+    const unavailable = errors.find(error => error instanceof StoreError && error.code === 'PARTITION_UNAVAILABLE') as StoreError | undefined
+    waitingFor = unavailable?.waitingFor ?? []
+    return waitingFor.length > 0 ? undefined : `no read found its partition unavailable: ${errors.map(String).slice(0, 3).join('; ')}`
+  })
+  expect([...waitingFor].sort()).toEqual([stores[3]!, stores[4]!].sort())
+  cluster.restart(3)
+  cluster.restart(4)
+  await cluster.settled(client)
+  expect(await missing(client)).toEqual([])
+}, 120_000)
+
+test('a node whose directory was damaged says so, and with --repair is replaced by a new store that the others teach', async () => {
+  const cluster = await formed(4)
+  const client = await connected(cluster.addresses.slice(0, 3))
+  await load(client)
+  const victim = 3
+  await cluster.node(victim).kill()
+  const directory = cluster.directory(victim)
+  for (const name of (await readdir(directory)).filter(name => name.startsWith('MANIFEST'))) {
+    const file = await open(join(directory, name), 'r+')
+    await file.write(Buffer.alloc(16, 0xff), 0, 16, 4)
+    await file.close()
+  }
+  const refused = cluster.restart(victim)
+  expect(await refused.exit()).toMatchObject({ code: 1 })
+  expect(refused.errors).toContain('STORE_DIRECTORY_DAMAGED')
+  cluster.move(victim, cluster.address(victim), ['--repair', '--seed', cluster.address(0)])
+  const { storeId } = await cluster.joined(victim)
+  await cluster.settled(client)
+  expect(await missing(client)).toEqual([])
+  expect((await cluster.statuses(client))[victim]!.storeId).toBe(storeId)
+  expect((await readdir(cluster.root)).sort()).toContain(`node-${victim}.damaged-1`)
+}, 120_000)
