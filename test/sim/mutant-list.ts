@@ -138,25 +138,8 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'return count >= majorityOf(group!.members.length)', replace: 'return count >= 1'
   },
   {
-    name: 'a lease counts from the receipt of the grant', rule: 'S7', file: 'store/leases.ts',
-    find: 'this.#granted(from, message)',
-    replace: 'this.#uses.get(from)?.asked.forEach((asked, request, all) => { all.set(request, { at: now, offset: this.#offset }) }); this.#granted(from, message)'
-  },
-  {
     name: 'a new leader does not wait for leases', rule: 'S7', file: `${GROUP}/leader.ts`,
     find: ' && !this.lease.waits(now)', replace: ''
-  },
-  {
-    name: 'a renewal revives what was promised to another', rule: 'S7', file: `${GROUP}/read-lease.ts`,
-    find: 'leases.holds(now, member) === named', replace: 'leases.holds(now, member) !== undefined'
-  },
-  {
-    name: 'the sleep of a suspended machine does not count', rule: 'S7', file: 'store/leases.ts',
-    find: 'now + Math.max(0, this.#offset - held.offset) < held.until', replace: 'now < held.until'
-  },
-  {
-    name: 'a lease is not looked at again after the disk', rule: 'S7', file: `${GROUP}/reads.ts`,
-    find: '!leased || this.#leader.lease.valid(now)', replace: 'true'
   },
   {
     name: 'a session read gets whatever a replica has', rule: 'S10', file: `${GROUP}/local-reads.ts`,
