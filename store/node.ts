@@ -158,7 +158,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
   }
 
   #membershipOptions (identity: Identity): MembershipOptions {
-    const { clusterName, seeds, found, zone, weight, tags, membership, partitions, replicas, expect } = this.#options
+    const { clusterName, seeds, found, zone, weight, role, tags, membership, partitions, replicas, expect } = this.#options
     // A directory that was in a cluster before returns to that one: founding is for the first start alone.
     const returning = identity.clusterId !== undefined
     const founding = found && !returning
@@ -176,6 +176,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
       settings,
       storeId: this.storeId,
       incarnation: identity.incarnation,
+      role,
       metadata: { zone, weight, tags },
       ...(founding && expect !== undefined ? { expect } : {}),
       ...(returning ? { clusterId: identity.clusterId as NonNullable<MembershipOptions['clusterId']> } : {})

@@ -1,5 +1,5 @@
 /** The options of a node: what each means, its range, its default. Checked before anything starts. */
-import type { MembershipOptions } from '../membership/index.ts'
+import type { MembershipOptions, Role } from '../membership/index.ts'
 import { StoreError } from './errors.ts'
 import { LEASE_MS_MAX } from './leases.ts'
 import type { PartitionHostOptions } from './partition-host.ts'
@@ -27,12 +27,17 @@ export interface NodeOptions {
   readonly zone?: string
   /** Share of the data relative to other nodes; an integer from 0 to 1000. @default 1 */
   readonly weight?: number
+  /**
+   * A voter takes part in deciding who is in the cluster; an agent leaves that to the voters, and holds data and serves like any other node. A few
+   * voters, three or five, make membership cheap for many nodes. The founder votes. Another role takes a restart. @default 'voter'
+   */
+  readonly role?: Role
   /** The user's own metadata. */
   readonly tags?: Readonly<Record<string, string>>
   /** Operations of clients in progress at this node. Beyond it, STORE_OVERLOADED. @default 20000 */
   readonly operationsInFlightMax?: number
   /** Tuning of the membership. */
-  readonly membership?: Partial<Omit<MembershipOptions, 'clusterName' | 'seeds' | 'found' | 'expect' | 'settings' | 'storeId' | 'incarnation' | 'metadata' | 'clusterId'>>
+  readonly membership?: Partial<Omit<MembershipOptions, 'clusterName' | 'seeds' | 'found' | 'expect' | 'settings' | 'storeId' | 'incarnation' | 'metadata' | 'clusterId' | 'role'>>
   /** Tuning of the replication. */
   readonly replication?: Partial<PartitionHostOptions>
 }
@@ -67,7 +72,7 @@ const REPLICATION_RANGES: Partial<Record<keyof PartitionHostOptions, readonly [m
 export type ResolvedNodeOptions = Required<Omit<NodeOptions, 'advertise' | 'partitions' | 'replicas' | 'expect' | 'replication'>> &
   Pick<NodeOptions, 'advertise' | 'partitions' | 'replicas' | 'expect'> & { readonly replication: PartitionHostOptions }
 
-const NAMES = new Set(['listen', 'advertise', 'directory', 'clusterName', 'seeds', 'found', 'expect', 'partitions', 'replicas', 'zone', 'weight', 'tags',
+const NAMES = new Set(['listen', 'advertise', 'directory', 'clusterName', 'seeds', 'found', 'expect', 'partitions', 'replicas', 'zone', 'weight', 'role', 'tags',
   'operationsInFlightMax', 'membership', 'replication'])
 
 const invalid = (message: string): never => { throw new StoreError('STORE_INVALID_OPTIONS', message) }
@@ -99,6 +104,7 @@ export function resolveNodeOptions (options: NodeOptions): ResolvedNodeOptions {
     found: false,
     zone: '',
     weight: 1,
+    role: 'voter',
     tags: {},
     operationsInFlightMax: 20_000,
     membership: {},
@@ -119,6 +125,8 @@ export function resolveNodeOptions (options: NodeOptions): ResolvedNodeOptions {
   }
   if (options.replicas !== undefined) integer('replicas', options.replicas, 1, 16)
   integer('weight', resolved.weight, 0, 1000)
+  if (!['voter', 'agent'].includes(resolved.role)) invalid(`role must be 'voter' or 'agent', not ${JSON.stringify(resolved.role)}`)
+  if (resolved.found && resolved.role === 'agent') invalid('an agent founds no cluster: nobody would vote in it')
   integer('operationsInFlightMax', resolved.operationsInFlightMax, 1, 10_000_000)
   for (const [name, value] of Object.entries(resolved.replication)) {
     const [minimum, maximum] = REPLICATION_RANGES[name as keyof PartitionHostOptions] ?? [1, 2 ** 31]

@@ -36,14 +36,15 @@ function nodeOptions (given: Arguments): NodeOptions {
       preset: given.text('preset') as 'lan' | undefined,
       joinTimeoutMs: given.integer('join-timeout-ms')
     }),
-    ...present<Pick<NodeOptions, 'advertise' | 'clusterName' | 'expect' | 'partitions' | 'replicas' | 'zone' | 'weight'>>({
+    ...present<Pick<NodeOptions, 'advertise' | 'clusterName' | 'expect' | 'partitions' | 'replicas' | 'zone' | 'weight' | 'role'>>({
       advertise: given.text('advertise'),
       clusterName: given.text('cluster'),
       expect: given.integer('expect'),
       partitions: given.integer('partitions'),
       replicas: given.integer('replicas'),
       zone: given.text('zone'),
-      weight: given.integer('weight')
+      weight: given.integer('weight'),
+      role: given.text('role') as 'voter' | undefined
     })
   }
 }
@@ -154,6 +155,7 @@ export const startCommand: Command = {
     repair: { type: 'boolean', help: 'move a damaged directory aside and start as a new store, which is taught by the others' },
     zone: { type: 'string', value: 'name', help: 'failure domain' },
     weight: { type: 'string', value: 'n', help: 'share of the data relative to other nodes (default 1)' },
+    role: { type: 'string', value: 'name', help: 'voter, or agent: holds data and leaves the membership to the voters (default voter)' },
     tag: { type: 'string', multiple: true, value: 'name=value', help: 'metadata of your own, repeatable' },
     preset: { type: 'string', value: 'name', help: 'timing of the membership: lan, wan or test (default lan)' },
     'join-timeout-ms': { type: 'string', value: 'n', help: 'give up joining after n milliseconds (default 60000)' },
