@@ -9,10 +9,12 @@
 import type { StoreId } from '../membership/configuration.ts'
 import { type Address, type CancelTimer, CHANNELS, type Database, type Environment } from '../membership/environment/environment.ts'
 import type { Effect, Ticket, Answer } from './group/effects.ts'
-import { type GroupMessage, type Item, validateGroupMessage, validateStoreId } from './group/messages.ts'
+import { type Item, validateStoreId } from './group/messages.ts'
 import { type PartitionView, Replica, type ReplicaInput, type ReplicaOptions, type Transfers } from './group/replica.ts'
 import { type LeaseMessage, type LeaseOptions, Leases, validateLeaseMessage } from './leases.ts'
 import type { Ledger } from './ledger.ts'
+import { type Addressed, unpack } from './peer-messages.ts'
+import { PeerOutbox } from './peer-outbox.ts'
 import { copyRange, dataKey, decodeValue, ledgerKey, userKeyOf } from './storage/layout.ts'
 import { BINARY, type StoredPartition } from './storage/open.ts'
 import { RangeReader } from './storage/range-reader.ts'
@@ -62,6 +64,7 @@ export class PartitionHost {
   /** The tick at which each replica last had something to do. */
   readonly #busySinceTick = new Map<number, number>()
   #fetches: Fetch[] = []
+  readonly #outbox: PeerOutbox
   #scheduled = false
   #passing = false
   #cancelTick: CancelTimer = () => {}
@@ -74,6 +77,9 @@ export class PartitionHost {
     this.schedule = new TransferSchedule(options)
     const { clock, random } = components.environment
     this.#leases = new Leases(clock.now(), Math.floor(random.next() * 2 ** 48), options)
+    this.#outbox = new PeerOutbox((to, channel, packet) => {
+      components.environment.transport.send(to, channel, { c: this.#clusterId, f: components.self, m: packet })
+    })
     this.#writer = new StoreWriter({
       database: components.database,
       lastBatch: components.lastBatch,
@@ -165,25 +171,25 @@ export class PartitionHost {
 
   #receive (raw: unknown): void {
     if (this.#stopped || this.#viewOf === undefined) return
-    let partition: number
     let from: StoreId
-    let message: GroupMessage
+    let messages: readonly Addressed[]
     try {
-      const envelope = raw as { c: unknown, p?: unknown, f: unknown, m?: unknown, l?: unknown }
+      const envelope = raw as { c: unknown, f: unknown, m?: unknown, l?: unknown }
       if (envelope?.c !== this.#clusterId) throw new TypeError('of another cluster')
       from = validateStoreId(envelope.f)
       if (envelope.l !== undefined) { this.#receiveLease(from, validateLeaseMessage(envelope.l)); return }
-      partition = this.#validatePartition(envelope.p)
-      message = validateGroupMessage(envelope.m)
+      messages = unpack(envelope.m)
     } catch (error) {
       this.#components.environment.log.warn({ reason: String(error) }, 'dropped a message')
       return
     }
-    if (!this.#replicas.has(partition)) {
-      this.#create(partition)
-      this.apply(partition, { kind: 'view', view: this.#viewOf(partition) })
+    for (const { partition, message } of messages) {
+      if (!this.#replicas.has(partition)) {
+        this.#create(partition)
+        this.apply(partition, { kind: 'view', view: this.#viewOf(partition) })
+      }
+      this.apply(partition, { kind: 'message', from, message })
     }
-    this.apply(partition, { kind: 'message', from, message })
   }
 
   #receiveLease (from: StoreId, message: LeaseMessage): void {
@@ -202,19 +208,12 @@ export class PartitionHost {
     for (const { to, message } of this.#leases.due(this.#now())) this.#sendLease(to, message)
   }
 
-  #validatePartition (value: unknown): number {
-    if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 65535) return value
-    throw new TypeError('not a partition')
-  }
-
   #perform (partition: number, effect: Effect): void {
-    const { transport, log } = this.#components.environment
+    const { log } = this.#components.environment
     switch (effect.kind) {
       case 'send': {
         const address = this.#addresses.get(effect.to)
-        const { kind } = effect.message
-        const channel = kind === 'chunk' || kind === 'delta' || kind === 'tail' ? CHANNELS.bulk : CHANNELS.store
-        if (address !== undefined) transport.send(address, channel, { c: this.#clusterId, p: partition, f: this.#components.self, m: effect.message })
+        if (address !== undefined) this.#outbox.add(address, partition, effect.message)
         return
       }
       case 'persist':
@@ -254,6 +253,7 @@ export class PartitionHost {
     for (const partition of touched) this.apply(partition, { kind: 'flush' })
     this.#scheduled = false
     this.#renewLeases()
+    this.#outbox.flush()
     if (this.#fetches.length > 0) this.#run(this.#fetch(this.#fetches.splice(0)))
     this.#writer.flush()
   }

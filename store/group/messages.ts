@@ -7,7 +7,7 @@
  * Pure.
  */
 import type { StoreId } from '../../membership/configuration.ts'
-import { validateOperation, validateOperationId, WIRE_LIMITS } from '../client-protocol.ts'
+import { type Operation, validateOperation, validateOperationId, WIRE_LIMITS } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
 import { LEASE_MS_MAX } from '../leases.ts'
 import type { LeaseLeft } from './deposed.ts'
@@ -90,7 +90,7 @@ const fail = (what: string): never => { throw new StoreError('STORE_INVALID_MESS
 const record = (value: unknown, what: string): Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Record<string, unknown> : fail(what)
 
-function integer (value: unknown, what: string, minimum = 0): number {
+export function integer (value: unknown, what: string, minimum = 0): number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= minimum ? value : fail(what)
 }
 
@@ -101,6 +101,9 @@ export const validateStoreId = (value: unknown): StoreId =>
 
 const key = (value: unknown): Uint8Array =>
   value instanceof Uint8Array && value.length <= WIRE_LIMITS.keyBytesMax ? value : fail('a key')
+
+const content = (value: unknown): Uint8Array =>
+  value instanceof Uint8Array && value.length <= WIRE_LIMITS.valueBytesMax ? value : fail('a value')
 
 const keys = (value: unknown): Uint8Array[] =>
   Array.isArray(value) && value.length <= MESSAGE_LIMITS.itemsMax ? value.map(key) : fail('a list of keys')
@@ -136,6 +139,18 @@ function validateChanged (value: unknown): { changed?: Changed } {
   return { changed: { keys: keys(changed.keys), bytes: integer(changed.bytes, 'a number of bytes') } }
 }
 
+/** The changes of a write as a list of keys and values that begins at `from`; null for the value of a deletion. */
+export function validateChanges (list: readonly unknown[], from: number): Operation[] {
+  const count = (list.length - from) / 2
+  if (!Number.isInteger(count) || count < 1 || count > WIRE_LIMITS.operationsPerWriteMax) return fail('operations')
+  const changes: Operation[] = []
+  for (let index = from; index < list.length; index += 2) {
+    const value = list[index + 1]
+    changes.push(value === null ? { kind: 'del', key: key(list[index]) } : { kind: 'put', key: key(list[index]), value: content(value) })
+  }
+  return changes
+}
+
 function validateBody (value: unknown): EntryBody {
   const body = record(value, 'the body of an entry')
   switch (body.kind) {
@@ -166,9 +181,7 @@ function validateEntries (value: unknown, first?: number): Entry[] {
 
 function validateItem (value: unknown): Item {
   const item = record(value, 'an item')
-  const content = item.value
-  if (!(content instanceof Uint8Array) || content.length > WIRE_LIMITS.valueBytesMax) return fail('a value')
-  return { key: key(item.key), value: content, seq: integer(item.seq, 'a version') }
+  return { key: key(item.key), value: content(item.value), seq: integer(item.seq, 'a version') }
 }
 
 const validateLease = (value: unknown): { lease?: number } => value === undefined ? {} : { lease: integer(value, 'the number of a lease') }

@@ -9,6 +9,7 @@ import { SeededRandom } from '../../membership/environment/seeded-random.ts'
 import { Client } from '../../store/client/client.ts'
 import type { GroupMessage } from '../../store/group/messages.ts'
 import { StoreNode } from '../../store/node.ts'
+import { type Packet, unpack } from '../../store/peer-messages.ts'
 import type { NodeOptions } from '../../store/options.ts'
 import type { SimulatedHost } from './host.ts'
 import { Simulation, type SimulationOptions } from './simulation.ts'
@@ -31,8 +32,8 @@ export const addressOf = (index: number): string => `10.1.0.${index + 1}:7000`
 function overheard (environment: Environment, heard: (partition: number, message: GroupMessage) => void): Environment {
   const { transport } = environment
   const send: typeof transport.send = (to, channel, message) => {
-    const { p, m } = message as { p?: number, m?: GroupMessage }
-    if (p !== undefined && m !== undefined) heard(p, m)
+    const { m: packet } = message as { m?: Packet }
+    if (packet !== undefined) for (const { partition, message } of unpack(packet)) heard(partition, message)
     transport.send(to, channel, message)
   }
   const tapped = new Proxy(transport, {

@@ -1,0 +1,153 @@
+/**
+ * What one store says to another in one turn of the event loop, as one message of the transport.
+ *
+ * Hundreds of partitions say nearly the same in a turn, so the cluster, the sender and the ballots are told once, and the kinds that every
+ * write needs (`append`, `appended`) travel as lists of numbers instead of objects with names. All others go as they are.
+ *
+ * A packed message is `[partition, 0, message]`, or one of
+ *
+ *     [partition, 1, generation, ballot, previous ballot, previous seq, commit, settled, entries]    append
+ *     [partition, 2, generation, ballot, run, seq, commit, settled, lease or null]                   appended
+ *
+ * with ballots as indexes into the table of the packet. An entry is `[seq, ballot, client, number, base, key, value or null, ...]` for a write
+ * as it was sent, and `[seq, ballot, body]` for anything else.
+ *
+ * Pure.
+ */
+import { StoreError } from './errors.ts'
+import { type Ballot, compareBallots, type Entry } from './group/history.ts'
+import {
+  type GroupMessage, integer, MESSAGE_LIMITS, validateBallot, validateChanges, validateEntry, validateGroupMessage
+} from './group/messages.ts'
+import { validateOperationId } from './client-protocol.ts'
+
+/** All that one store sends another in a turn, or as much of it as fits. */
+export interface Packet {
+  readonly ballots: readonly Ballot[]
+  readonly messages: readonly unknown[]
+}
+
+export interface Addressed { readonly partition: number, readonly message: GroupMessage }
+
+const PLAIN = 0
+const APPEND = 1
+const APPENDED = 2
+
+/** Partitions are counted in 16 bits. */
+const PARTITION_MAX = 65_535
+/** Messages in one packet, at most: a few for each partition. */
+export const PACKET_MESSAGES_MAX = 4 * (PARTITION_MAX + 1)
+
+const fail = (what: string): never => { throw new StoreError('STORE_INVALID_MESSAGE', `not a valid packet: ${what}`) }
+
+export class PacketBuilder {
+  readonly #ballots: Ballot[] = []
+  readonly #messages: unknown[] = []
+
+  add (partition: number, message: GroupMessage): void {
+    this.#messages.push(this.#pack(partition, message))
+  }
+
+  build (): Packet {
+    return { ballots: this.#ballots, messages: this.#messages }
+  }
+
+  #pack (partition: number, message: GroupMessage): unknown[] {
+    switch (message.kind) {
+      case 'append': {
+        const { generation, ballot, prev, commit, settled, entries } = message
+        const packed = entries.map(entry => this.#entry(entry))
+        return [partition, APPEND, generation, this.#ballot(ballot), this.#ballot(prev.ballot), prev.seq, commit, settled, packed]
+      }
+      case 'appended': {
+        const { generation, ballot, run, seq, commit, settled, lease } = message
+        return [partition, APPENDED, generation, this.#ballot(ballot), run, seq, commit, settled, lease ?? null]
+      }
+      default: return [partition, PLAIN, message]
+    }
+  }
+
+  /** A turn knows few ballots, most of them of the store itself; the last one named is the likeliest. */
+  #ballot (ballot: Ballot): number {
+    const ballots = this.#ballots
+    for (let index = ballots.length - 1; index >= 0; index--) {
+      const known = ballots[index]!
+      if (known === ballot || compareBallots(known, ballot) === 0) return index
+    }
+    return ballots.push(ballot) - 1
+  }
+
+  #entry ({ seq, ballot, body }: Entry): unknown[] {
+    const packed: unknown[] = [seq, this.#ballot(ballot)]
+    if (body.kind !== 'write' || body.operations === null || body.operations.length === 0 || body.changed !== undefined) return [...packed, body]
+    packed.push(body.id.client, body.id.number, body.id.base)
+    for (const operation of body.operations) packed.push(operation.key, operation.kind === 'put' ? operation.value : null)
+    return packed
+  }
+}
+
+/** What arrived from another store, checked. @throws {StoreError} STORE_INVALID_MESSAGE */
+export function unpack (value: unknown): Addressed[] {
+  const { ballots, messages } = (value ?? {}) as { readonly ballots?: unknown, readonly messages?: unknown }
+  if (!Array.isArray(ballots) || !Array.isArray(messages)) return fail('no lists')
+  if (messages.length > PACKET_MESSAGES_MAX) return fail('too many messages')
+  const table = ballots.map(validateBallot)
+  return messages.map(message => unpackMessage(table, message))
+}
+
+function unpackMessage (table: readonly Ballot[], value: unknown): Addressed {
+  if (!Array.isArray(value)) return fail('a message')
+  const partition = integer(value[0], 'a partition')
+  if (partition > PARTITION_MAX) return fail('a partition')
+  switch (value[1]) {
+    case PLAIN: return { partition, message: validateGroupMessage(value[2]) }
+    case APPEND: {
+      const packed: unknown = value[8]
+      if (!Array.isArray(packed) || packed.length > MESSAGE_LIMITS.entriesMax) return fail('entries')
+      const seq = integer(value[5], 'a sequence number')
+      const entries = packed.map((entry, index) => unpackEntry(table, entry, seq + 1 + index))
+      return {
+        partition,
+        message: {
+          kind: 'append',
+          generation: integer(value[2], 'a generation'),
+          ballot: ballotAt(table, value[3]),
+          prev: { ballot: ballotAt(table, value[4]), seq },
+          entries,
+          commit: integer(value[6], 'a commit'),
+          settled: integer(value[7], 'an epoch')
+        }
+      }
+    }
+    case APPENDED: {
+      const lease = value[8] === null ? {} : { lease: integer(value[8], 'the number of a lease') }
+      return {
+        partition,
+        message: {
+          kind: 'appended',
+          generation: integer(value[2], 'a generation'),
+          ballot: ballotAt(table, value[3]),
+          run: integer(value[4], 'an incarnation'),
+          seq: integer(value[5], 'a sequence number'),
+          commit: integer(value[6], 'a commit'),
+          settled: integer(value[7], 'an epoch'),
+          ...lease
+        }
+      }
+    }
+    default: return fail('the kind of a message')
+  }
+}
+
+function unpackEntry (table: readonly Ballot[], value: unknown, expected: number): Entry {
+  if (!Array.isArray(value) || value[0] !== expected || expected < 1) return fail('entries with a gap')
+  const ballot = ballotAt(table, value[1])
+  if (value.length !== 3) {
+    const id = validateOperationId({ client: value[2], number: value[3], base: value[4] })
+    return { seq: expected, ballot, body: { kind: 'write', id, operations: validateChanges(value, 5) } }
+  }
+  const entry = validateEntry({ seq: expected, ballot, body: value[2] as unknown })
+  return entry.body.kind === 'write' && entry.body.operations === null ? fail('a write without its values') : entry
+}
+
+const ballotAt = (table: readonly Ballot[], index: unknown): Ballot => table[index as number] ?? fail('a ballot')

@@ -1,0 +1,136 @@
+/**
+ * What stores say to each other in one turn goes through a packet and comes out as it was; nothing else comes out of one.
+ *
+ * Mutations that were tried and are caught here: entries numbered from the position before them; a deletion packed like an empty value;
+ * the ballot of the position told as that of the leader; an entry with a gap let through.
+ */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { decodeMessage, encodeMessage } from '../../../membership/transport/message-codec.ts'
+import type { StoreId } from '../../../membership/configuration.ts'
+import type { Ballot, Entry, EntryBody } from '../../../store/group/history.ts'
+import type { GroupMessage } from '../../../store/group/messages.ts'
+import { type Addressed, PacketBuilder, unpack } from '../../../store/peer-messages.ts'
+import { PeerOutbox } from '../../../store/peer-outbox.ts'
+
+const number = fc.integer({ min: 0, max: 1_000_000 })
+const bytes = (minLength: number): fc.Arbitrary<Uint8Array> => fc.uint8Array({ minLength, maxLength: 20 })
+const ballot: fc.Arbitrary<Ballot> = fc.record({ epoch: fc.integer({ min: 1, max: 3 }), attempt: number, store: fc.constantFrom('a', 'b').map(id => id as StoreId) })
+const body: fc.Arbitrary<EntryBody> = fc.oneof(
+  fc.constant<EntryBody>({ kind: 'noop' }),
+  fc.record({
+    kind: fc.constant('write' as const),
+    id: fc.record({ client: fc.string({ maxLength: 8 }), number, base: fc.integer({ min: -1, max: 5 }) }),
+    operations: fc.array(fc.oneof(
+      fc.record({ kind: fc.constant('put' as const), key: bytes(1), value: bytes(0) }),
+      fc.record({ kind: fc.constant('del' as const), key: bytes(1) })
+    ), { maxLength: 4 })
+  }),
+  ballot.map((previous): EntryBody => ({
+    kind: 'stop', next: { generation: 1, members: ['a' as StoreId], base: 7, previous: { ballot: previous, seq: 6 }, epoch: 2 }
+  }))
+)
+const append: fc.Arbitrary<GroupMessage> = fc.record({
+  generation: number,
+  ballot,
+  prev: fc.record({ ballot, seq: number }),
+  bodies: fc.array(fc.tuple(ballot, body), { maxLength: 4 }),
+  commit: number,
+  settled: number
+}).map(({ bodies, prev, ...rest }) => {
+  const entries = bodies.map(([ballot, body], index): Entry => ({ seq: prev.seq + 1 + index, ballot, body }))
+  return { kind: 'append', prev, ...rest, entries }
+})
+const appended: fc.Arbitrary<GroupMessage> = fc.oneof(
+  fc.record({ kind: fc.constant('appended' as const), generation: number, ballot, run: number, seq: number, commit: number, settled: number }),
+  fc.record({ kind: fc.constant('appended' as const), generation: number, ballot, run: number, seq: number, commit: number, settled: number, lease: number })
+)
+const other: fc.Arbitrary<GroupMessage> = fc.oneof(
+  fc.record({ kind: fc.constant('seal' as const), generation: number, ballot }),
+  fc.record({ kind: fc.constant('release' as const), generation: number, held: fc.integer({ min: 1, max: 9 }) })
+)
+const addressed = fc.record({ partition: fc.integer({ min: 0, max: 65_535 }), message: fc.oneof(append, appended, other) })
+
+/** Over the wire and back. */
+const carried = (value: unknown): unknown => decodeMessage(encodeMessage(value))
+
+function packed (messages: readonly Addressed[]): unknown {
+  const builder = new PacketBuilder()
+  for (const { partition, message } of messages) builder.add(partition, message)
+  return carried(builder.build())
+}
+
+describe('packets', () => {
+  test('what goes in comes out', () => {
+    fc.assert(fc.property(fc.array(addressed, { maxLength: 8 }), messages => {
+      expect(unpack(packed(messages))).toEqual(carried(messages))
+    }), { numRuns: 500 })
+  })
+
+  test('a packet that was changed anywhere is refused, or is a packet of valid messages', () => {
+    fc.assert(fc.property(fc.array(addressed, { minLength: 1, maxLength: 4 }), fc.nat(), fc.anything(), (messages, where, junk) => {
+      const packet = packed(messages) as { messages: unknown[][] }
+      const message = packet.messages[where % packet.messages.length]!
+      message[where % message.length] = junk
+      let out: Addressed[]
+      try {
+        out = unpack(packet)
+      } catch (error) {
+        expect((error as { code?: string }).code).toBe('STORE_INVALID_MESSAGE')
+        return
+      }
+      // Whatever got through can be packed again, and is the same then.
+      expect(unpack(packed(out))).toEqual(carried(out))
+    }), { numRuns: 500 })
+  })
+
+  test.each([
+    ['nothing', null], ['no lists', {}], ['a message that is none', { ballots: [], messages: [7] }],
+    ['a partition beyond the last', { ballots: [], messages: [[65_536, 0, { kind: 'release', generation: 0, held: 1 }]] }],
+    ['a ballot that is not in the table', { ballots: [], messages: [[1, 2, 0, 0, 1, 1, 1, 1, null]] }],
+    ['a gap between entries', {
+      ballots: [{ epoch: 1, attempt: 1, store: 'a' }],
+      messages: [[1, 1, 0, 0, 0, 4, 4, 0, [[6, 0, { kind: 'noop' }]]]]
+    }],
+    ['a write without its values', {
+      ballots: [{ epoch: 1, attempt: 1, store: 'a' }],
+      messages: [[1, 1, 0, 0, 0, 4, 4, 0, [[5, 0, { kind: 'write', id: { client: 'c', number: 1, base: 0 }, operations: null }]]]]
+    }]
+  ])('%s is refused', (_, packet) => {
+    expect(() => unpack(packet)).toThrow(expect.objectContaining({ code: 'STORE_INVALID_MESSAGE' }) as Error)
+  })
+})
+
+describe('the outbox', () => {
+  const seal: GroupMessage = { kind: 'seal', generation: 0, ballot: { epoch: 1, attempt: 1, store: 'a' as StoreId } }
+  const big: GroupMessage = {
+    kind: 'append',
+    generation: 0,
+    ballot: seal.ballot,
+    prev: { ballot: seal.ballot, seq: 0 },
+    entries: [{
+      seq: 1,
+      ballot: seal.ballot,
+      body: { kind: 'write', id: { client: 'c', number: 1, base: 0 }, operations: [{ kind: 'put', key: new Uint8Array(1), value: new Uint8Array(600_000) }] }
+    }],
+    commit: 0,
+    settled: 0
+  }
+
+  test('sends one packet per peer and turn, more where it is much, and copies by themselves', () => {
+    const sent: [string, number, number][] = []
+    const outbox = new PeerOutbox((to, channel, { messages }) => { sent.push([to, channel, messages.length]) })
+    outbox.add('x', 1, seal)
+    outbox.add('y', 1, seal)
+    outbox.add('x', 2, seal)
+    outbox.add('x', 3, { kind: 'tail', generation: 0, ballot: seal.ballot, from: 0, entries: [] })
+    expect(sent.map(([to, , count]) => [to, count])).toEqual([['x', 1]])
+    outbox.flush()
+    outbox.flush()
+    expect(sent.slice(1).map(([to, , count]) => [to, count])).toEqual([['x', 2], ['y', 1]])
+    for (let index = 0; index < 5; index++) outbox.add('x', index, big)
+    outbox.flush()
+    expect(sent.slice(3).map(([, , count]) => count)).toEqual([2, 2, 1])
+    expect(new Set(sent.map(([, channel]) => channel)).size).toBe(2)
+  })
+})
