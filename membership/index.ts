@@ -1,5 +1,6 @@
 /** The public face of membership: who is in the cluster. See README.md. */
-export { Membership, type LeaveOptions, type MembershipComponents } from './membership.ts'
+export { Membership } from './membership.ts'
+export { type LeaveOptions, type MembershipComponents } from './membership-components.ts'
 export { type MembershipEvents } from './membership-events.ts'
 export { LAN, PRESETS, TEST, WAN, type MembershipOptions, type MembershipTuning } from './options.ts'
 export { type MembershipStatus } from './effects.ts'

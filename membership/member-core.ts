@@ -9,33 +9,26 @@
  */
 import { Agreement } from './agreement.ts'
 import { Alerting } from './alerting.ts'
-import type { BroadcasterFactory, Broadcaster, BroadcastMessage } from './broadcaster.ts'
+import type { Broadcaster, BroadcastMessage } from './broadcaster.ts'
 import { CatchUp } from './catch-up.ts'
 import { Chain } from './chain.ts'
-import type { Configuration, Member, Metadata } from './configuration.ts'
+import type { Configuration, Metadata } from './configuration.ts'
+import type { CoreComponents } from './core-components.ts'
 import { listenersOf } from './decision-spread.ts'
-import type { DetectorFactory } from './detector/detector.ts'
 import type { MembershipStatus, Outbox, Peer } from './effects.ts'
 import type { Address, LinkEvent } from './environment/environment.ts'
 import { MembershipError } from './errors.ts'
-import type { Fold } from './fold.ts'
 import { Leaving } from './leaving.ts'
 import type {
   Alerts, ConsensusEnvelope, DecisionRecord, Decisions, MembershipMessage, Position, Probe, ProbeReply, Sender
 } from './messages.ts'
 import { Monitor } from './monitor.ts'
-import type { ResolvedOptions } from './options.ts'
 import { Reception } from './reception.ts'
 import { Succession, type Arrival } from './succession.ts'
 import { Updating } from './updating.ts'
 import { View } from './view.ts'
 
-export interface MemberComponents<State> {
-  readonly self: Member
-  readonly options: ResolvedOptions
-  readonly fold: Fold<State> | undefined
-  readonly detector: DetectorFactory
-  readonly broadcaster: BroadcasterFactory
+export interface MemberComponents<State> extends CoreComponents<State> {
   readonly out: Outbox<State>
   /** Addresses with an open connection, as of now. */
   readonly open: ReadonlySet<Address>

@@ -8,19 +8,16 @@
  * Pure: `apply(now, input)` gives effects; see `effects.ts` for their order. It reads no clock, draws no random number, awaits
  * nothing. The same inputs give the same effects.
  */
-import { type ClusterId, foundingConfiguration, type Configuration, type Member, type Metadata } from './configuration.ts'
-import type { DetectorFactory } from './detector/detector.ts'
-import type { BroadcasterFactory } from './broadcaster.ts'
+import { type ClusterId, foundingConfiguration, type Configuration, type Metadata } from './configuration.ts'
+import type { CoreComponents } from './core-components.ts'
 import { Outbox, type Kept, type MembershipEffect, type Peer } from './effects.ts'
 import type { Address, LinkEvent } from './environment/environment.ts'
 import { MembershipError } from './errors.ts'
-import type { Fold } from './fold.ts'
 import { FoundingCheck, type FoundingVerdict } from './founding.ts'
 import { JoinProtocol } from './join-protocol.ts'
 import { LocalClock } from './local-clock.ts'
 import { MemberCore } from './member-core.ts'
 import { NOWHERE, type DecisionRecord, type JoinAnswer, type MembershipMessage } from './messages.ts'
-import type { ResolvedOptions } from './options.ts'
 import { Restart } from './restart.ts'
 import { decodeSnapshot } from './snapshot.ts'
 
@@ -29,12 +26,7 @@ const TIMER_ROUNDING_MS = 0.001
 /** The shortest sleep: whatever is due, at most so much of the processor is spent on waking up. */
 const WAKE_PAUSE_MS = 0.1
 
-export interface CoreComponents<State> {
-  readonly self: Member
-  readonly options: ResolvedOptions
-  readonly fold: Fold<State> | undefined
-  readonly detector: DetectorFactory
-  readonly broadcaster: BroadcasterFactory
+export interface MachineComponents<State> extends CoreComponents<State> {
   /**
    * Records survive this process: the epoch of the last configuration that this store has on its disk, 0 for none.
    * @default none: without a disk a process never answers for a former one
@@ -69,7 +61,7 @@ export type CoreInput =
   | { readonly kind: 'tick' }
 
 export class MembershipCore<State> {
-  readonly #parts: CoreComponents<State>
+  readonly #parts: MachineComponents<State>
   readonly #out = new Outbox<State>()
   readonly #clock = new LocalClock()
   /** Addresses with an open connection. */
@@ -84,7 +76,7 @@ export class MembershipCore<State> {
   #over = false
   #wakeAtMs = Infinity
 
-  constructor (parts: CoreComponents<State>) {
+  constructor (parts: MachineComponents<State>) {
     this.#parts = parts
     this.#knownEpoch = parts.storedEpoch
   }

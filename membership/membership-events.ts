@@ -1,6 +1,8 @@
 /** What a membership tells its user, as events. */
+import type { EventEmitter } from 'node:events'
 import type { Cut } from './configuration.ts'
 import type { MembershipStatus } from './effects.ts'
+import type { Log } from './environment/environment.ts'
 import type { ViewChange } from './view-change.ts'
 
 export interface MembershipEvents<State> {
@@ -15,4 +17,17 @@ export interface MembershipEvents<State> {
   status: [status: MembershipStatus]
   /** This process takes no further part, and why. */
   halted: [error: Error]
+}
+
+/** Emits an event. A listener that throws must not keep other listeners, nor the machine's other effects, from what is theirs. */
+export function tellListeners<State, Name extends keyof MembershipEvents<State>> (
+  emitter: EventEmitter<MembershipEvents<State>>, log: Log, name: Name, values: MembershipEvents<State>[Name]
+): void {
+  for (const listener of (emitter as EventEmitter).rawListeners(name)) {
+    try {
+      Reflect.apply(listener, emitter, values)
+    } catch (error) {
+      log.error({ error, event: name }, 'a listener failed')
+    }
+  }
 }

@@ -26,19 +26,18 @@
 import { Agreement } from './agreement.ts'
 import { cutDigest, memberIndex, nextConfiguration, type Configuration, type CutDigest, type Member, type MemberId } from './configuration.ts'
 import type { ConsensusMessage, ConsensusRecord } from './consensus-messages.ts'
+import type { CoreComponents } from './core-components.ts'
 import { recordOf, verifyRecord } from './decision-log.ts'
 import type { Kept, Outbox, Peer } from './effects.ts'
 import { Electorate } from './electorate.ts'
 import type { Address } from './environment/environment.ts'
 import { MembershipError } from './errors.ts'
-import type { Fold } from './fold.ts'
 import { hashFraction } from './hash.ts'
 import { RETURNED_MAX } from './message-validation.ts'
 import {
   positionOf, type ConsensusEnvelope, type DecisionRecord, type Decisions, type FetchDecisions, type JoinAsk, type Position, type Present,
   type Returned, type Sender
 } from './messages.ts'
-import type { ResolvedOptions } from './options.ts'
 import { Roster } from './roster.ts'
 import { encodeSnapshot } from './snapshot.ts'
 
@@ -49,10 +48,7 @@ const FRESH_TURNS = 4
 /** Addresses named to a joiner. */
 const NAMED_MAX = 8
 
-export interface RestartComponents<State> {
-  readonly self: Member
-  readonly options: ResolvedOptions
-  readonly fold: Fold<State> | undefined
+export interface RestartComponents<State> extends Pick<CoreComponents<State>, 'self' | 'options' | 'fold'> {
   readonly out: Outbox<State>
 }
 

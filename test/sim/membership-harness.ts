@@ -3,7 +3,8 @@
  *
  * Owns: the processes it starts, and a record of every configuration that any of them ever saw.
  */
-import { Membership, type MembershipComponents } from '../../membership/membership.ts'
+import { Membership } from '../../membership/membership.ts'
+import type { MembershipComponents } from '../../membership/membership-components.ts'
 import type { MembershipOptions } from '../../membership/options.ts'
 import type { Configuration, MemberId, StoreId } from '../../membership/configuration.ts'
 import type { ViewChange } from '../../membership/view-change.ts'
