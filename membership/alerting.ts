@@ -1,11 +1,9 @@
 /**
  * Alerting: a member's own reports, those it hears of, and the proposal that comes out of them.
  *
- * Suresh et al. (USENIX ATC '18), sections 4.2 and 6: alerts are irrevocable within a configuration and travel in batches. Rules M6 and
- * M7: reinforcement, lapsing. Rule M10: a member that loses more than half of its subjects at once doubts itself, and waits until
- * another member confirms one of them. Deviation: a stable cut is proposed only after a batch window or two without news
- * (and within a limit), so that members that crash or join together fall into one view change. Rule M13: a member's update is an alert
- * too, made by itself; it goes out at once, since it is stable wherever it is known and its owner must not vote before others know it.
+ * Suresh et al. (USENIX ATC '18), section 4.2. Rules M6 and M7: reinforcement, lapsing. Rule M10: a member that loses more than half of
+ * its subjects at once doubts itself, and waits until another member confirms one of them. Rule M13: a member's update is an alert too,
+ * made by itself; it goes out at once, since it is stable wherever it is known and its owner must not vote before others know it.
  *
  * Pure: the time is an argument.
  */
@@ -13,22 +11,14 @@ import type { Broadcaster } from './broadcaster.ts'
 import type { Cut, Member, MemberId, Update } from './configuration.ts'
 import { CutDetector, type TallyExplanation } from './cut-detector.ts'
 import type { Address } from './environment/environment.ts'
-import { REPORTS_MAX } from './message-validation.ts'
 import type { MembershipTuning } from './options.ts'
-import { type About, bitsOf, type Entry, type Report, ReportBook, reportBy } from './reports.ts'
+import { OwnAlerts } from './own-alerts.ts'
+import { type About, bitsOf, type Entry, type Report, ReportBook } from './reports.ts'
+import { Settling } from './settling.ts'
 import type { View } from './view.ts'
 
-/** A stable cut is proposed after so many windows even if news keeps coming; nobody waits for the dead. */
-const SETTLING_WINDOWS_MAX = 4
-/** The same for a cut of joins alone: joiners that start together take a while, and split votes cost more than patience. */
-const JOIN_WINDOWS_MAX = 20
-/** Quiet windows before a proposal, where alerts reach everybody in one hop, and where they take several. */
-const QUIET_WINDOWS = 1
-const QUIET_WINDOWS_GOSSIP = 2
 /** Changing tallies are looked at so often: a part of the batch window. */
 const EXAMINATION_WINDOWS = 0.1
-/** Repetitions of undecided alerts slow down to this multiple of the first pause. */
-const REPEAT_FACTOR_MAX = 8
 
 /** What alerting asks of the member around it. */
 export interface AlertingHost {
@@ -47,22 +37,13 @@ export class Alerting {
   readonly #host: AlertingHost
   #view!: View
   #detector!: CutDetector
-  #broadcaster!: Broadcaster
-  /** This member's alerts in this configuration, in the order made. Invariant: at most one per subject and status. */
-  #mine = new Map<string, Report>()
-  /** How often each was reported before, where a tally was emptied. */
-  #attempts = new Map<string, number>()
+  #own!: OwnAlerts
+  #settling!: Settling
   /** What was counted; gossip brings each alert several times. */
   #heard!: ReportBook
   /** Members that contradicted themselves; each is told of once. */
   #contradicted = new Set<MemberId>()
-  #batch: Report[] = []
-  #batchAtMs = Infinity
-  #repeatAtMs = Infinity
-  #repeatDelayMs = 0
   #changedAtMs = 0
-  #stableSinceMs: number | undefined
-  #settlingWindowsMax = SETTLING_WINDOWS_MAX
   #proposed = false
   /** Tallies are looked at when one changed, and when time makes a difference: not for every probe that passes by. */
   #examinedVersion = 0
@@ -83,17 +64,11 @@ export class Alerting {
   enter (view: View, broadcaster: Broadcaster): void {
     const delayed: readonly Address[] = (this.#detector as CutDetector | undefined)?.delayedAddresses() ?? []
     this.#view = view
-    this.#broadcaster = broadcaster
     this.#detector = new CutDetector(view.configuration, view.overlay, { ...this.#tuning, delayedAddresses: delayed })
-    this.#mine = new Map()
-    this.#attempts = new Map()
+    this.#own = new OwnAlerts(this.#tuning, view, broadcaster)
+    this.#settling = new Settling(this.#tuning, view.electorate.size, this.#changedAtMs)
     this.#heard = new ReportBook(view.overlay)
     this.#contradicted = new Set()
-    this.#batch = []
-    this.#batchAtMs = Infinity
-    this.#repeatAtMs = Infinity
-    this.#repeatDelayMs = this.#tuning.alertRepeatMs
-    this.#stableSinceMs = undefined
     // An agent proposes nothing.
     this.#proposed = !view.votes
     this.#examinedVersion = this.version
@@ -112,7 +87,7 @@ export class Alerting {
     const weighed = `${this.version} ${failing} ${faulty.join()}`
     if (weighed === this.#weighed) return
     this.#weighed = weighed
-    const unreported = faulty.filter(subject => !this.#mine.has(`remove ${subject}`))
+    const unreported = faulty.filter(subject => !this.#own.has(`remove ${subject}`))
     if (unreported.length === 0) return
     const suspicious = failing * 2 > this.#view.subjects.length
     if (suspicious && !faulty.some(subject => this.#detector.tally(subject) > 0)) return
@@ -130,11 +105,7 @@ export class Alerting {
   /** This member's own new metadata: once per configuration. */
   reportUpdate (now: number, update: Update): void {
     this.#report(now, 'update', { update })
-    if (this.#batch.length > 0) this.#batchAtMs = now
-  }
-
-  hasReportedJoin (joiner: MemberId): boolean {
-    return this.#mine.has(`join ${joiner}`)
+    this.#own.hurry(now)
   }
 
   /** Alerts of others. Returns the joiners that they name. */
@@ -154,8 +125,7 @@ export class Alerting {
 
   /** Sends what is due, lets tallies age, and proposes a cut that has settled. Returns whether tallies changed since the last examination. */
   advance (now: number): boolean {
-    if (now >= this.#batchAtMs) this.#sendBatch(now)
-    if (now >= this.#repeatAtMs) this.#repeat(now)
+    this.#own.advance(now)
     if (now < this.#dueAtMs) return false
     this.#age(now)
     if (!this.#proposed) this.#settle(now)
@@ -167,7 +137,7 @@ export class Alerting {
   }
 
   get nextAtMs (): number {
-    return Math.min(this.#batchAtMs, this.#repeatAtMs, this.#dueAtMs)
+    return Math.min(this.#own.nextAtMs, this.#dueAtMs)
   }
 
   /** When to look at the tallies: when time makes a difference, and soon after they changed, once for many changes. */
@@ -180,24 +150,17 @@ export class Alerting {
   #nextExamination (now: number): number {
     const deadline = this.#detector.deadline()
     const ageAtMs = deadline !== undefined && deadline > now ? deadline : Infinity
-    if (this.#proposed || this.#stableSinceMs === undefined) return ageAtMs
-    return Math.min(ageAtMs, this.#settledAtMs(this.#stableSinceMs))
+    return this.#proposed ? ageAtMs : Math.min(ageAtMs, this.#settling.settledAtMs)
   }
 
   /** Those whom most of their observers report. For consensus, which coordinates without them (rule M2). */
   suspects (): Set<MemberId> {
-    const suspects = new Set<MemberId>()
-    if (this.firstAlertAtMs === undefined) return suspects
-    for (const { subject, status, reporters, implicit, high } of this.#detector.explain()) {
-      if (status === 'remove' && (reporters.length + implicit.length) * 2 >= high) suspects.add(subject)
-    }
-    return suspects
+    return new Set(this.#detector.doubted())
   }
 
   /** Proposes what is stable without waiting, for a member that decides alone. False when there is nothing to propose. */
   proposeNow (now: number): boolean {
-    const cut = this.#detector.proposal(now)
-    if (cut !== undefined && !this.#proposed) this.#propose(now, cut)
+    if (!this.#proposed) this.#propose(now)
     return this.#proposed
   }
 
@@ -210,15 +173,8 @@ export class Alerting {
   }
 
   #report (now: number, key: string, about: About): void {
-    if (this.#mine.has(key)) return
-    const attempt = this.#attempts.get(key) ?? 0
-    const report = reportBy(this.#view.self.id, this.#view.overlay, about, attempt)
-    if (report === undefined) return
-    this.#attempts.set(key, attempt + 1)
-    this.#mine.set(key, report)
-    this.receive(now, [report])
-    this.#batch.push(report)
-    if (this.#batchAtMs === Infinity) this.#batchAtMs = now + this.#tuning.batchWindowMs
+    const report = this.#own.make(now, key, about)
+    if (report !== undefined) this.receive(now, [report])
   }
 
   #checkUpdate (update: Update | undefined): void {
@@ -232,6 +188,7 @@ export class Alerting {
     this.version++
     this.firstAlertAtMs ??= now
     this.#changedAtMs = now
+    this.#settling.changed(now)
   }
 
   /** Returns whether a tally changed. */
@@ -245,30 +202,6 @@ export class Alerting {
     return changed
   }
 
-  #sendBatch (now: number): void {
-    this.#broadcast(now, this.#batch)
-    this.#batch = []
-    this.#batchAtMs = Infinity
-    if (this.#repeatAtMs === Infinity) this.#repeatAtMs = now + this.#repeatDelayMs
-  }
-
-  #repeat (now: number): void {
-    if (this.#mine.size === 0) {
-      this.#repeatAtMs = Infinity
-      return
-    }
-    this.#broadcast(now, [...this.#mine.values()])
-    this.#repeatDelayMs = Math.min(this.#repeatDelayMs * 2, this.#tuning.alertRepeatMs * REPEAT_FACTOR_MAX)
-    this.#repeatAtMs = now + this.#repeatDelayMs
-  }
-
-  #broadcast (now: number, reports: readonly Report[]): void {
-    const { sender, position } = this.#view
-    for (let start = 0; start < reports.length; start += REPORTS_MAX) {
-      this.#broadcaster.originate(now, { kind: 'alerts', sender, position, reports: reports.slice(start, start + REPORTS_MAX) })
-    }
-  }
-
   #age (now: number): void {
     const deadline = this.#detector.deadline()
     if (deadline === undefined || now < deadline) return
@@ -276,36 +209,25 @@ export class Alerting {
     for (const subject of removals) {
       if (this.#view.overlay.observersOf(subject).includes(this.#view.self.id)) this.reportRemoval(now, subject)
     }
-    for (const joiner of joins) if (!this.hasReportedJoin(joiner.id)) this.#host.vouch(joiner)
+    for (const joiner of joins) if (!this.#own.has(`join ${joiner.id}`)) this.#host.vouch(joiner)
     const { promoted, voided, lapsed } = this.#detector.expire(now)
     if (promoted.length + voided.length + lapsed.length > 0) this.version++
     for (const joiner of voided) {
-      if (this.#mine.delete(`join ${joiner.id}`)) this.#host.vouch(joiner)
+      if (this.#own.withdraw(`join ${joiner.id}`)) this.#host.vouch(joiner)
     }
     for (const { subject } of lapsed) {
-      if (this.#mine.delete(`remove ${subject}`)) this.#host.rearm(subject)
+      if (this.#own.withdraw(`remove ${subject}`)) this.#host.rearm(subject)
     }
   }
 
   #settle (now: number): void {
+    this.#settling.saw(now, this.#detector.outline(now))
+    if (now >= this.#settling.settledAtMs) this.#propose(now)
+  }
+
+  #propose (now: number): void {
     const cut = this.#detector.proposal(now)
-    if (cut === undefined) {
-      this.#stableSinceMs = undefined
-      return
-    }
-    this.#stableSinceMs ??= now
-    const joinsAlone = cut.joins.length > 0 && cut.removals.length === 0
-    this.#settlingWindowsMax = joinsAlone ? JOIN_WINDOWS_MAX : SETTLING_WINDOWS_MAX
-    if (now >= this.#settledAtMs(this.#stableSinceMs)) this.#propose(now, cut)
-  }
-
-  #settledAtMs (stableSinceMs: number): number {
-    const { batchWindowMs, unicastMembersMax } = this.#tuning
-    const quietWindows = this.#view.electorate.size > unicastMembersMax ? QUIET_WINDOWS_GOSSIP : QUIET_WINDOWS
-    return Math.min(this.#changedAtMs + batchWindowMs * quietWindows, stableSinceMs + batchWindowMs * this.#settlingWindowsMax)
-  }
-
-  #propose (now: number, cut: Cut): void {
+    if (cut === undefined) return
     this.#proposed = true
     this.proposedAtMs = now
     this.#host.propose(cut)

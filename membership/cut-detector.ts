@@ -13,31 +13,17 @@
  *
  * Pure: time is an argument. The same calls in the same order give the same results.
  */
-import {
-  cutDigest, memberIndex, normalizeCut, type Configuration, type Cut, type Member, type MemberId, type Update
-} from './configuration.ts'
+import { Accusations } from './accusations.ts'
+import { memberIndex, normalizeCut, type Configuration, type Cut, type Member, type MemberId, type Update } from './configuration.ts'
 import { CUT_DETECTOR_DEFAULTS, checkCutDetectorOptions, type CutDetectorOptions } from './cut-detector-options.ts'
-import { Electorate } from './electorate.ts'
+import { TallyClock, type CutExpiry, type UnstableSubjects } from './cut-expiry.ts'
 import type { Address } from './environment/environment.ts'
+import { JoinTallies } from './join-tallies.ts'
 import type { Overlay } from './overlay.ts'
-import { scaleWatermarks, Tally } from './tally.ts'
+import type { AlertStatus } from './reports.ts'
+import { bySubject, JoinTally, type Tally } from './tally.ts'
 
 export { type CutDetectorOptions } from './cut-detector-options.ts'
-
-export type AlertStatus = 'join' | 'remove' | 'update'
-
-/** Those whose tally is in [L, H), for reinforcement. Sorted by member id. */
-export interface UnstableSubjects { readonly removals: MemberId[], readonly joins: Member[] }
-
-/** What the passing of time did to the tallies. */
-export interface CutExpiry {
-  /** Removals at or above L for two timeouts: they count as stable from now on. */
-  readonly promoted: MemberId[]
-  /** Joiners whose tally was emptied: observers that still vouch for them report them again. */
-  readonly voided: Member[]
-  /** Removal reports that were forgotten: the detectors of these observers re-arm. */
-  readonly lapsed: { readonly subject: MemberId, readonly observers: MemberId[] }[]
-}
 
 /** The state of one subject, for people. */
 export interface TallyExplanation {
@@ -52,34 +38,20 @@ export interface TallyExplanation {
   readonly promoted: boolean
 }
 
-/** How many unstable timeouts a removal at or above L, or a join that enters no cut, is kept waiting (rules M6 and M7). */
-const SETTLE_TIMEOUTS = 2
-/** How many unstable timeouts a report below L is remembered (rule M7). */
-const LAPSE_TIMEOUTS = 10
-/** More joiners than this at once are ignored until others have been admitted. */
-export const JOINERS_MAX = 16_384
-
-const NOBODY: ReadonlySet<MemberId> = new Set()
-
-const bySubject = (a: Tally, b: Tally): number => a.subject < b.subject ? -1 : a.subject > b.subject ? 1 : 0
+/** What a stable cut would hold. One of them at least, or updates. */
+export interface CutOutline {
+  readonly joins: boolean
+  readonly removals: boolean
+}
 
 export class CutDetector {
   readonly #configuration: Configuration
-  readonly #electorate: Electorate
-  readonly #overlay: Overlay
-  readonly #options: Required<CutDetectorOptions>
-  /** By member id. Invariant: every tally has at least one report. */
-  readonly #removals = new Map<MemberId, Tally>()
-  /** By the digest of the whole record: two records with one id are two joiners (rule M3). At most JOINERS_MAX. */
-  readonly #joins = new Map<string, Tally>()
+  readonly #batchWindowMs: number
+  readonly #removals: Accusations
+  readonly #joins: JoinTallies
+  readonly #clock: TallyClock
   /** The newest update of each member. Invariant: its version is above the one that the member has. */
   readonly #updates = new Map<MemberId, Update>()
-  /** Members whose removal tally is at or above L: their own reports are taken for granted. */
-  readonly #suspects = new Set<MemberId>()
-  /** The stable removals; undefined since a tally changed. */
-  #condemned: ReadonlySet<MemberId> | undefined
-  /** Tallies that grew since time was last noticed. */
-  readonly #grown = new Set<Tally>()
   /** Addresses of joiners that have delayed a cut. */
   readonly #delayed: Set<Address>
   /** Until when unstable joins hold the cut of this configuration back; set once, when there is a cut to hold back. */
@@ -87,40 +59,28 @@ export class CutDetector {
   #delayOver = false
   /** The latest time any call has told. */
   #noticedMs = -Infinity
-  readonly #recordKeys = new WeakMap<Member, string>()
-  #addressHolders: Map<Address, MemberId> | undefined
-  #storeHolders: Map<string, MemberId> | undefined
 
   /** @throws {MembershipError} MEMBERSHIP_INVALID_OPTIONS unless 1 <= L <= H <= K and the times are positive. */
   constructor (configuration: Configuration, overlay: Overlay, options: CutDetectorOptions = {}) {
-    this.#options = { ...CUT_DETECTOR_DEFAULTS, ...options }
-    checkCutDetectorOptions(this.#options, overlay.ringCount)
+    const settings = { ...CUT_DETECTOR_DEFAULTS, ...options }
+    checkCutDetectorOptions(settings, overlay.ringCount)
+    const watermarks = { high: settings.highWatermark, low: settings.lowWatermark }
     this.#configuration = configuration
-    this.#electorate = Electorate.of(configuration)
-    this.#overlay = overlay
-    this.#delayed = new Set(this.#options.delayedAddresses)
+    this.#batchWindowMs = settings.batchWindowMs
+    this.#removals = new Accusations(configuration, overlay, watermarks)
+    this.#joins = new JoinTallies(configuration, overlay, watermarks, this.#removals)
+    this.#clock = new TallyClock(this.#removals, this.#joins, settings.unstableTimeoutMs)
+    this.#delayed = new Set(settings.delayedAddresses)
   }
 
   /** True when the tally changed. Reports by non-observers and about non-members are ignored. */
   reportRemoval (observer: MemberId, subject: MemberId): boolean {
-    const existing = this.#removals.get(subject)
-    const tally = existing ?? this.#newTally(subject, undefined, this.#overlay.observersOf(subject))
-    if (!this.#record(tally, observer)) return false
-    if (existing === undefined) this.#removals.set(subject, tally)
-    if (tally.suspected) this.#suspects.add(subject)
-    return true
+    return this.#removals.report(observer, subject)
   }
 
   /** True when the tally changed. Reports by non-observers, about members, and beyond JOINERS_MAX joiners are ignored. */
   reportJoin (observer: MemberId, joiner: Member): boolean {
-    if (memberIndex(this.#configuration, joiner.id) >= 0) return false
-    const key = this.#recordKey(joiner)
-    const existing = this.#joins.get(key)
-    if (existing === undefined && this.#joins.size >= JOINERS_MAX) return false
-    const tally = existing ?? this.#newTally(joiner.id, joiner, this.#overlay.observersOfJoiner(joiner.id))
-    if (!this.#record(tally, observer)) return false
-    if (existing === undefined) this.#joins.set(key, tally)
-    return true
+    return this.#joins.report(observer, joiner)
   }
 
   /** True when it is the newest that is known of this member. Those of non-members, and versions that a member has already, are ignored. */
@@ -134,22 +94,29 @@ export class CutDetector {
   }
 
   /**
-   * The stable cut; undefined while nothing is stable, while a removal is unstable, or while an unstable join has its delay.
-   * Tallies age from the first call that sees them, so call it after each batch of reports.
+   * What the stable cut holds; undefined while nothing is stable, while a removal is unstable, or while an unstable join has its delay.
+   * Tallies age from the first call that sees them, so call it, or `proposal`, after each batch of reports.
    */
-  proposal (now: number): Cut | undefined {
+  outline (now: number): CutOutline | undefined {
     this.#notice(now)
-    for (const tally of this.#removals.values()) if (this.#isUnstable(tally)) return undefined
-    const removals = this.#stableRemovals()
-    const joins = this.#admissibleJoins(removals)
-    if (removals.length + joins.length + this.#updates.size === 0) return undefined
-    if (this.#isDelayed(now, removals)) return undefined
-    return normalizeCut(joins, removals, this.#updates.values())
+    if (this.#removals.anyUnstable) return undefined
+    const outline = { joins: this.#joins.ready.size > 0, removals: this.#removals.condemned.size > 0 }
+    if (!outline.joins && !outline.removals && this.#updates.size === 0) return undefined
+    return this.#isDelayed(now) ? undefined : outline
+  }
+
+  /** The stable cut, where there is one: see `outline`. */
+  proposal (now: number): Cut | undefined {
+    if (this.outline(now) === undefined) return undefined
+    return normalizeCut(this.#joins.admissible(), this.#removals.condemned, this.#updates.values())
   }
 
   /** Those in [L, H). */
   unstable (): UnstableSubjects {
-    return this.#subjects(tally => this.#isUnstable(tally))
+    return {
+      removals: this.#removals.filter(tally => this.#removals.isUnstable(tally)).map(({ subject }) => subject),
+      joins: [...this.#joins.unstable].sort(bySubject).map(({ joiner }) => joiner)
+    }
   }
 
   /**
@@ -157,56 +124,39 @@ export class CutDetector {
    * (section 4.2, "reinforcement"); observers of a joiner probe it again, and echo or keep silent (rule M6).
    */
   overdue (now: number): UnstableSubjects {
-    this.#notice(now)
-    const isOverdue = (tally: Tally): boolean => this.#isUnstable(tally) && this.#reinforceAt(tally) <= now
-    const subjects = this.#subjects(isOverdue)
-    for (const tally of this.#tallies()) if (isOverdue(tally)) tally.reinforced = true
-    return subjects
+    this.#noticedMs = now
+    return this.#clock.overdue(now)
   }
 
   /** Ends what has waited long enough: promotes removals, voids joins, forgets lone reports. May make a proposal possible. */
   expire (now: number): CutExpiry {
-    this.#notice(now)
-    const expiry: CutExpiry = { promoted: [], voided: [], lapsed: [] }
-    // What ends takes implicit reports and the credit of accusers with it, so others may end by it. Each turn ends one at least.
-    for (let ended = true; ended;) {
-      const promoted = this.#promote(now)
-      // Promotions come first: they may complete a cut that a joiner waits for, or accuse the last member.
-      const lapsed = this.#due(this.#removals.values(), now)
-      for (const tally of lapsed) this.#forget(tally)
-      const voided = this.#due(this.#joins.values(), now)
-      for (const tally of voided) this.#forget(tally)
-      this.#notice(now)
-      for (const { subject } of promoted) expiry.promoted.push(subject)
-      for (const { subject, reporters } of lapsed) expiry.lapsed.push({ subject, observers: [...reporters].sort() })
-      for (const { joiner } of voided) expiry.voided.push(joiner!)
-      ended = promoted.length + lapsed.length + voided.length > 0
-    }
-    return expiry
+    this.#noticedMs = now
+    return this.#clock.expire(now)
   }
 
-  /** When `proposal`, `overdue` or `expire` next has something to do although no report comes; undefined for never. */
+  /**
+   * When `proposal`, `overdue` or `expire` next has something to do although no report comes; undefined for never. It may be too early,
+   * never too late: where a join became stable there may be nothing left to do.
+   */
   deadline (): number | undefined {
     // Once its end was noticed, the delay has nothing more to do, even where an unstable removal kept the cut back after all.
-    let earliest = this.#delayUntilMs !== undefined && this.#delayUntilMs > this.#noticedMs ? this.#delayUntilMs : Infinity
-    const removed = new Set(this.#stableRemovals())
-    for (const tally of this.#tallies()) {
-      if (this.#isUnstable(tally)) earliest = Math.min(earliest, this.#reinforceAt(tally))
-      earliest = Math.min(earliest, this.#endsAt(tally, removed))
-    }
+    const delayMs = this.#delayUntilMs !== undefined && this.#delayUntilMs > this.#noticedMs ? this.#delayUntilMs : Infinity
+    const earliest = Math.min(delayMs, this.#clock.nextAtMs)
     return earliest === Infinity ? undefined : earliest
   }
 
   /** Observers that count towards the removal of a member, or the join of another; implicit ones included. */
   tally (subject: MemberId): number {
-    let most = 0
-    for (const tally of this.#tallies()) if (tally.subject === subject) most = Math.max(most, tally.count(this.#suspects))
+    let most = this.#removals.get(subject)?.count(this.#removals.suspects) ?? 0
+    if (memberIndex(this.#configuration, subject) >= 0) return most
+    for (const tally of this.#joins.tallies()) if (tally.subject === subject) most = Math.max(most, tally.count(this.#removals.suspects))
     return most
   }
 
-  /** The records of all joiners that anyone reported, sorted: undecided ones carry over to the next configuration (rule M7). */
-  joiners (): Member[] {
-    return this.#subjects(() => true).joins
+  /** Members whose tally is half of H at least: most likely gone, whatever comes of it. */
+  doubted (): MemberId[] {
+    const { suspects } = this.#removals
+    return this.#removals.filter(tally => tally.count(suspects) * 2 >= tally.high).map(({ subject }) => subject)
   }
 
   /** Addresses of joiners that have had their delay; for the detector of the next configuration. */
@@ -215,11 +165,11 @@ export class CutDetector {
   }
 
   explain (): TallyExplanation[] {
-    const tallies = [...this.#tallies()].sort(bySubject).map((tally): TallyExplanation => ({
+    const tallies = [...this.#removals.tallies(), ...this.#joins.tallies()].sort(bySubject).map((tally): TallyExplanation => ({
       subject: tally.subject,
-      status: tally.joiner === undefined ? 'remove' : 'join',
+      status: tally instanceof JoinTally ? 'join' : 'remove',
       reporters: [...tally.reporters],
-      implicit: tally.implicitReporters(this.#suspects),
+      implicit: tally.implicitReporters(this.#removals.suspects),
       low: tally.low,
       high: tally.high,
       promoted: tally.promoted
@@ -236,189 +186,38 @@ export class CutDetector {
       const record = this.#configuration.members[memberIndex(this.#configuration, id)]
       if (id !== member || record === undefined || version <= record.metadataVersion) throw new Error(`CutDetector: the update of ${id} is none.`)
     }
-    for (const tally of this.#tallies()) {
-      const observers = new Set(tally.observers)
-      const strangers = [...tally.reporters].filter(reporter => !observers.has(reporter))
-      if (strangers.length > 0) throw new Error(`CutDetector: ${strangers.join()} reported ${tally.subject} without observing it.`)
-      if (tally.reporters.size === 0) throw new Error(`CutDetector: the tally of ${tally.subject} is empty.`)
-      if (tally.joiner === undefined && tally.suspected !== this.#suspects.has(tally.subject)) {
-        throw new Error(`CutDetector: ${tally.subject} is not suspected exactly when its tally is at or above L.`)
-      }
-    }
+    for (const tally of [...this.#removals.tallies(), ...this.#joins.tallies()]) checkReporters(tally)
+    this.#removals.invariants()
+    this.#joins.invariants()
   }
 
-  * #tallies (): Generator<Tally> {
-    yield* this.#removals.values()
-    yield* this.#joins.values()
-  }
-
-  #subjects (predicate: (tally: Tally) => boolean): UnstableSubjects {
-    const chosen = [...this.#tallies()].filter(predicate).sort(bySubject)
-    return {
-      removals: chosen.filter(tally => tally.joiner === undefined).map(tally => tally.subject),
-      joins: chosen.flatMap(tally => tally.joiner ?? [])
-    }
-  }
-
-  #newTally (subject: MemberId, joiner: Member | undefined, observers: readonly MemberId[]): Tally {
-    const { highWatermark: high, lowWatermark: low } = this.#options
-    return new Tally(subject, joiner, observers, scaleWatermarks(observers.length, this.#overlay.ringCount, { high, low }))
-  }
-
-  #record (tally: Tally, observer: MemberId): boolean {
-    if (tally.reporters.has(observer) || !tally.observers.includes(observer)) return false
-    tally.reporters.add(observer)
-    this.#condemned = undefined
-    this.#grown.add(tally)
-    return true
-  }
-
-  /** Dates what happened since the last call. */
   #notice (now: number): void {
     this.#noticedMs = now
-    for (const tally of this.#grown) {
-      tally.firstAtMs ??= now
-      if (tally.suspected && tally.joiner !== undefined) tally.unstableSinceMs ??= now
-    }
-    this.#grown.clear()
-    // Whether the accusers are condemned may have changed with any tally.
-    for (const tally of this.#removals.values()) {
-      if (!tally.suspected) continue
-      const counts = tally.isStable(this.#suspects) || this.#isUnstable(tally)
-      tally.unstableSinceMs = counts ? tally.unstableSinceMs ?? now : undefined
-      tally.discreditedSinceMs = counts ? undefined : tally.discreditedSinceMs ?? now
-    }
-  }
-
-  /** The time at which an unstable tally is reinforced; Infinity when it has been, or has not been noticed. */
-  #reinforceAt (tally: Tally): number {
-    if (tally.reinforced || tally.unstableSinceMs === undefined) return Infinity
-    return tally.unstableSinceMs + this.#options.unstableTimeoutMs
-  }
-
-  /** The time at which a tally is promoted, voided or forgotten, where the cut removes `removed`; Infinity for never. */
-  #endsAt (tally: Tally, removed: ReadonlySet<MemberId>): number {
-    const { firstAtMs, unstableSinceMs } = tally
-    if (firstAtMs === undefined) return Infinity
-    const settleMs = SETTLE_TIMEOUTS * this.#options.unstableTimeoutMs
-    const settleAt = (unstableSinceMs ?? Infinity) + settleMs
-    if (this.#isUnstable(tally)) return settleAt
-    if (!tally.suspected || !tally.isStable(this.#suspects)) {
-      return (tally.discreditedSinceMs ?? firstAtMs) + LAPSE_TIMEOUTS * this.#options.unstableTimeoutMs
-    }
-    if (tally.joiner !== undefined) return this.#isHeld(tally.joiner, removed) ? settleAt : Infinity
-    // A stable removal ends only where all voters are accused: then all accusations end together, or the last one would win.
-    return removed.has(tally.subject) ? Infinity : this.#lastSuspicionMs() + settleMs
-  }
-
-  #promote (now: number): Tally[] {
-    const promoted = [...this.#removals.values()].filter(tally => this.#isUnstable(tally) && this.#endsAt(tally, NOBODY) <= now)
-    for (const tally of promoted) tally.promoted = true
-    this.#condemned = undefined
-    this.#notice(now)
-    return promoted.sort(bySubject)
-  }
-
-  #due (tallies: Iterable<Tally>, now: number): Tally[] {
-    const removed = new Set(this.#stableRemovals())
-    return [...tallies].filter(tally => this.#endsAt(tally, removed) <= now).sort(bySubject)
-  }
-
-  #isUnstable (tally: Tally): boolean {
-    return tally.isUnstable(this.#suspects, this.#condemned ??= new Set(this.#stableRemovals()))
-  }
-
-  #lastSuspicionMs (): number {
-    let last = -Infinity
-    for (const { id } of this.#electorate.voters) last = Math.max(last, this.#removals.get(id)?.unstableSinceMs ?? -Infinity)
-    return last
-  }
-
-  #removesAllVoters (): boolean {
-    const { size, voters } = this.#electorate
-    if (this.#suspects.size < size) return false
-    return voters.every(({ id }) => this.#removals.get(id)?.isStable(this.#suspects) === true)
-  }
-
-  /**
-   * No voter, where all voters are accused: such members are cut off from each other, and there is no telling who is alive. A
-   * configuration keeps one of its voters at least.
-   */
-  #stableRemovals (): MemberId[] {
-    const sparesVoters = this.#removesAllVoters()
-    if (sparesVoters && !this.#electorate.isPartial) return []
-    const stable: MemberId[] = []
-    for (const tally of this.#removals.values()) {
-      const spared = sparesVoters && this.#electorate.indexOf(tally.subject) >= 0
-      if (!spared && tally.isStable(this.#suspects)) stable.push(tally.subject)
-    }
-    return stable
-  }
-
-  /**
-   * The stable joiners that can enter together with these removals: none whose address or store id is held by a member that
-   * stays (rule M3), and of rivals for one id, address or store id the highest incarnation, ties by the digest of the record.
-   */
-  #admissibleJoins (removals: readonly MemberId[]): Member[] {
-    const removed = new Set(removals)
-    const stable: { key: string, joiner: Member }[] = []
-    for (const [key, tally] of this.#joins) {
-      const { joiner } = tally
-      if (joiner !== undefined && tally.isStable(this.#suspects) && !this.#isHeld(joiner, removed)) stable.push({ key, joiner })
-    }
-    stable.sort((a, b) => b.joiner.incarnation - a.joiner.incarnation || (a.key < b.key ? -1 : 1))
-    const taken = new Set<string>()
-    return stable.flatMap(({ joiner }) => {
-      const claims = [`id ${joiner.id}`, `address ${joiner.address}`, `store ${joiner.storeId}`]
-      if (claims.some(claim => taken.has(claim))) return []
-      for (const claim of claims) taken.add(claim)
-      return joiner
-    })
-  }
-
-  /** Whether a member other than the removed ones holds the joiner's address or store id. */
-  #isHeld (joiner: Member, removed: ReadonlySet<MemberId>): boolean {
-    this.#addressHolders ??= new Map(this.#configuration.members.map(member => [member.address, member.id]))
-    this.#storeHolders ??= new Map(this.#configuration.members.map(member => [member.storeId, member.id]))
-    const holders = [this.#addressHolders.get(joiner.address), this.#storeHolders.get(joiner.storeId)]
-    return holders.some(holder => holder !== undefined && !removed.has(holder))
+    this.#clock.notice(now)
   }
 
   /** Whether unstable joins hold a cut back at `now`. All of them together do so once per configuration, for one batch window. */
-  #isDelayed (now: number, removals: readonly MemberId[]): boolean {
+  #isDelayed (now: number): boolean {
     if (this.#delayOver) return false
-    const removed = new Set(removals)
-    const waitedFor: Address[] = []
-    for (const tally of this.#joins.values()) {
-      const { joiner } = tally
-      if (joiner === undefined || !this.#isUnstable(tally) || this.#delayed.has(joiner.address)) continue
-      if (!this.#isHeld(joiner, removed)) waitedFor.push(joiner.address)
-    }
-    if (waitedFor.length === 0) return false
-    this.#delayUntilMs ??= now + this.#options.batchWindowMs
+    const waitedFor = this.#waitedFor()
+    if (waitedFor.next().done === true) return false
+    this.#delayUntilMs ??= now + this.#batchWindowMs
     if (now < this.#delayUntilMs) return true
     this.#delayOver = true
-    for (const address of waitedFor) this.#delayed.add(address)
+    for (const address of [...this.#waitedFor()]) this.#delayed.add(address)
     return false
   }
 
-  #forget (tally: Tally): void {
-    this.#condemned = undefined
-    if (tally.joiner === undefined) {
-      this.#removals.delete(tally.subject)
-      this.#suspects.delete(tally.subject)
-    } else {
-      this.#joins.delete(this.#recordKey(tally.joiner))
+  /** The addresses of unstable joiners that could enter, and have not delayed a cut yet. */
+  * #waitedFor (): Generator<Address> {
+    for (const { joiner } of this.#joins.unstable) {
+      if (!this.#delayed.has(joiner.address) && !this.#joins.isHeld(joiner)) yield joiner.address
     }
-    this.#grown.delete(tally)
   }
+}
 
-  #recordKey (joiner: Member): string {
-    let key = this.#recordKeys.get(joiner)
-    if (key === undefined) {
-      key = cutDigest({ joins: [joiner], removals: [], updates: [] })
-      this.#recordKeys.set(joiner, key)
-    }
-    return key
-  }
+function checkReporters ({ observers, reporters, subject }: Tally): void {
+  const strangers = [...reporters].filter(reporter => !observers.includes(reporter))
+  if (strangers.length > 0) throw new Error(`CutDetector: ${strangers.join()} reported ${subject} without observing it.`)
+  if (reporters.size === 0) throw new Error(`CutDetector: the tally of ${subject} is empty.`)
 }

@@ -9,7 +9,8 @@ import { validateConsensusMessage } from './consensus.ts'
 import type {
   DecisionRecord, JoinAsk, MembershipMessage, Position, Sender
 } from './messages.ts'
-import type { RecordDigest, Report } from './reports.ts'
+import type { RecordDigest } from './record-digest.ts'
+import type { Report } from './reports.ts'
 import {
   MEMBERS_MAX, address, bytes, cut, fields, flag, id, invalid, list, member, memberIds, natural, settings, text, update, type Fields
 } from './wire-checks.ts'

@@ -12,12 +12,11 @@
  *
  * Pure.
  */
-import { cutDigest, isSameMetadata, type Member, type MemberId, type Update } from './configuration.ts'
-import type { AlertStatus } from './cut-detector.ts'
+import { isSameMetadata, type Member, type MemberId, type Update } from './configuration.ts'
 import type { Overlay } from './overlay.ts'
+import { recordDigest, type RecordDigest } from './record-digest.ts'
 
-/** Names a joiner by its whole record (rule M3): two records with one id are two joiners. */
-export type RecordDigest = string & { readonly brand?: 'record' }
+export type AlertStatus = 'join' | 'remove' | 'update'
 
 /** One subject, and which of its observers reported it. */
 export interface Report {
@@ -62,17 +61,6 @@ const OWN_BIT = 1
 /** Subjects and attempts remembered in one configuration; what is beyond them waits for the next one. */
 const ENTRIES_MAX = 65_536
 
-const digests = new WeakMap<Member, RecordDigest>()
-
-export function recordDigest (joiner: Member): RecordDigest {
-  let digest = digests.get(joiner)
-  if (digest === undefined) {
-    digest = cutDigest({ joins: [joiner], removals: [], updates: [] }) as string
-    digests.set(joiner, digest)
-  }
-  return digest
-}
-
 /** The positions of the bits in a mask, ascending. */
 export function bitsOf (mask: number): number[] {
   const bits: number[] = []
@@ -80,11 +68,22 @@ export function bitsOf (mask: number): number[] {
   return bits
 }
 
+/** By attempt and, within it, by subject or record: their texts are looked up as they are, once per report that gossip brings. */
+type Attempts = Map<number, Map<string, BookEntry>>
+
+type BookEntry = Entry & { mask: number }
+
+/** One bit for each. */
+const maskOf = (observers: readonly MemberId[]): number => 2 ** observers.length - 1
+
 /** The reports that one member knows of in one configuration. */
 export class ReportBook {
   readonly #overlay: Overlay
-  /** Invariant: size <= ENTRIES_MAX, and no mask is empty or has bits beyond its observers. */
-  readonly #entries = new Map<string, Entry & { mask: number }>()
+  readonly #removals: Attempts = new Map()
+  readonly #joins: Attempts = new Map()
+  readonly #updates = new Map<MemberId, BookEntry>()
+  /** All of them, in the order in which they came. Invariant: size <= ENTRIES_MAX, and no mask is empty or has bits beyond its observers. */
+  readonly #entries = new Set<BookEntry>()
 
   constructor (overlay: Overlay) {
     this.#overlay = overlay
@@ -93,44 +92,53 @@ export class ReportBook {
   /** Merges a report. Undefined when it says nothing new, means nothing here, or names a record that was never told. */
   add (report: Report): News | undefined {
     if (report.update !== undefined) return this.#addUpdate(report.update)
-    const { status, attempt, subject, record, joiner, observers } = report
-    const key = `${status} ${record ?? subject} ${attempt}`
-    let entry = this.#entries.get(key)
-    if (entry === undefined) {
-      if (this.#entries.size >= ENTRIES_MAX) return undefined
-      if (status === 'join' && (joiner === undefined || recordDigest(joiner) !== record)) return undefined
-      const known = status === 'join'
-        ? { subject: joiner!.id, joiner, observers: this.#overlay.observersOfJoiner(joiner!.id) }
-        : { subject: subject!, joiner: undefined, observers: this.#overlay.observersOf(subject!) }
-      entry = { status, attempt, ...known, update: undefined, mask: 0 }
-    }
-    const all = 2 ** entry.observers.length - 1
-    const fresh = (observers & all & ~entry.mask) >>> 0
+    const { status, attempt, subject, record, observers } = report
+    const attempts = status === 'join' ? this.#joins : this.#removals
+    const key = (status === 'join' ? record : subject)!
+    const known = attempts.get(attempt)?.get(key)
+    const entry = known ?? this.#newEntry(report)
+    if (entry === undefined) return undefined
+    const fresh = (observers & maskOf(entry.observers) & ~entry.mask) >>> 0
     if (fresh === 0) return undefined
-    if (entry.mask === 0) this.#entries.set(key, entry)
+    if (known === undefined) {
+      const ofAttempt = attempts.get(attempt) ?? new Map<string, BookEntry>()
+      attempts.set(attempt, ofAttempt.set(key, entry))
+      this.#entries.add(entry)
+    }
     entry.mask = (entry.mask | fresh) >>> 0
     return { entry, fresh }
   }
 
   /** Whether a member says something else under a version that it has said before. */
   contradicts ({ member, version, metadata }: Update): boolean {
-    const known = this.#entries.get(`update ${member}`)?.update
+    const known = this.#updates.get(member)?.update
     return known?.version === version && !isSameMetadata(known.metadata, metadata)
+  }
+
+  entries (): Iterable<Entry> {
+    return this.#entries
+  }
+
+  /** Undefined where there is no room, or the record is unknown. */
+  #newEntry ({ status, attempt, subject, record, joiner }: Report): BookEntry | undefined {
+    if (this.#entries.size >= ENTRIES_MAX) return undefined
+    if (status !== 'join') {
+      return { status, attempt, subject: subject!, joiner, update: undefined, observers: this.#overlay.observersOf(subject!), mask: 0 }
+    }
+    if (joiner === undefined || recordDigest(joiner) !== record) return undefined
+    return { status, attempt, subject: joiner.id, joiner, update: undefined, observers: this.#overlay.observersOfJoiner(joiner.id), mask: 0 }
   }
 
   #addUpdate (update: Update): News | undefined {
     const { member, version } = update
-    const key = `update ${member}`
-    const known = this.#entries.get(key)?.update
-    if (known === undefined ? this.#entries.size >= ENTRIES_MAX : known.version >= version) return undefined
+    const known = this.#updates.get(member)
+    if (known === undefined ? this.#entries.size >= ENTRIES_MAX : known.update!.version >= version) return undefined
     if (!this.#overlay.isMember(member)) return undefined
     const entry = { status: 'update', attempt: 0, subject: member, joiner: undefined, update, observers: [member], mask: OWN_BIT } as const
-    this.#entries.set(key, entry)
+    if (known !== undefined) this.#entries.delete(known)
+    this.#updates.set(member, entry)
+    this.#entries.add(entry)
     return { entry, fresh: OWN_BIT }
-  }
-
-  entries (): Iterable<Entry> {
-    return this.#entries.values()
   }
 }
 

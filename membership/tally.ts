@@ -25,10 +25,10 @@ export function scaleWatermarks (observerCount: number, ringCount: number, { hig
   return { high: scaledHigh, low: Math.min(scaledHigh, scaledLow) }
 }
 
+export const bySubject = (a: Tally, b: Tally): number => a.subject < b.subject ? -1 : a.subject > b.subject ? 1 : 0
+
 export class Tally {
   readonly subject: MemberId
-  /** The record of a joiner; undefined for a removal. */
-  readonly joiner: Member | undefined
   /** Invariant: distinct, never empty. */
   readonly observers: readonly MemberId[]
   readonly low: number
@@ -46,12 +46,18 @@ export class Tally {
   /** It counts as stable, whatever the number of reports (rule M7). */
   promoted = false
 
-  constructor (subject: MemberId, joiner: Member | undefined, observers: readonly MemberId[], { high, low }: Watermarks) {
+  constructor (subject: MemberId, observers: readonly MemberId[], { high, low }: Watermarks) {
     this.subject = subject
-    this.joiner = joiner
     this.observers = observers
     this.low = low
     this.high = high
+  }
+
+  /** Counts an alert. False for one that was counted before, or that is no observer's. */
+  report (observer: MemberId): boolean {
+    if (this.reporters.has(observer) || !this.observers.includes(observer)) return false
+    this.reporters.add(observer)
+    return true
   }
 
   /** Whether it is at or above L. Only real alerts raise a tally that far; implicit ones do not. */
@@ -67,7 +73,7 @@ export class Tally {
 
   /** Alerts, counting each suspected observer of a suspected subject as one (section 4.2, "implicit detection"). */
   count (suspects: ReadonlySet<MemberId>): number {
-    return this.reporters.size + this.implicitReporters(suspects).length
+    return this.reporters.size + (suspects.size === 0 ? 0 : this.implicitReporters(suspects).length)
   }
 
   isStable (suspects: ReadonlySet<MemberId>): boolean {
@@ -84,5 +90,16 @@ export class Tally {
     let credible = 0
     for (const reporter of this.reporters) if (!condemned.has(reporter)) credible++
     return credible >= this.low
+  }
+}
+
+/** The tally of a joiner. */
+export class JoinTally extends Tally {
+  /** The whole record. */
+  readonly joiner: Member
+
+  constructor (joiner: Member, observers: readonly MemberId[], watermarks: Watermarks) {
+    super(joiner.id, observers, watermarks)
+    this.joiner = joiner
   }
 }

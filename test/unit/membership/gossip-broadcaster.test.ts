@@ -14,7 +14,8 @@ import { gossip, GossipBroadcaster } from '../../../membership/gossip-broadcaste
 import { REPORTS_MAX } from '../../../membership/message-validation.ts'
 import type { Alerts } from '../../../membership/messages.ts'
 import { LAN } from '../../../membership/options.ts'
-import { recordDigest, type Report } from '../../../membership/reports.ts'
+import { recordDigest } from '../../../membership/record-digest.ts'
+import type { Report } from '../../../membership/reports.ts'
 import { View } from '../../../membership/view.ts'
 import { makeConfiguration, makeMember } from './fixtures.ts'
 

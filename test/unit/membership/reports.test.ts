@@ -6,7 +6,8 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Member } from '../../../membership/configuration.ts'
 import { Overlay } from '../../../membership/overlay.ts'
-import { bitsOf, recordDigest, type Report, ReportBook, reportBy, reportOf } from '../../../membership/reports.ts'
+import { recordDigest } from '../../../membership/record-digest.ts'
+import { bitsOf, type Report, ReportBook, reportBy, reportOf } from '../../../membership/reports.ts'
 import { makeConfiguration, makeMember } from './fixtures.ts'
 
 const configuration = makeConfiguration(40)
