@@ -3,7 +3,8 @@
  *
  * Rule M8; not in the paper, whose clusters grow by waves. Hence a cluster forms in exactly two configurations: the founder's own and
  * everybody's. A member that is alone decides alone, so every joiner is probed again just before the vote (rule M6): one
- * that died meanwhile would otherwise wedge a cluster of two.
+ * that died meanwhile would otherwise wedge a cluster of two. Answers stay good for the whole round: where messages get lost, only those
+ * whose answer is missing are asked again, or of many joiners one would be missing each time.
  *
  * Pure: the time is an argument.
  */
@@ -14,8 +15,13 @@ import type { MembershipTuning } from './options.ts'
 
 /** Joiners that a founder holds at a time. */
 export const HELD_MAX = 65_536
-/** How often a joiner that does not answer is probed before the vote goes on without it. */
-const PROBES_PER_ROUND = 4
+/** Probes of one joiner within the probe timeout. */
+const PROBES_PER_TIMEOUT = 4
+/**
+ * How many probe timeouts a round takes at most: an answer is no older when the vote is cast. Of sixteen probes with three in ten
+ * messages lost one is answered but for one time in 50,000; twice as many would wait twice as long for one that died.
+ */
+const ROUND_TIMEOUTS_MAX = 4
 
 interface Held {
   readonly joiner: Member
@@ -42,9 +48,11 @@ export class FormationGate {
   readonly #byStore = new Map<StoreId, MemberId>()
   #firstHeldMs: number | undefined
   #round = 0
+  /** Of this round, those that have answered, and those that have not. */
+  #answered = 0
   #missing = 0
-  /** When the probes before the vote run out, while they are under way. */
-  #probesEndMs: number | undefined
+  /** When this round began; undefined between rounds. */
+  #begunMs: number | undefined
   #nextProbeMs = Infinity
   /** The vote is cast: what follows is the next configuration, and there this gate is no more. */
   #voted = false
@@ -87,27 +95,37 @@ export class FormationGate {
 
   replied (now: number, reply: ProbeReply): void {
     const held = this.#held.get(reply.to)
-    if (held === undefined || this.#probesEndMs === undefined || reply.sequence !== this.#round || held.answered) return
+    if (held === undefined || this.#begunMs === undefined || reply.sequence !== this.#round || held.answered) return
     if (reply.member.id === reply.to) {
       held.answered = true
+      this.#answered++
       this.#missing--
     } else {
       this.#release(reply.to)
     }
-    if (this.#missing === 0) this.#conclude(now)
+    if (now >= this.#concludesAtMs) this.#conclude(now)
   }
 
   advance (now: number): void {
-    if (this.#probesEndMs !== undefined) {
-      if (now >= this.#probesEndMs) this.#conclude(now)
-      else if (now >= this.#nextProbeMs) this.#probe(now)
-      return
+    if (this.#begunMs === undefined) {
+      if (now >= this.#opensAtMs(now)) this.#beginRound(now)
+    } else if (now >= this.#concludesAtMs) {
+      this.#conclude(now)
+    } else if (now >= this.#nextProbeMs) {
+      this.#probe(now)
     }
-    if (now >= this.#opensAtMs(now)) this.#beginRound(now)
   }
 
   get nextAtMs (): number {
-    return this.#probesEndMs === undefined ? this.#opensAtMs(-Infinity) : Math.min(this.#probesEndMs, this.#nextProbeMs)
+    return this.#begunMs === undefined ? this.#opensAtMs(-Infinity) : Math.min(this.#concludesAtMs, this.#nextProbeMs)
+  }
+
+  /** At once when all have answered, after a probe timeout when enough have, and in the end without those that have not. */
+  get #concludesAtMs (): number {
+    if (this.#begunMs === undefined) return Infinity
+    if (this.#missing === 0) return -Infinity
+    const timeouts = this.#answered >= (this.#expected ?? 1) ? 1 : ROUND_TIMEOUTS_MAX
+    return this.#begunMs + timeouts * this.#tuning.probeTimeoutMs
   }
 
   #opensAtMs (now: number): number {
@@ -118,8 +136,9 @@ export class FormationGate {
 
   #beginRound (now: number): void {
     this.#round++
+    this.#answered = 0
     this.#missing = this.#held.size
-    this.#probesEndMs = now + this.#tuning.probeTimeoutMs
+    this.#begunMs = now
     for (const held of this.#held.values()) {
       held.answered = false
       held.round = this.#round
@@ -127,9 +146,9 @@ export class FormationGate {
     this.#probe(now)
   }
 
-  /** Probes are repeated within a round: one lost message is no reason to let a joiner go. */
+  /** Probes are repeated within a round: a few lost messages are no reason to let a joiner go. */
   #probe (now: number): void {
-    this.#nextProbeMs = now + this.#tuning.probeTimeoutMs / PROBES_PER_ROUND
+    this.#nextProbeMs = now + this.#tuning.probeTimeoutMs / PROBES_PER_TIMEOUT
     for (const held of this.#held.values()) {
       if (held.round === this.#round && !held.answered) this.#host.probe(held.joiner, this.#round)
     }
@@ -137,7 +156,7 @@ export class FormationGate {
 
   /** Admits those who answered, or lets go of those who did not and waits on. */
   #conclude (now: number): void {
-    this.#probesEndMs = undefined
+    this.#begunMs = undefined
     const present: Member[] = []
     for (const [id, held] of this.#held) {
       if (held.round !== this.#round) continue
@@ -155,6 +174,8 @@ export class FormationGate {
     this.#held.delete(id)
     if (this.#byAddress.get(held.joiner.address) === id) this.#byAddress.delete(held.joiner.address)
     if (this.#byStore.get(held.joiner.storeId) === id) this.#byStore.delete(held.joiner.storeId)
-    if (this.#probesEndMs !== undefined && held.round === this.#round && !held.answered) this.#missing--
+    if (this.#begunMs === undefined || held.round !== this.#round) return
+    if (held.answered) this.#answered--
+    else this.#missing--
   }
 }

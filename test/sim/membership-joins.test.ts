@@ -321,6 +321,16 @@ describe('many at once', () => {
     cluster.finish()
   })
 
+  test('M8: 60 processes form in two configurations though three messages in ten are lost', async () => {
+    for (const seed of seedsToRun(5)) {
+      const cluster = new MembershipCluster({ seed, network: { lossProbability: 0.3 } })
+      cluster.startAll(60)
+      expect(await cluster.converge(60)).toBeLessThan(15_000)
+      expect(cluster.epoch).toBe(2)
+      cluster.finish()
+    }
+  })
+
   test('M8: a founder dies when just one, two or three others have the configuration', async () => {
     for (const seed of seedsToRun(10)) {
       const toldMax = 1 + seed % 3

@@ -3,7 +3,9 @@
  *
  * Mutations caught: a gate that opens for the first, or that admits too few; one that does not replace an older process at the same
  * address, or of the same store; one that takes an answer of an earlier round, takes one twice, judges who came during a round,
- * keeps who did not answer or somebody else's address, votes twice, has no bound, or probes once per round.
+ * keeps who did not answer or somebody else's address, votes twice, has no bound, or probes once per round; one that lets go after a
+ * single probe timeout, asks those again that have answered, waits to the end though enough have, votes before all had the time to
+ * answer, or miscounts where one that answered is replaced.
  */
 import { describe, expect, test } from 'vitest'
 import type { Member } from '../../../membership/configuration.ts'
@@ -14,7 +16,9 @@ import { makeMember } from './fixtures.ts'
 
 const { probeTimeoutMs, batchWindowMs } = LAN
 const DEADLINE_MS = 30_000
-const [a, b, c] = ['a', 'b', 'c'].map(name => makeMember(name)) as [Member, Member, Member]
+/** The longest that the gate asks before it votes, or lets go of those that are silent. */
+const ROUND_MS = 4 * probeTimeoutMs
+const [a, b, c, d] = ['a', 'b', 'c', 'd'].map(name => makeMember(name)) as [Member, Member, Member, Member]
 
 function replyOf (joiner: Member, sequence: number, by = joiner): ProbeReply {
   return {
@@ -129,8 +133,21 @@ describe('M8: joiners are held until those expected are there', () => {
     bench.hold(a, b)
     bench.hold(c)
     bench.answer(a)
-    bench.until(probeTimeoutMs)
+    bench.until(ROUND_MS)
     bench.answer(a, c)
+    expect(bench.admitted).toEqual([[a.address, c.address]])
+  })
+
+  test('where enough have answered, others that were there too are waited for no longer than a probe may take', () => {
+    const bench = new Bench(2)
+    bench.hold(a, b)
+    bench.hold(c, d)
+    bench.answer(a)
+    bench.until(ROUND_MS)
+    bench.answer(a, c)
+    bench.until(ROUND_MS + probeTimeoutMs - 1)
+    expect(bench.admitted).toEqual([])
+    bench.until(ROUND_MS + probeTimeoutMs)
     expect(bench.admitted).toEqual([[a.address, c.address]])
   })
 
@@ -200,12 +217,14 @@ describe('M8: the newest per address and store is held', () => {
 })
 
 describe('M6: only who answered just before the vote is admitted', () => {
-  test('one that does not answer is probed four times, let go, and waited for', () => {
+  test('one that does not answer is probed sixteen times, let go, and waited for', () => {
     const bench = new Bench(2)
     bench.hold(a, b)
     bench.answer(a)
-    bench.until(probeTimeoutMs)
-    expect(bench.probed).toEqual([b.address, b.address, b.address])
+    bench.until(ROUND_MS - 1)
+    expect(bench.probed).toEqual(Array.from({ length: 15 }, () => b.address))
+    expect(bench.gate.size).toBe(2)
+    bench.until(ROUND_MS)
     expect(bench.admitted).toEqual([])
     expect(bench.gate.size).toBe(1)
     bench.probes = []
@@ -219,8 +238,38 @@ describe('M6: only who answered just before the vote is admitted', () => {
     bench.hold(a, b)
     bench.until(DEADLINE_MS)
     bench.answer(a)
-    bench.until(DEADLINE_MS + probeTimeoutMs)
+    bench.until(DEADLINE_MS + ROUND_MS - 1)
+    expect(bench.admitted).toEqual([])
+    bench.until(DEADLINE_MS + ROUND_MS)
     expect(bench.admitted).toEqual([[a.address]])
+  })
+
+  test('where probes get lost, only those that have not answered are asked again', () => {
+    const bench = new Bench(3)
+    bench.hold(a, b, c)
+    bench.answer(a)
+    bench.until(probeTimeoutMs)
+    expect(new Set(bench.probed)).toEqual(new Set([b.address, c.address]))
+    bench.answer(b)
+    bench.until(3 * probeTimeoutMs)
+    expect(new Set(bench.probed)).toEqual(new Set([c.address]))
+    expect(bench.admitted).toEqual([])
+    bench.answer(c)
+    expect(bench.admitted).toEqual([[a.address, b.address, c.address]])
+  })
+
+  test('one that answered and was then replaced at its address counts no more', () => {
+    const bench = new Bench(2)
+    bench.hold(a, b)
+    bench.answer(a)
+    const again = makeMember('a again', { address: a.address })
+    bench.hold(again)
+    bench.until(ROUND_MS - 1)
+    bench.answer(b)
+    expect(bench.admitted).toEqual([])
+    bench.until(bench.now)
+    bench.answer(again, b)
+    expect(bench.admitted).toEqual([[b.address, again.address]])
   })
 
   test('an answer counts for the round in which it was asked for, and once', () => {
@@ -230,7 +279,7 @@ describe('M6: only who answered just before the vote is admitted', () => {
     bench.answer(a)
     bench.gate.replied(bench.now, replyOf(a, first!.sequence))
     expect(bench.gate.size).toBe(2)
-    bench.until(probeTimeoutMs)
+    bench.until(ROUND_MS)
     bench.hold(b)
     bench.gate.replied(bench.now, replyOf(a, first!.sequence))
     bench.answer(b)
@@ -244,7 +293,7 @@ describe('M6: only who answered just before the vote is admitted', () => {
     bench.gate.replied(bench.now, replyOf(a, sequence, c))
     expect(bench.gate.size).toBe(1)
     bench.answer(b)
-    bench.until(probeTimeoutMs)
+    bench.until(ROUND_MS)
     expect(bench.admitted).toEqual([])
   })
 })
