@@ -8,7 +8,7 @@
  */
 import type { Address } from '../membership/environment/environment.ts'
 import type { StoreId } from '../membership/configuration.ts'
-import { StoreError, STORE_ERROR_CODES, type StoreErrorCode } from './errors.ts'
+import { type FailedCondition, StoreError, STORE_ERROR_CODES, type StoreErrorCode } from './errors.ts'
 import { isBelow, type Page, type ScanSpec } from './scan-range.ts'
 
 export const CLIENT_PROTOCOL_VERSION = 1
@@ -25,10 +25,16 @@ export const WIRE_LIMITS = Object.freeze({
   textMax: 4096
 })
 
-/** One change of one key. A write is a list of them, applied atomically: all of them belong to one partition. */
-export type Operation =
+/** On which version of its key an operation depends, if on any; 0 means that the key has no value. */
+interface Condition { readonly ifVersion?: number }
+
+/**
+ * One change of one key. A write is a list of them, applied atomically: all of them belong to one partition, and none of them
+ * happens unless the conditions of all hold, on the state before the write.
+ */
+export type Operation = Condition & (
   | { readonly kind: 'put', readonly key: Uint8Array, readonly value: Uint8Array }
-  | { readonly kind: 'del', readonly key: Uint8Array }
+  | { readonly kind: 'del', readonly key: Uint8Array })
 
 /** Names one write of one client for ever, so that a retry of it happens once (rule S9). */
 export interface OperationId {
@@ -95,6 +101,8 @@ export type NodeResponse =
     readonly seq?: number
     /** PARTITION_UNAVAILABLE: the missing stores. */
     readonly waitingFor?: readonly StoreId[]
+    /** CONDITION_FAILED: which condition, and why. */
+    readonly failed?: FailedCondition
   }
 
 const fail = (what: string): never => { throw new StoreError('STORE_INVALID_MESSAGE', `not a valid client message: ${what}`) }
@@ -121,12 +129,20 @@ function list<T> (value: unknown, maximum: number, what: string, element: (value
   return value.map(element)
 }
 
-/** One change, checked. Shared with the messages between replicas. @throws {StoreError} STORE_INVALID_MESSAGE */
+/** One change, checked. @throws {StoreError} STORE_INVALID_MESSAGE */
 export function validateOperation (value: unknown): Operation {
   if (!isRecord(value)) return fail('an operation')
-  if (value.kind === 'put') return { kind: 'put', key: key(value.key), value: bytes(value.value, WIRE_LIMITS.valueBytesMax, 'a value') }
-  if (value.kind === 'del') return { kind: 'del', key: key(value.key) }
+  const condition = value.ifVersion === undefined ? {} : { ifVersion: natural(value.ifVersion, 'a version') }
+  if (value.kind === 'put') return { kind: 'put', key: key(value.key), value: bytes(value.value, WIRE_LIMITS.valueBytesMax, 'a value'), ...condition }
+  if (value.kind === 'del') return { kind: 'del', key: key(value.key), ...condition }
   return fail('the kind of an operation')
+}
+
+/** Which condition of a write did not hold, checked. Shared with the messages between replicas. @throws {StoreError} STORE_INVALID_MESSAGE */
+export function validateFailedCondition (value: unknown): FailedCondition {
+  if (!isRecord(value)) return fail('a condition')
+  const operation = natural(value.operation, 'the place of an operation', WIRE_LIMITS.operationsPerWriteMax - 1)
+  return { operation, version: natural(value.version, 'a version') }
 }
 
 /** @throws {StoreError} STORE_INVALID_MESSAGE */
@@ -228,7 +244,8 @@ export function validateNodeResponse (value: unknown): NodeResponse {
         epoch: natural(value.epoch, 'an epoch'),
         ...(value.hints === undefined ? {} : { hints: list(value.hints, 100, 'hints', validateHint) }),
         ...(value.seq === undefined ? {} : { seq: natural(value.seq, 'a sequence number') }),
-        ...(value.waitingFor === undefined ? {} : { waitingFor: list(value.waitingFor, 1000, 'stores', item => text(item, 'a store id') as StoreId) })
+        ...(value.waitingFor === undefined ? {} : { waitingFor: list(value.waitingFor, 1000, 'stores', item => text(item, 'a store id') as StoreId) }),
+        ...(value.failed === undefined ? {} : { failed: validateFailedCondition(value.failed) })
       }
     }
     default: return fail('the kind of a response')

@@ -36,6 +36,8 @@ export const STORE_ERROR_CODES = Object.freeze([
   'PARTITION_UNAVAILABLE',
   /** A retried operation is older than the group's memory: whether it happened is unknown. */
   'OPERATION_EXPIRED',
+  /** A write's condition did not hold, so nothing was written; `version` is what the key has, `operation` says which one failed. */
+  'CONDITION_FAILED',
   /** Answered to a client only, never thrown by it: the request went to a store that does not hold the partition. */
   'NOT_OWNER',
   /** Answered to a client only, never thrown by it: this store does not lead the group, or not any more. */
@@ -48,18 +50,37 @@ export const STORE_ERROR_CODES = Object.freeze([
 
 export type StoreErrorCode = typeof STORE_ERROR_CODES[number]
 
+export interface StoreErrorOptions {
+  readonly definite?: boolean
+  readonly waitingFor?: readonly StoreId[]
+  readonly failed?: FailedCondition | undefined
+  readonly cause?: unknown
+}
+
+/** Why a write with conditions changed nothing: the first operation whose condition did not hold, and the version its key had; 0 for none. */
+export interface FailedCondition {
+  readonly operation: number
+  readonly version: number
+}
+
 export class StoreError extends Error {
   readonly code: StoreErrorCode
   /** True when the failed operation certainly had no effect; false when it may have happened, or may still happen. */
   readonly definite: boolean
   /** The stores that PARTITION_UNAVAILABLE waits for. */
   readonly waitingFor: readonly StoreId[]
+  /** CONDITION_FAILED: the version that the key had when the condition was decided, or 0 where it had no value. */
+  readonly version: number | undefined
+  /** CONDITION_FAILED: the place, from 0, of the first operation of the batch whose condition did not hold. */
+  readonly operation: number | undefined
 
-  constructor (code: StoreErrorCode, message: string, options: { definite?: boolean, waitingFor?: readonly StoreId[], cause?: unknown } = {}) {
+  constructor (code: StoreErrorCode, message: string, options: StoreErrorOptions = {}) {
     super(message, options.cause === undefined ? {} : { cause: options.cause })
     this.name = 'StoreError'
     this.code = code
     this.definite = options.definite ?? true
     this.waitingFor = options.waitingFor ?? []
+    this.version = options.failed?.version
+    this.operation = options.failed?.operation
   }
 }

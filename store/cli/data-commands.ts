@@ -7,6 +7,8 @@ import { WIRE_LIMITS } from '../client-protocol.ts'
 import { CLIENT_OPTIONS, type Command, EXIT, UsageError } from './command.ts'
 import { reach, withClient } from './connection.ts'
 
+const IF_VERSION = { 'if-version': { type: 'string', value: 'n', help: 'only if the key has this version, as get --json shows it' } } as const
+
 /** Bytes as JSON can carry them: as text where they are text, else as base64, and it says so. */
 function jsonValue (bytes: Buffer): { value: string, encoding: 'utf8' | 'base64' } {
   const text = bytes.toString('utf8')
@@ -22,16 +24,18 @@ export const getCommand: Command = {
   async run (given, terminal) {
     const key = given.positionals[0]!
     const target = reach(given)
-    const value = await withClient(target, client => client.get(key))
+    const entry = await withClient(target, client => client.getEntry(key))
     if (given.flag('json')) {
-      terminal.out(JSON.stringify(value === undefined ? { key, found: false, value: null } : { key, found: true, ...jsonValue(value) }))
-    } else if (value === undefined) {
+      const { version } = entry ?? {}
+      const found = entry !== undefined
+      terminal.out(JSON.stringify(found ? { key, found, ...jsonValue(entry.value), version } : { key, found, value: null }))
+    } else if (entry === undefined) {
       terminal.error(`no value for '${key}'`)
     } else {
-      terminal.write(value)
+      terminal.write(entry.value)
       if (!given.flag('raw')) terminal.out('')
     }
-    return value === undefined ? EXIT.absent : EXIT.ok
+    return entry === undefined ? EXIT.absent : EXIT.ok
   }
 }
 
@@ -40,14 +44,20 @@ export const putCommand: Command = {
   usage: '<key> [value]',
   summary: 'set one key',
   positionals: [1, 2],
-  options: { ...CLIENT_OPTIONS, stdin: { type: 'boolean', help: 'take the value from standard input, byte for byte' } },
+  options: {
+    ...CLIENT_OPTIONS,
+    stdin: { type: 'boolean', help: 'take the value from standard input, byte for byte' },
+    ...IF_VERSION,
+    'if-absent': { type: 'boolean', help: 'only if the key has no value' }
+  },
   async run (given, terminal) {
     const [key, argument] = given.positionals as [string, string?]
     if ((argument === undefined) !== given.flag('stdin')) throw new UsageError('give the value either as an argument or by --stdin')
     const target = reach(given)
     const value = argument === undefined ? Buffer.from(await terminal.input(WIRE_LIMITS.valueBytesMax)) : Buffer.from(argument)
-    await withClient(target, client => client.put(key, value))
-    if (given.flag('json')) terminal.out(JSON.stringify({ key, bytes: value.length, written: true }))
+    const conditions = { ifVersion: given.integer('if-version'), ...given.flag('if-absent') ? { ifAbsent: true } : {} }
+    const version = await withClient(target, client => client.putEntry(key, value, conditions))
+    if (given.flag('json')) terminal.out(JSON.stringify({ key, bytes: value.length, written: true, version }))
     return EXIT.ok
   }
 }
@@ -57,11 +67,11 @@ export const delCommand: Command = {
   usage: '<key>',
   summary: 'delete one key',
   positionals: [1, 1],
-  options: CLIENT_OPTIONS,
+  options: { ...CLIENT_OPTIONS, ...IF_VERSION },
   async run (given, terminal) {
     const key = given.positionals[0]!
     const target = reach(given)
-    await withClient(target, client => client.del(key))
+    await withClient(target, client => client.del(key, { ifVersion: given.integer('if-version') }))
     if (given.flag('json')) terminal.out(JSON.stringify({ key, deleted: true }))
     return EXIT.ok
   }

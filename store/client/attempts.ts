@@ -115,6 +115,12 @@ export class Attempts {
     const known = this.#router.view
     if (known === undefined || response.epoch > known.epoch) this.#host.suggestRefresh(now, attempt.to)
     if (response.seq !== undefined) this.#learnPosition(call.partition, response.seq)
+    // Like a success this is final for every attempt, so it counts even when it comes late.
+    if (response.code === 'CONDITION_FAILED' && call.payload.kind === 'write') {
+      this.#router.trust(attempt.to)
+      this.#router.learnLeader(call.partition, attempt.to)
+      return this.#host.fail(now, call, call.conditionError(response))
+    }
     const tells = response.definite || response.code === 'OPERATION_EXPIRED'
     if (attempt.abandoned) {
       // It is known now that this attempt did nothing, or that no better answer will come.

@@ -121,6 +121,14 @@ export class Call {
     return new StoreError(code, message, { ...options, definite: this.definite })
   }
 
+  /**
+   * A condition did not hold. That was decided once for all attempts: the group remembers it like a write that happened (rule S9),
+   * so that an attempt which is still on its way does nothing either.
+   */
+  conditionError ({ message, failed }: ErrorResponse): StoreError {
+    return new StoreError('CONDITION_FAILED', message, { definite: true, failed })
+  }
+
   /** What the caller is told when the deadline has passed. @param missing the partition's stores that are not in the cluster */
   deadlineError (missing: readonly StoreId[], routable: boolean): StoreError {
     const last = this.lastError

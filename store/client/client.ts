@@ -23,8 +23,8 @@ import type { Page, ScanSpec } from '../scan-range.ts'
 import type { SuccessResponse } from './call.ts'
 import { asBuffer, ClientIterator, type IteratorOptions, rangeOf } from './iterator.ts'
 import { MergedScan } from './merged-scan.ts'
-import { callConsistency, callDeadlineMs, fillSessionOptions, foreignOptions, type CallOptions, type ReadOptions, type FilledSessionOptions,
-  type SessionOptions } from './options.ts'
+import { callConsistency, callDeadlineMs, conditionOf, type DelConditions, fillSessionOptions, foreignOptions, type CallOptions, type ReadOptions,
+  type FilledSessionOptions, type PutConditions, type SessionOptions } from './options.ts'
 import { checkKey, checkOperation, groupReads, groupWrites } from './requests.ts'
 import { Runner } from './runner.ts'
 
@@ -49,7 +49,28 @@ export interface ConnectOptions<K = string, V = string> extends ClientOptions<K,
 }
 
 type Bytes = Buffer | Uint8Array
-type BatchEntry = { readonly type: 'put', readonly key: Bytes, readonly value: Bytes } | { readonly type: 'del', readonly key: Bytes }
+type BatchEntry = PutConditions & ({ readonly type: 'put', readonly key: Bytes, readonly value: Bytes } | { readonly type: 'del', readonly key: Bytes })
+
+/** What a key has: its value, and the version that the last write of it gave it. */
+export interface VersionedEntry<V> {
+  readonly value: V
+  /** A positive integer. Of two versions of one key the later is higher; more than that, and how far apart they are, means nothing. */
+  readonly version: number
+}
+
+/** An operation of a batch: abstract-level's, with what it depends on. */
+export type ClientBatchOperation<DB, K, V> = AbstractBatchOperation<DB, K, V> & PutConditions
+
+/**
+ * With this option a private method leaves the versions in the given list: of the keys read, 0 where there is no value, or of the operations
+ * written. So `getEntry` and the others go through all that abstract-level does with keys, values, options and hooks.
+ */
+const VERSIONS = Symbol('versions')
+
+interface Versioned { readonly [VERSIONS]?: number[] }
+
+const collecting = <Options extends object>(versions: number[], options?: Options): Options & Versioned =>
+  ({ ...options, [VERSIONS]: versions } as Options & Versioned)
 
 /** Keys that `clear` deletes at a time. */
 const CLEAR_KEYS_MAX = 1000
@@ -61,10 +82,10 @@ function refuseSnapshot (options: { readonly snapshot?: unknown } | undefined): 
   if (options?.snapshot !== undefined) notSupported('reading from snapshots')
 }
 
-/** The values of a read; the session let nothing else through. */
-function valuesOf (response: SuccessResponse): readonly (Uint8Array | null)[] {
-  if (response.kind !== 'values') throw new Error(`a read was settled by '${response.kind}'`)
-  return response.values
+/** What a read or a write was answered with; the session let nothing else through. */
+function answerOf<Kind extends 'values' | 'written'> (response: SuccessResponse, kind: Kind): SuccessResponse & { kind: Kind } {
+  if (response.kind !== kind) throw new Error(`a call that expects '${kind}' was settled by '${response.kind}'`)
+  return response as SuccessResponse & { kind: Kind }
 }
 
 export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8Array, K, V> {
@@ -87,7 +108,7 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
       has: true,
       permanence: true,
       signals: { iterators: true },
-      additionalMethods: { nodeStatus: true, refresh: true }
+      additionalMethods: { nodeStatus: true, refresh: true, getEntry: true, getEntries: true, putEntry: true, batchEntries: true }
     }, { keyEncoding, valueEncoding, ...foreignOptions(session) })
     // Iterators end at once, and not when an answer comes that may never come.
     this.on('closing', () => { this.#closing.abort() })
@@ -151,14 +172,15 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
 
   /**
    * Sets one key. Key and value, if they are given as bytes, must not be changed before the promise settles.
-   * @throws {StoreError} STORE_INVALID_KEY; STORE_INVALID_VALUE; STORE_INVALID_OPTIONS; STORE_DEADLINE_EXCEEDED; PARTITION_UNAVAILABLE
+   * @throws {StoreError} CONDITION_FAILED with `version` when `ifVersion` or `ifAbsent` did not hold: then nothing was written;
+   * STORE_INVALID_KEY; STORE_INVALID_VALUE; STORE_INVALID_OPTIONS; STORE_DEADLINE_EXCEEDED; PARTITION_UNAVAILABLE
    * with `waitingFor`; OPERATION_EXPIRED; STORE_ABORTED; STORE_OVERLOADED; STORE_CLOSED when the client is closed meanwhile. Each
    * says in `definite` whether the write certainly had no effect.
    * @throws {Error} LEVEL_INVALID_KEY and LEVEL_INVALID_VALUE for null and undefined; LEVEL_DATABASE_NOT_OPEN
    */
   override put (key: K, value: V): Promise<void>
-  override put<K2 = K, V2 = V> (key: K2, value: V2, options: AbstractPutOptions<K2, V2> & CallOptions): Promise<void>
-  override put (key: K, value: V, options?: AbstractPutOptions<K, V> & CallOptions): Promise<void> {
+  override put<K2 = K, V2 = V> (key: K2, value: V2, options: AbstractPutOptions<K2, V2> & PutConditions & CallOptions): Promise<void>
+  override put (key: K, value: V, options?: AbstractPutOptions<K, V> & PutConditions & CallOptions): Promise<void> {
     return super.put(key, value, options!)
   }
 
@@ -167,25 +189,88 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
    * @throws as `put`
    */
   override del (key: K): Promise<void>
-  override del<K2 = K> (key: K2, options: AbstractDelOptions<K2> & CallOptions): Promise<void>
-  override del (key: K, options?: AbstractDelOptions<K> & CallOptions): Promise<void> {
+  override del<K2 = K> (key: K2, options: AbstractDelOptions<K2> & DelConditions & CallOptions): Promise<void>
+  override del (key: K, options?: AbstractDelOptions<K> & DelConditions & CallOptions): Promise<void> {
     return super.del(key, options!)
   }
 
   /**
    * Carries out a list of operations, atomically within each partition and not across partitions: when it fails, some partitions
    * may have their part and others not, and the error is definite only if none has. Keys with the same `{tag}` share a partition.
-   * @throws as `put`; also STORE_INVALID_VALUE for more than 100,000 operations or 16 MiB in one partition
+   *
+   * Operations may have the conditions of `put` and `del`; then all keys must share a partition. All conditions are decided on what
+   * was there before the batch, and unless all of them hold nothing is written. A condition among the options of the batch is one
+   * of each of its operations.
+   * @throws as `put`; CONDITION_FAILED says in `operation` which condition failed; also STORE_INVALID_VALUE for more than 100,000
+   * operations or 16 MiB in one partition, STORE_INVALID_OPTIONS for conditions in several partitions
    */
   override batch (): AbstractChainedBatch<this, K, V>
-  override batch (operations: Array<AbstractBatchOperation<this, K, V>>): Promise<void>
+  override batch (operations: Array<ClientBatchOperation<this, K, V>>): Promise<void>
   override batch<K2 = K, V2 = V> (
-    operations: Array<AbstractBatchOperation<this, K2, V2>>,
-    options: AbstractBatchOptions<K2, V2> & CallOptions
+    operations: Array<ClientBatchOperation<this, K2, V2>>,
+    options: AbstractBatchOptions<K2, V2> & PutConditions & CallOptions
   ): Promise<void>
   override batch (...args: [] | [unknown] | [unknown, unknown]): AbstractChainedBatch<this, K, V> & Promise<void> {
     // The base class tells a chained batch by the number of arguments.
     return (super.batch as (...args: unknown[]) => AbstractChainedBatch<this, K, V> & Promise<void>)(...args)
+  }
+
+  // The same with versions
+
+  /**
+   * Reads one key with its version, linearizably.
+   * @returns undefined when the key has no value.
+   * @throws as `get`
+   */
+  async getEntry (key: K): Promise<VersionedEntry<V> | undefined>
+  async getEntry<K2 = K, V2 = V> (key: K2, options: AbstractGetOptions<K2, V2> & CallOptions): Promise<VersionedEntry<V2> | undefined>
+  async getEntry (key: K, options?: AbstractGetOptions<K, V> & CallOptions): Promise<VersionedEntry<V> | undefined> {
+    const versions: number[] = []
+    const value = await super.get(key, collecting(versions, options))
+    return value === undefined ? undefined : { value, version: versions[0]! }
+  }
+
+  /**
+   * Reads many keys with their versions, each linearizably; together they are no snapshot. One request per partition.
+   * @throws as `get`
+   */
+  async getEntries (keys: K[]): Promise<(VersionedEntry<V> | undefined)[]>
+  async getEntries<K2 = K, V2 = V> (keys: K2[], options: AbstractGetManyOptions<K2, V2> & CallOptions): Promise<(VersionedEntry<V2> | undefined)[]>
+  async getEntries (keys: K[], options?: AbstractGetManyOptions<K, V> & CallOptions): Promise<(VersionedEntry<V> | undefined)[]> {
+    const versions: number[] = []
+    const values = await super.getMany(keys, collecting(versions, options))
+    return values.map((value, index) => value === undefined ? undefined : { value, version: versions[index]! })
+  }
+
+  /**
+   * As `put`, and tells the version that the key has by this write: what the next `ifVersion` depends on.
+   * @throws as `put`
+   */
+  async putEntry (key: K, value: V): Promise<number>
+  async putEntry<K2 = K, V2 = V> (key: K2, value: V2, options: AbstractPutOptions<K2, V2> & PutConditions & CallOptions): Promise<number>
+  async putEntry (key: K, value: V, options?: AbstractPutOptions<K, V> & PutConditions & CallOptions): Promise<number> {
+    const versions: number[] = []
+    await super.put(key, value, collecting(versions, options))
+    return versions[0]!
+  }
+
+  /**
+   * As `batch`, and tells the version that each operation gave its key. Those of one partition have the same, and a deletion has
+   * one that no read will show.
+   * @throws as `batch`
+   */
+  async batchEntries (operations: Array<ClientBatchOperation<this, K, V>>): Promise<number[]>
+  async batchEntries<K2 = K, V2 = V> (
+    operations: Array<ClientBatchOperation<this, K2, V2>>,
+    options: AbstractBatchOptions<K2, V2> & PutConditions & CallOptions
+  ): Promise<number[]>
+  async batchEntries (
+    operations: Array<ClientBatchOperation<this, K, V>>,
+    options?: AbstractBatchOptions<K, V> & PutConditions & CallOptions
+  ): Promise<number[]> {
+    const versions: number[] = []
+    await super.batch(operations, collecting(versions, options))
+    return versions.slice(0, operations.length)
   }
 
   // abstract-level's private interface: keys and values are bytes, options are checked
@@ -213,22 +298,29 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
     await this.#transport?.close()
   }
 
-  async _get (key: Bytes, options?: ReadOptions & { readonly snapshot?: unknown }): Promise<Buffer | undefined> {
+  async _get (key: Bytes, options?: ReadOptions & Versioned & { readonly snapshot?: unknown }): Promise<Buffer | undefined> {
     refuseSnapshot(options)
     checkKey(key)
     const runner = this.#open()
-    const value = valuesOf(await runner.perform({ kind: 'read', keys: [key], consistency: callConsistency(options) }, runner.router.partitionOf(key), key.length, options))[0]
+    const payload = { kind: 'read', keys: [key], consistency: callConsistency(options) } as const
+    const answer = await runner.perform(payload, runner.router.partitionOf(key), key.length, options)
+    const { values: [value], versions: [version] } = answerOf(answer, 'values')
+    options?.[VERSIONS]?.push(version!)
     return value == null ? undefined : asBuffer(value)
   }
 
-  async _getMany (keys: readonly Bytes[], options?: ReadOptions & { readonly snapshot?: unknown }): Promise<(Buffer | undefined)[]> {
+  async _getMany (keys: readonly Bytes[], options?: ReadOptions & Versioned & { readonly snapshot?: unknown }): Promise<(Buffer | undefined)[]> {
     refuseSnapshot(options)
     const runner = this.#open()
     const values = new Array<Buffer | undefined>(keys.length).fill(undefined)
+    const versions = options?.[VERSIONS]
     const requests = groupReads(keys, key => runner.router.partitionOf(key), callConsistency(options))
     await Promise.all(requests.map(async ({ payload, partition, bytes, places }) => {
-      valuesOf(await runner.perform(payload, partition, bytes, options)).forEach((value, index) => {
-        if (value !== null) values[places[index]!] = asBuffer(value)
+      const answer = answerOf(await runner.perform(payload, partition, bytes, options), 'values')
+      places.forEach((place, index) => {
+        const value = answer.values[index]!
+        if (value !== null) values[place] = asBuffer(value)
+        if (versions !== undefined) versions[place] = answer.versions[index]!
       })
     }))
     return values
@@ -242,23 +334,27 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
     return (await this._getMany(keys, options)).map(value => value !== undefined)
   }
 
-  async _put (key: Bytes, value: Bytes, options?: CallOptions): Promise<void> {
-    await this.#write({ kind: 'put', key, value }, options)
+  async _put (key: Bytes, value: Bytes, options?: PutConditions & CallOptions & Versioned): Promise<void> {
+    await this.#write({ kind: 'put', key, value, ...conditionOf('put', options) }, options)
   }
 
-  async _del (key: Bytes, options?: CallOptions): Promise<void> {
-    await this.#write({ kind: 'del', key }, options)
+  async _del (key: Bytes, options?: PutConditions & CallOptions): Promise<void> {
+    await this.#write({ kind: 'del', key, ...conditionOf('del', options) }, options)
   }
 
-  async _batch (entries: readonly BatchEntry[], options?: CallOptions): Promise<void> {
+  async _batch (entries: readonly BatchEntry[], options?: CallOptions & Versioned): Promise<void> {
     const operations = entries.map((entry): Operation => entry.type === 'put'
-      ? { kind: 'put', key: entry.key, value: entry.value }
-      : { kind: 'del', key: entry.key })
+      ? { kind: 'put', key: entry.key, value: entry.value, ...conditionOf('put', entry) }
+      : { kind: 'del', key: entry.key, ...conditionOf('del', entry) })
     const runner = this.#open()
     const requests = groupWrites(operations, key => runner.router.partitionOf(key))
     if (requests.length === 0) return
     // Every part is waited for, so that the caller is told of an end and not of a stage.
-    const results = await Promise.allSettled(requests.map(({ payload, partition, bytes }) => runner.perform(payload, partition, bytes, options)))
+    const versions = options?.[VERSIONS]
+    const results = await Promise.allSettled(requests.map(async ({ payload, partition, bytes, places }) => {
+      const { seq } = answerOf(await runner.perform(payload, partition, bytes, options), 'written')
+      if (versions !== undefined) for (const place of places) versions[place] = seq
+    }))
     const failures = results.filter(result => result.status === 'rejected').map(result => result.reason as unknown)
     if (failures.length === 0) return
     const first = failures[0]
@@ -310,11 +406,12 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
     return new MergedScan({ partitions: () => runner.router.partitionsOf(range), fetch }, { ...range, reverse, values, limit })
   }
 
-  async #write (operation: Operation, options: CallOptions | undefined): Promise<void> {
+  async #write (operation: Operation, options: CallOptions & Versioned | undefined): Promise<void> {
     checkOperation(operation)
     const runner = this.#open()
     const bytes = operation.key.length + (operation.kind === 'put' ? operation.value.length : 0)
-    await runner.perform({ kind: 'write', operations: [operation] }, runner.router.partitionOf(operation.key), bytes, options)
+    const answer = await runner.perform({ kind: 'write', operations: [operation] }, runner.router.partitionOf(operation.key), bytes, options)
+    options?.[VERSIONS]?.push(answerOf(answer, 'written').seq)
   }
 
   #open (): Runner {

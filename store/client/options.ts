@@ -30,6 +30,18 @@ export interface ReadOptions extends CallOptions {
   readonly consistency?: Consistency | undefined
 }
 
+/** What a deletion may depend on. */
+export interface DelConditions {
+  /** Does nothing, and fails with CONDITION_FAILED, unless the key has this version, as `getEntry` or `putEntry` told it. */
+  readonly ifVersion?: number | undefined
+}
+
+/** What a put may depend on; one of them at most. */
+export interface PutConditions extends DelConditions {
+  /** Does nothing, and fails with CONDITION_FAILED, if the key has a value. @default false */
+  readonly ifAbsent?: boolean | undefined
+}
+
 export interface SessionOptions {
   /** Addresses of nodes to ask first, in any order; one that answers is enough. At least one, at most 1000. */
   readonly seeds: readonly Address[]
@@ -117,6 +129,15 @@ export function callConsistency (options: ReadOptions | undefined): Consistency 
 /** What is given to a client and is not its own: options for those who hook into abstract-level's opening. */
 export function foreignOptions (options: object): Record<string, unknown> {
   return Object.fromEntries(Object.entries(options).filter(([name]) => name !== 'seeds' && !(name in CLIENT_DEFAULTS)))
+}
+
+/** What an operation depends on, as it travels. @throws {StoreError} STORE_INVALID_OPTIONS */
+export function conditionOf (kind: 'put' | 'del', { ifVersion, ifAbsent }: PutConditions = {}): { ifVersion?: number } {
+  if (ifAbsent !== undefined && typeof ifAbsent !== 'boolean') return fail(`ifAbsent must be true or false, not ${String(ifAbsent)}`)
+  if (ifAbsent === true && kind === 'del') return fail('ifAbsent is for puts: there is nothing to delete where a key has no value')
+  if (ifAbsent === true && ifVersion !== undefined) return fail('give either ifVersion or ifAbsent: a key that has a version is not absent')
+  if (ifAbsent === true) return { ifVersion: 0 }
+  return ifVersion === undefined ? {} : { ifVersion: integer(ifVersion, 'ifVersion', 1, Number.MAX_SAFE_INTEGER) }
 }
 
 /** The deadline of one call in milliseconds from now. @throws {StoreError} STORE_INVALID_OPTIONS */

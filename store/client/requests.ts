@@ -15,10 +15,13 @@ export interface PartitionRequest<Payload extends CallPayload = CallPayload> {
   readonly payload: Payload
 }
 
-/** Keys of one read request, with the places of their values in the caller's list. */
-export interface ReadRequest extends PartitionRequest<Extract<CallPayload, { kind: 'read' }>> {
+/** Keys or operations of one request, with their places in the caller's list. */
+export interface PlacedRequest<Payload extends CallPayload> extends PartitionRequest<Payload> {
   readonly places: readonly number[]
 }
+
+export type ReadRequest = PlacedRequest<Extract<CallPayload, { kind: 'read' }>>
+export type WriteRequest = PlacedRequest<Extract<CallPayload, { kind: 'write' }>>
 
 /** @throws {StoreError} STORE_INVALID_KEY */
 export function checkKey (key: Uint8Array): void {
@@ -42,16 +45,18 @@ const operationBytes = (operation: Operation): number => operation.key.length + 
 
 /**
  * One write per partition, in the order in which the partitions first appear; within each, operations keep their order.
- * @throws {StoreError} STORE_INVALID_KEY, STORE_INVALID_VALUE, also for too much in one partition
+ * @throws {StoreError} STORE_INVALID_KEY; STORE_INVALID_VALUE, also for too much in one partition; STORE_INVALID_OPTIONS for conditions
+ * in several partitions
  */
-export function groupWrites (operations: readonly Operation[], partitionOf: (key: Uint8Array) => number): PartitionRequest[] {
-  const groups = new Map<number, { operations: Operation[], bytes: number }>()
-  for (const operation of operations) {
+export function groupWrites (operations: readonly Operation[], partitionOf: (key: Uint8Array) => number): WriteRequest[] {
+  const groups = new Map<number, { operations: Operation[], places: number[], bytes: number }>()
+  for (const [place, operation] of operations.entries()) {
     checkOperation(operation)
     const partition = partitionOf(operation.key)
     let group = groups.get(partition)
-    if (group === undefined) groups.set(partition, group = { operations: [], bytes: 0 })
+    if (group === undefined) groups.set(partition, group = { operations: [], places: [], bytes: 0 })
     group.operations.push(operation)
+    group.places.push(place)
     group.bytes += operationBytes(operation)
     if (group.operations.length > WIRE_LIMITS.operationsPerWriteMax) {
       throw new StoreError('STORE_INVALID_VALUE', `a batch has at most ${WIRE_LIMITS.operationsPerWriteMax} operations for one partition`)
@@ -60,7 +65,10 @@ export function groupWrites (operations: readonly Operation[], partitionOf: (key
       throw new StoreError('STORE_INVALID_VALUE', `a batch has at most ${CLIENT_LIMITS.writeBytesMax} bytes for one partition`)
     }
   }
-  return [...groups].map(([partition, group]) => ({ partition, bytes: group.bytes, payload: { kind: 'write', operations: group.operations } }))
+  if (groups.size > 1 && operations.some(({ ifVersion }) => ifVersion !== undefined)) {
+    throw new StoreError('STORE_INVALID_OPTIONS', 'a batch with conditions is all or nothing, so its keys must share a partition: give them the same {tag}')
+  }
+  return [...groups].map(([partition, { operations, places, bytes }]) => ({ partition, bytes, places, payload: { kind: 'write', operations } }))
 }
 
 /**

@@ -8,7 +8,8 @@
  * Pure.
  */
 import type { StoreId } from '../../membership/configuration.ts'
-import type { Operation, OperationId } from '../client-protocol.ts'
+import type { OperationId } from '../client-protocol.ts'
+import type { FailedCondition } from '../errors.ts'
 
 /** The right to lead a group in one generation. Ordered by epoch, then attempt, then store id. Started at most once, ever. */
 export interface Ballot {
@@ -60,13 +61,26 @@ export interface Changed {
   readonly bytes: number
 }
 
+/** What an entry does to a key. */
+export type Change =
+  | { readonly kind: 'put', readonly key: Uint8Array, readonly value: Uint8Array }
+  | { readonly kind: 'del', readonly key: Uint8Array }
+
 export type EntryBody =
   | { readonly kind: 'noop' }
   /**
-   * `operations` is null once compaction has dropped the values: the entry then remembers that `id` happened, and in `changed`, which
-   * keys it wrote, unless these are too many.
+   * `operations` is null once compaction has dropped the values: the entry then remembers that `id` happened, how it ended, and in
+   * `changed`, which keys it wrote, unless these are too many.
+   * With `failed` a condition did not hold, and the write changes nothing. That is part of the history like anything else: whoever
+   * sends the write again is told the same, however the key has changed since (rule S9).
    */
-  | { readonly kind: 'write', readonly id: OperationId, readonly operations: readonly Operation[] | null, readonly changed?: Changed }
+  | {
+    readonly kind: 'write'
+    readonly id: OperationId
+    readonly operations: readonly Change[] | null
+    readonly changed?: Changed
+    readonly failed?: FailedCondition
+  }
   /** The last entry of a generation. */
   | { readonly kind: 'stop', readonly next: Group }
 
@@ -110,7 +124,7 @@ export function withoutValues (entry: Entry): Entry {
   if (body.kind !== 'write' || body.operations === null) return entry
   const changed = changedBy(entry)!
   const remembered = changed.keys.reduce((bytes, key) => bytes + key.length, 0) <= CHANGED_KEYS_BYTES_MAX
-  return { ...entry, body: { kind: 'write', id: body.id, operations: null, ...(remembered ? { changed } : {}) } }
+  return { ...entry, body: { ...body, operations: null, ...(remembered ? { changed } : {}) } }
 }
 
 export const operationName = (id: OperationId): string => `${id.client}/${id.number}`

@@ -13,7 +13,7 @@ import type { Copy } from './copy.ts'
 import type { Answer, StoreWrite } from './effects.ts'
 import { Followers } from './followers.ts'
 import { Handover } from './handover.ts'
-import { type Ballot, compareBallots, comparePositions, type EntryBody, majorityOf } from './history.ts'
+import { type Ballot, compareBallots, comparePositions, type Entry, type EntryBody, majorityOf } from './history.ts'
 import type { Found } from './lookup.ts'
 import type { GroupMessage, Item } from './messages.ts'
 import { ReadLease } from './read-lease.ts'
@@ -145,12 +145,12 @@ export class Leader {
     this.flush(now)
   }
 
-  /** Numbers and logs an entry; the flush sends it. Returns its number. */
-  append (body: EntryBody): number {
-    const seq = this.copy.last + 1
-    this.copy.append({ seq, ballot: this.ballot, body })
+  /** Numbers and logs an entry; the flush sends it. */
+  append (body: EntryBody): Entry {
+    const entry: Entry = { seq: this.copy.last + 1, ballot: this.ballot, body }
+    this.copy.append(entry)
     this.#changed = true
-    return seq
+    return entry
   }
 
   /** The log should go back to after this number: the entry that a follower or a learner has last stays, since appends name its ballot. */
@@ -192,7 +192,7 @@ export class Leader {
   }
 
   fetched (now: number, token: number, found: Found): void {
-    if (!this.handover.fetched(now, token, found)) this.reads.fetched(now, token, found)
+    if (!this.handover.fetched(now, token, found) && !this.writes.fetched(token, found)) this.reads.fetched(now, token, found)
   }
 
   receive (now: number, from: StoreId, message: GroupMessage): void {
@@ -231,7 +231,7 @@ export class Leader {
     if (committed > copy.commit && committed >= this.#firstOwn && !this.lease.waits(now)) {
       const from = copy.commit + 1
       copy.advanceCommit(committed)
-      for (let seq = from; seq <= committed; seq++) this.writes.settle(seq)
+      for (let seq = from; seq <= committed; seq++) this.writes.settle(copy.entry(seq)!)
       const body = copy.entry(committed)!.body
       if (body.kind === 'stop' && body.next.generation > replica.group!.generation) {
         this.handover.announce(body.next)

@@ -7,11 +7,11 @@
  * Pure.
  */
 import type { StoreId } from '../../membership/configuration.ts'
-import { type Operation, validateOperation, validateOperationId, WIRE_LIMITS } from '../client-protocol.ts'
+import { validateFailedCondition, validateOperationId, WIRE_LIMITS } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
 import { LEASE_MS_MAX } from '../leases.ts'
 import type { LeaseLeft } from './deposed.ts'
-import type { Ballot, Changed, Entry, EntryBody, Group, Position } from './history.ts'
+import type { Ballot, Change, Changed, Entry, EntryBody, Group, Position } from './history.ts'
 
 export const MESSAGE_LIMITS = Object.freeze({ membersMax: 64, entriesMax: 100_000, itemsMax: 100_000 })
 
@@ -140,15 +140,22 @@ function validateChanged (value: unknown): { changed?: Changed } {
 }
 
 /** The changes of a write as a list of keys and values that begins at `from`; null for the value of a deletion. */
-export function validateChanges (list: readonly unknown[], from: number): Operation[] {
+export function validateChanges (list: readonly unknown[], from: number): Change[] {
   const count = (list.length - from) / 2
   if (!Number.isInteger(count) || count < 1 || count > WIRE_LIMITS.operationsPerWriteMax) return fail('operations')
-  const changes: Operation[] = []
+  const changes: Change[] = []
   for (let index = from; index < list.length; index += 2) {
     const value = list[index + 1]
     changes.push(value === null ? { kind: 'del', key: key(list[index]) } : { kind: 'put', key: key(list[index]), value: content(value) })
   }
   return changes
+}
+
+function validateChange (value: unknown): Change {
+  const change = record(value, 'a change')
+  if (change.kind === 'put') return { kind: 'put', key: key(change.key), value: content(change.value) }
+  if (change.kind === 'del') return { kind: 'del', key: key(change.key) }
+  return fail('the kind of a change')
 }
 
 function validateBody (value: unknown): EntryBody {
@@ -158,9 +165,10 @@ function validateBody (value: unknown): EntryBody {
     case 'stop': return { kind: 'stop', next: validateGroup(body.next) }
     case 'write': {
       const id = validateOperationId(body.id)
-      if (body.operations === null) return { kind: 'write', id, operations: null, ...validateChanged(body.changed) }
+      const failed = body.failed === undefined ? {} : { failed: validateFailedCondition(body.failed) }
+      if (body.operations === null) return { kind: 'write', id, operations: null, ...validateChanged(body.changed), ...failed }
       if (!Array.isArray(body.operations) || body.operations.length > WIRE_LIMITS.operationsPerWriteMax) return fail('operations')
-      return { kind: 'write', id, operations: body.operations.map(validateOperation) }
+      return { kind: 'write', id, operations: body.operations.map(validateChange), ...failed }
     }
     default: return fail('the kind of an entry')
   }

@@ -1,17 +1,20 @@
 /**
  * Decides whether a history of puts, deletes and gets is linearizable: whether every operation can be given one moment between
- * its start and its end at which it happened, such that every get returns the value of the latest write before it.
+ * its start and its end at which it happened, such that every get returns the value of the latest write before it. A write may
+ * have a condition: it happens only where the register has the expected value. A value may expire: from a given time on it may
+ * vanish by itself, once and for good.
  *
  * Herlihy and Wing, "Linearizability" (TOPLAS 1990) gives the property; it is local, so each key is checked alone. The search is
  * that of Wing and Gong (JPDC 1993) in Lowe's just-in-time form ("Testing for linearizability", 2017): it walks through the
  * starts and ends in order of time and keeps every configuration that is still possible (the value of the register, and which of
  * the pending operations have happened already), each once. An operation is made to happen only when its end, or the end of
  * another, demands it. Four facts about registers keep the configurations few. A pending get that would return the present
- * value may as well return now. Writes whose values nobody gets all leave the same behind, and may as well happen, unseen, just
- * before the next write. A value that was written once is not overwritten before the last get that returns it has begun. Of
- * pending writes that write the same and never end, any stands for all.
+ * value may as well return now. Writes without a condition whose values nobody gets or expects all leave the same behind, and may
+ * as well happen, unseen, just before the next write without a condition. A value that was written once does not go before the last
+ * operation that found it has begun. Of pending writes that write the same on the same condition and never end, any stands for all.
  *
- * An operation without an end (its outcome is unknown) may have happened at any time after its start, or never.
+ * An operation without an end (its outcome is unknown) may have happened at any time after its start, or never. A condition that
+ * failed is a get of what it met.
  *
  * Pure.
  */
@@ -28,6 +31,12 @@ export interface HistoryOperation {
   readonly input?: RegisterValue
   /** What a get returned. */
   readonly output?: RegisterValue
+  /** A write that happens only where the register has this value. */
+  readonly expected?: { readonly value: RegisterValue }
+  /** From this time on the value of a put may vanish by itself. */
+  readonly expiresAfter?: number
+  /** The version that a put gave, or that a get found with a value. Not looked at here; see versions.ts. */
+  readonly version?: number
   readonly start: number
   /** Undefined when the outcome is unknown. An operation that starts when another ends counts as concurrent with it. */
   readonly end: number | undefined
@@ -69,41 +78,62 @@ const writes = (operation: HistoryOperation): boolean => operation.kind !== 'get
 const valueOf = (operation: HistoryOperation): RegisterValue =>
   operation.kind === 'put' ? operation.input : operation.kind === 'get' ? operation.output : undefined
 
-/** What a write left behind that no get returned. */
+/** What a write left behind that no operation found, and that does not expire. */
 const UNSEEN = -1
 /** No value: the register before the first write, and after a deletion. */
 const NONE = 0
 
-interface Step { readonly start: number, readonly value: number, readonly isWrite: boolean, readonly end: number }
+interface Step {
+  readonly start: number
+  readonly value: number
+  readonly isWrite: boolean
+  /** The value that a write with a condition must find. */
+  readonly expected: number | undefined
+  readonly end: number
+}
 
 interface Prepared {
   readonly steps: readonly Step[]
-  /** When the last get of a value begins, for values that were written once. Until then none of them is overwritten. */
+  /** When the last operation begins that found a value, for values that were written once. Until then none of them goes. */
   readonly neededUntil: ReadonlyMap<number, number>
+  /** From when on a value may expire. */
+  readonly expiries: ReadonlyMap<number, number>
 }
 
 /**
  * Small numbers for values; and a history that says the same with less: a write of unknown outcome that nobody saw can be left
  * out, since wherever it happened nothing would change; one that was seen, and alone wrote its value, ended no later than the
- * first get that saw it did.
+ * first operation that saw it did.
  */
 function prepare (history: readonly HistoryOperation[]): Prepared {
-  const numbers = new Map<RegisterValue, number>([[undefined, NONE]])
+  const numbers = new Map<RegisterValue, number>()
   const firstSeenBy = new Map<number, number>()
   const lastAskedAt = new Map<number, number>()
-  for (const operation of history) {
-    if (writes(operation)) continue
-    const value = valueOf(operation)
-    const number = numbers.get(value) ?? numbers.size
+  const expiries = new Map<number, number>()
+  const numberFor = (value: RegisterValue): number => {
+    const number = numbers.get(value) ?? (value === undefined ? NONE : numbers.size + 1)
     numbers.set(value, number)
-    firstSeenBy.set(number, Math.min(firstSeenBy.get(number) ?? Infinity, operation.end!))
-    lastAskedAt.set(number, Math.max(lastAskedAt.get(number) ?? -Infinity, operation.start))
+    return number
   }
-  const numberOf = (operation: HistoryOperation): number => {
-    const number = numbers.get(valueOf(operation))
-    return number === undefined || !firstSeenBy.has(number) ? UNSEEN : number
+  for (const operation of history) {
+    const { start, end, expiresAfter } = operation
+    const found = writes(operation) ? operation.expected : { value: valueOf(operation) }
+    if (found !== undefined) {
+      const number = numberFor(found.value)
+      // A write of unknown outcome may have found what it expected, or not.
+      if (end !== undefined) {
+        firstSeenBy.set(number, Math.min(firstSeenBy.get(number) ?? Infinity, end))
+        lastAskedAt.set(number, Math.max(lastAskedAt.get(number) ?? -Infinity, start))
+      }
+    }
+    if (expiresAfter !== undefined) {
+      const number = numberFor(valueOf(operation))
+      numberFor(undefined)
+      expiries.set(number, Math.min(expiries.get(number) ?? Infinity, expiresAfter))
+    }
   }
-  const writersOf = new Map<number, number>([[NONE, 1]])
+  const numberOf = (operation: HistoryOperation): number => numbers.get(valueOf(operation)) ?? UNSEEN
+  const writersOf = new Map<number, number>([[NONE, 1 + expiries.size]])
   for (const operation of history) {
     if (writes(operation)) writersOf.set(numberOf(operation), (writersOf.get(numberOf(operation)) ?? 0) + 1)
   }
@@ -114,12 +144,13 @@ function prepare (history: readonly HistoryOperation[]): Prepared {
     let end = operation.end ?? Infinity
     if (end === Infinity) {
       if (value === UNSEEN) continue
-      if (value !== NONE && writersOf.get(value) === 1) end = Math.max(firstSeenBy.get(value)!, operation.start)
+      if (value !== NONE && writersOf.get(value) === 1) end = Math.max(firstSeenBy.get(value) ?? Infinity, operation.start)
     }
-    steps.push({ start: operation.start, value, isWrite, end })
+    const { expected } = operation
+    steps.push({ start: operation.start, value, isWrite, expected: expected === undefined ? undefined : numbers.get(expected.value)!, end })
   }
   const neededUntil = new Map([...lastAskedAt].filter(([value]) => writersOf.get(value) === 1))
-  return { steps, neededUntil }
+  return { steps, neededUntil, expiries }
 }
 
 interface Event { readonly time: number, readonly isEnd: boolean, readonly step: Step }
@@ -171,24 +202,24 @@ class Pending {
     return happened
   }
 
-  /** Each value that the next write can leave behind, with what has happened then. */
-  * writesFrom (happened: bigint): Generator<{ value: number, happened: bigint }> {
+  /** Each value that the next write can leave behind where the register has `value`, with what has happened then. */
+  * writesFrom (value: number, happened: bigint): Generator<{ value: number, happened: bigint }> {
     let unseen = 0n
     const seen: { value: number, bit: bigint }[] = []
-    const endless = new Set<number>()
+    const endless = new Set<string>()
     for (let slot = 0; slot < this.#slots.length; slot++) {
       const step = this.#slots[slot]
       const bit = 1n << BigInt(slot)
       if (step === undefined || !step.isWrite || (happened & bit) !== 0n) continue
-      if (step.value === UNSEEN) {
-        unseen |= bit
-        continue
-      }
+      if (step.expected !== undefined && step.expected !== value) continue
       if (step.end === Infinity) {
-        if (endless.has(step.value)) continue
-        endless.add(step.value)
+        const name = `${step.value} ${step.expected}`
+        if (endless.has(name)) continue
+        endless.add(name)
       }
-      seen.push({ value: step.value, bit })
+      if (step.expected !== undefined) yield { value: step.value, happened: happened | bit }
+      else if (step.value === UNSEEN) unseen |= bit
+      else seen.push({ value: step.value, bit })
     }
     if (unseen !== 0n) yield { value: UNSEEN, happened: happened | unseen }
     for (const { value, bit } of seen) yield { value, happened: happened | unseen | bit }
@@ -196,7 +227,7 @@ class Pending {
 }
 
 function isLinearizable (history: readonly HistoryOperation[]): boolean {
-  const { steps, neededUntil } = prepare(history)
+  const { steps, neededUntil, expiries } = prepare(history)
   const events: Event[] = []
   for (const step of steps) {
     events.push({ time: step.start, isEnd: false, step })
@@ -210,15 +241,20 @@ function isLinearizable (history: readonly HistoryOperation[]): boolean {
       pending.open(step)
       continue
     }
-    configurations = endOf(step, pending, configurations, value => neededUntil.get(value)! > step.end)
+    configurations = endOf(step, pending, configurations, {
+      isNeeded: value => neededUntil.get(value)! > step.end,
+      mayExpire: value => expiries.get(value)! <= step.end
+    })
     if (configurations.size === 0) return false
     pending.close(step)
   }
   return true
 }
 
+interface Fate { readonly isNeeded: (value: number) => boolean, readonly mayExpire: (value: number) => boolean }
+
 /** The configurations in which `step` has happened, with its slot cleared for the next operation. */
-function endOf (step: Step, pending: Pending, before: Configurations, isNeeded: (value: number) => boolean): Configurations {
+function endOf (step: Step, pending: Pending, before: Configurations, { isNeeded, mayExpire }: Fate): Configurations {
   const bit = pending.bit(step)
   const after: Configurations = new Map()
   const visited: Configurations = new Map()
@@ -231,7 +267,8 @@ function endOf (step: Step, pending: Pending, before: Configurations, isNeeded: 
   for (const [value, sets] of before) for (const happened of sets) visit(value, happened)
   for (let top = stack.pop(); top !== undefined; top = stack.pop()) {
     if (isNeeded(top.value)) continue
-    for (const write of pending.writesFrom(top.happened)) visit(write.value, write.happened)
+    for (const write of pending.writesFrom(top.value, top.happened)) visit(write.value, write.happened)
+    if (mayExpire(top.value)) visit(NONE, top.happened)
   }
   return after
 }
@@ -262,7 +299,6 @@ function earliestContradiction (history: readonly HistoryOperation[]): { offendi
 }
 
 function describe (offending: HistoryOperation, prefix: readonly HistoryOperation[]): string {
-  // A pending write can always happen, so it is a get that fails. (Of several operations that end at once, any may be named.)
   const value = JSON.stringify(valueOf(offending)) ?? 'no value'
   const known = offending.kind !== 'get' || offending.output === undefined || prefix.some(other => other.kind === 'put' && other.input === offending.output)
   return known
@@ -272,18 +308,23 @@ function describe (offending: HistoryOperation, prefix: readonly HistoryOperatio
 
 /**
  * Leaves out operations as long as the rest still contradicts itself. A get may always be left out; a write only together with
- * every get that saw its value, or else the rest would contradict itself for a reason that the history does not have.
+ * everything that found its value, or else the rest would contradict itself for a reason that the history does not have.
  */
 function minimize (history: readonly HistoryOperation[]): HistoryOperation[] {
   const sorted = [...history].sort((a, b) => a.start - b.start)
   const writersOf = new Map<RegisterValue, HistoryOperation[]>()
   for (const operation of sorted) {
-    if (writes(operation)) writersOf.set(valueOf(operation), [...(writersOf.get(valueOf(operation)) ?? []), operation])
+    if (!writes(operation)) continue
+    for (const value of operation.expiresAfter === undefined ? [valueOf(operation)] : [valueOf(operation), undefined]) {
+      writersOf.set(value, [...(writersOf.get(value) ?? []), operation])
+    }
   }
   const withSeenWrites = (chosen: readonly HistoryOperation[]): HistoryOperation[] => {
     const all = new Set(chosen)
-    for (const operation of chosen) {
-      if (!writes(operation)) for (const writer of writersOf.get(valueOf(operation)) ?? []) all.add(writer)
+    // What is added on the way is visited too.
+    for (const operation of all) {
+      const found = writes(operation) ? operation.expected : { value: valueOf(operation) }
+      if (found !== undefined) for (const writer of writersOf.get(found.value) ?? []) all.add(writer)
     }
     return sorted.filter(operation => all.has(operation))
   }

@@ -122,6 +122,25 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (entry.body.kind === \'write\') this.#operations.set(', replace: 'if (entry.body.kind === \'write\' && entry.body.operations !== null) this.#operations.set('
   },
   {
+    name: 'a condition is compared with what is committed alone', rule: 'S10', file: `${GROUP}/conditions.ts`,
+    find: 'if (uncommitted !== undefined) return uncommitted.version', replace: ''
+  },
+  {
+    name: 'a condition is compared with what the disk returns, whatever was logged since', rule: 'S10', file: `${GROUP}/conditions.ts`,
+    find: 'if (reading !== undefined) reading.version = version', replace: ''
+  },
+  {
+    name: 'that a condition failed is answered and not logged', rule: 'S9', file: `${GROUP}/writes.ts`,
+    find: 'const failed = this.#conditions.failed(operations)\n',
+    replace: 'const failed = this.#conditions.failed(operations)\n' +
+      'if (failed !== undefined) { this.#leader.replica.out.respond(ticket, ' +
+      '{ kind: \'error\', code: \'CONDITION_FAILED\', message: \'\', definite: true, epoch: 0, failed }); return }\n'
+  },
+  {
+    name: 'that a condition failed is forgotten with the values, at handovers', rule: 'S9', file: `${GROUP}/history.ts`,
+    find: 'body: { ...entry.body, operations: null }', replace: 'body: { kind: \'write\', id: entry.body.id, operations: null }'
+  },
+  {
     name: 'an operation from before the memory begins is logged', rule: 'S9', file: `${GROUP}/writes.ts`,
     find: 'id.base < copy.floor', replace: 'id.base < 0'
   },

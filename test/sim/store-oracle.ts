@@ -32,7 +32,7 @@ function contentOf ({ body }: Entry): string {
   switch (body.kind) {
     case 'noop': return 'noop'
     case 'stop': return `stop ${JSON.stringify(body.next)}`
-    case 'write': return `write ${operationName(body.id)}`
+    case 'write': return `write ${operationName(body.id)}${body.failed === undefined ? '' : ` failed ${body.failed.operation}@${body.failed.version}`}`
   }
 }
 

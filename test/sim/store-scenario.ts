@@ -3,10 +3,11 @@
  * pause, links fail, messages are lost, doubled and overtaken. Then everything heals, and everything must be as it should be.
  *
  * During the run the oracle checks its invariants after every event. Afterwards: the cluster comes to rest, the history is
- * linearizable per key, every acknowledged write is readable, every copy equals the replay of the history, and the ledger
+ * linearizable per key, versions rise, every acknowledged write is readable, every copy equals the replay of the history, and the ledger
  * shows no transfer twice.
  */
 import { checkHistory, type HistoryOperation } from '../../store/verify/checker.ts'
+import { checkVersions } from '../../store/verify/versions.ts'
 import type { SeededRandom } from '../../membership/environment/seeded-random.ts'
 import { partitionOf } from '../../ring/index.ts'
 import type { Client } from '../../store/client/client.ts'
@@ -14,7 +15,7 @@ import { StoreError } from '../../store/errors.ts'
 import type { GroupMessage } from '../../store/group/messages.ts'
 import { checkSessions, type ClientRead } from './session-check.ts'
 import { addressOf, StoreCluster } from './store-cluster.ts'
-import { runWorkload } from '../../store/verify/workload.ts'
+import { runWorkload, workloadKey } from '../../store/verify/workload.ts'
 
 export interface ScenarioResult {
   readonly seed: number
@@ -34,6 +35,10 @@ export interface ScenarioResult {
 
 /** Faults per second of virtual time, about. */
 const FAULT_PAUSE_MS = [200, 2500] as const
+
+/** The keys whose history is checked. */
+const PREFIX = 'w'
+const KEYS = 10
 
 class Scenario {
   readonly cluster: StoreCluster
@@ -89,7 +94,14 @@ class Scenario {
     await simulation.settle(Promise.all(clients.map(client => client.open())))
     let stopped = false
     const work = runWorkload({ clock: simulation.clock, random: random.fork('workload') }, {
-      clients, workers: 6, keys: 10, operationsPerWorker: 100_000, thinkMs: 120, weights: { scan: 2 }, stopped: () => stopped
+      clients,
+      workers: 6,
+      keys: KEYS,
+      operationsPerWorker: 100_000,
+      thinkMs: 120,
+      weights: { put: 3, getEntry: 3, get: 3, putIf: 4, delIf: 1, batchIf: 2, scan: 2 },
+      prefix: PREFIX,
+      stopped: () => stopped
     })
     simulation.network.faults.setEverywhere(random.chance(0.5)
       ? { lossProbability: random.next() * 0.05, duplicateProbability: random.next() * 0.05, reorderProbability: random.next() * 0.05 }
@@ -115,6 +127,8 @@ class Scenario {
       const operations = JSON.stringify(check.operations, null, 1)
       throw new Error(`seed ${this.seed}: key ${check.key} is not linearizable: ${check.reason}\n${operations}\n${simulation.failureReport()}`)
     }
+    const wrong = checkVersions([...result.history, ...reads])
+    if (wrong !== undefined) throw new Error(`seed ${this.seed}: ${wrong}\n${simulation.failureReport()}`)
     this.#checkSessions(sessionReads, result.history, clients.length)
     await cluster.compareData()
     return this.#result(result)
@@ -176,7 +190,7 @@ class Scenario {
     const reads: ClientRead[] = []
     while (!stopped()) {
       await new Promise<void>(resolve => { simulation.clock.setTimer(random.between(5, 80), resolve) })
-      const key = `w-${random.below(10)}`
+      const key = workloadKey(PREFIX, random.below(KEYS))
       const consistency = random.chance(0.7) ? 'session' : 'stale'
       const start = simulation.nowMs
       try {
@@ -202,11 +216,11 @@ class Scenario {
   async #readAll (client: ReturnType<StoreCluster['client']>): Promise<HistoryOperation[]> {
     const { simulation } = this.cluster
     const reads: HistoryOperation[] = []
-    for (let key = 0; key < 10; key++) {
-      const name = `w-${key}`
+    for (let number = 0; number < KEYS; number++) {
+      const key = workloadKey(PREFIX, number)
       const start = simulation.nowMs
-      const output = await simulation.settle(client.get(name))
-      reads.push({ process: -1, key: name, kind: 'get', output, start, end: simulation.nowMs + 1e-6 })
+      const entry = await simulation.settle(client.getEntry(key))
+      reads.push({ process: -1, key, kind: 'get', ...(entry === undefined ? {} : { output: entry.value, version: entry.version }), start, end: simulation.nowMs + 1e-6 })
     }
     return reads
   }

@@ -32,6 +32,12 @@ const good: Record<string, HistoryOperation[]> = {
   'writes of unknown outcome of two kinds, in another order than they began': history(['put', 'x', 0, 1], ['del', undefined, 2, undefined],
     ['put', 'a', 2, undefined], ['put', 'a', 2, undefined], ['get', 'a', 3, 4], ['get', undefined, 5, 6], ['get', 'a', 7, 8]),
   'a put that certainly failed, unseen': [...history(['get', undefined, 5, 6]), { process: 1, key: 'k', kind: 'put', input: 'a', start: 0, end: 1, definiteFailure: true }],
+  'a write that found what it expected': [...history(['put', 'a', 0, 1], ['get', 'b', 4, 5]), { process: 2, key: 'k', kind: 'put', input: 'b', expected: { value: 'a' }, start: 2, end: 3 }],
+  'a write of unknown outcome that did not find what it expected': [...history(['put', 'a', 0, 1], ['get', 'a', 4, 5]),
+    { process: 2, key: 'k', kind: 'put', input: 'b', expected: { value: undefined }, start: 2, end: undefined }],
+  'a value that expired': [...history(['get', 'a', 2, 3], ['get', undefined, 9, 11]), { process: 2, key: 'k', kind: 'put', input: 'a', expiresAfter: 10, start: 0, end: 1 }],
+  'a value that expired between two puts on condition that there is none': [1, 11].map((start, process): HistoryOperation =>
+    ({ process, key: 'k', kind: 'put', input: start, expected: { value: undefined }, expiresAfter: start + 9, start, end: start + 1 })),
   'a get without an answer': history(['put', 'a', 0, 1], ['get', undefined, 2, undefined])
 }
 
@@ -46,6 +52,11 @@ const bad: Record<string, HistoryOperation[]> = {
   'a put of unknown outcome that happened twice': history(['put', 'a', 0, undefined], ['get', 'a', 1, 2], ['put', 'b', 3, 4], ['get', 'b', 5, 6], ['get', 'a', 7, 8]),
   'one deletion of unknown outcome that happened twice': history(['del', undefined, 0, undefined], ['put', 'a', 1, 2],
     ['get', undefined, 3, 4], ['get', 'a', 5, 6], ['get', undefined, 7, 8], ['get', 'a', 9, 10]),
+  'a write that found something else than it expected': [...history(['put', 'a', 0, 1]), { process: 2, key: 'k', kind: 'put', input: 'b', expected: { value: undefined }, start: 2, end: 3 }],
+  'two writes that both found the same, which is there once': [...history(['put', 'a', 0, 1]), ...['b', 'c'].map((input, process): HistoryOperation =>
+    ({ process, key: 'k', kind: 'put', input, expected: { value: 'a' }, start: 2, end: 3 }))],
+  'a value that expired too early': [...history(['get', undefined, 8, 9]), { process: 2, key: 'k', kind: 'put', input: 'a', expiresAfter: 10, start: 0, end: 1 }],
+  'a value that expired and came back': [...history(['get', undefined, 11, 12], ['get', 'a', 13, 14]), { process: 2, key: 'k', kind: 'put', input: 'a', expiresAfter: 10, start: 0, end: 1 }],
   'a put that certainly failed, seen': [...history(['get', 'a', 5, 6]), { process: 1, key: 'k', kind: 'put', input: 'a', start: 0, end: 1, definiteFailure: true }]
 }
 
@@ -72,7 +83,12 @@ describe('known histories', () => {
 
 /** The definition itself: tries every order of every subset that has all operations with an end. */
 function bruteForce (operations: readonly HistoryOperation[]): boolean {
-  const relevant = operations.filter(operation => operation.definiteFailure !== true && !(operation.kind === 'get' && operation.end === undefined))
+  const certain = operations.filter(operation => operation.definiteFailure !== true && !(operation.kind === 'get' && operation.end === undefined))
+  // A value that may expire is one that somebody may delete.
+  const expiries = certain.flatMap(({ key, input, expiresAfter }): HistoryOperation[] => expiresAfter === undefined
+    ? []
+    : [{ process: -1, key, kind: 'del', expected: { value: input }, start: expiresAfter, end: undefined }])
+  const relevant = [...certain, ...expiries]
   const happened = new Set<HistoryOperation>()
   const search = (value: RegisterValue): boolean => {
     const left = relevant.filter(operation => !happened.has(operation))
@@ -81,6 +97,7 @@ function bruteForce (operations: readonly HistoryOperation[]): boolean {
       // Whatever ended before this one began must have happened before it.
       if (left.some(other => other.end !== undefined && other.end < operation.start)) continue
       if (operation.kind === 'get' && operation.output !== value) continue
+      if (operation.expected !== undefined && operation.expected.value !== value) continue
       happened.add(operation)
       const explained = search(operation.kind === 'put' ? operation.input : operation.kind === 'del' ? undefined : value)
       happened.delete(operation)
@@ -97,22 +114,33 @@ const randomOperation = fc.record({
   value: fc.constantFrom<RegisterValue>(undefined, 'a', 'b', 'c'),
   start: fc.nat(12),
   length: fc.nat(6),
-  unknown: fc.boolean()
-}).map(({ process, kind, value, start, length, unknown }): HistoryOperation => ({
+  unknown: fc.boolean(),
+  expected: fc.option(fc.constantFrom<RegisterValue>(undefined, 'a', 'b', 'c'), { freq: 2, nil: null })
+}).map(({ process, kind, value, start, length, unknown, expected }): HistoryOperation => ({
   process,
   key: 'k',
   kind: kind as HistoryOperation['kind'],
   start,
   end: unknown && kind !== 'get' ? undefined : start + length,
-  ...(kind === 'put' ? { input: value ?? 'd' } : kind === 'get' ? { output: value } : {})
+  ...(kind === 'put' ? { input: value ?? 'd' } : kind === 'get' ? { output: value } : {}),
+  ...(kind === 'get' || expected === null ? {} : { expected: { value: expected } })
 }))
 
-/** Each put writes a value of its own, and gets return one of them. */
-const uniqueHistory = fc.array(randomOperation, { maxLength: 7 }).map(operations => operations.map((operation, index): HistoryOperation => {
-  if (operation.kind === 'put') return { ...operation, input: index }
-  if (operation.kind === 'del' || operation.output === undefined) return operation
-  const writer = { a: 0, b: 1, c: 2 }[operation.output as 'a' | 'b' | 'c']
-  return { ...operation, output: operations.findIndex((other, at) => other.kind === 'put' && at >= writer) }
+/** Each put writes a value of its own, which may expire, and the others find one of them. */
+const withTtl = fc.tuple(randomOperation, fc.option(fc.nat(8)))
+const uniqueHistory = fc.array(withTtl, { maxLength: 7 }).map(all => all.map(([operation, ttl], index): HistoryOperation => {
+  const unique = (value: RegisterValue): RegisterValue => {
+    const place = { a: 0, b: 1, c: 2 }[value as 'a' | 'b' | 'c']
+    return place === undefined ? undefined : all.findIndex(([other], at) => other.kind === 'put' && at >= place)
+  }
+  const { kind, output, expected, start } = operation
+  return {
+    ...operation,
+    ...(kind === 'put' ? { input: index } : {}),
+    ...(kind === 'get' ? { output: unique(output) } : {}),
+    ...(expected === undefined ? {} : { expected: { value: unique(expected.value) } }),
+    ...(kind === 'put' && ttl !== null ? { expiresAfter: start + ttl } : {})
+  }
 }))
 
 describe('against a twin that tries every order', () => {

@@ -265,7 +265,9 @@ export class ReplicaNet {
       if (!store.up) continue
       this.input(store.name, { kind: 'flush' })
       if (!store.slow) this.sync(store.name)
+      if (store.reads.length === 0) continue
       this.#read(store)
+      this.input(store.name, { kind: 'flush' })
     }
   }
 
