@@ -9,6 +9,7 @@ import { limitsBench } from './limits/limits.ts'
 import { membershipBench } from './membership/bench.ts'
 import { namespaceBench } from './namespaces/scenarios.ts'
 import { placementBench } from './placement.ts'
+import { formationBench } from './processes/formation.ts'
 import { failoverBench } from './store/failover.ts'
 import { kvBench } from './store/kv.ts'
 import { rebalanceBench } from './store/rebalance.ts'
@@ -32,6 +33,7 @@ const BENCHMARKS: Readonly<Record<string, (values: Values) => Promise<readonly o
   kv: () => kvBench({ progress }),
   failover: ({ only }) => failoverBench(only),
   rebalance: () => rebalanceBench(),
+  formation: async ({ n }) => formationBench(n === undefined ? 100 : count('n', n)),
   namespaces: async ({ n, only }) => namespaceBench(n === undefined ? 50 : count('n', n), only),
   membership: async ({ n, seeds, full, only, figures }) => membershipBench({
     full,

@@ -6,7 +6,8 @@
  */
 import { spawnSync } from 'node:child_process'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type MemberLine, NamespaceCluster } from './cluster.ts'
+import { agree, type MemberLine } from '../processes/member-process.ts'
+import { type Host, NamespaceCluster } from './cluster.ts'
 
 export interface NamespaceRow {
   readonly scenario: string
@@ -54,32 +55,34 @@ const FORMATION_LIMIT_MS = 120_000
 /** Quiet time before the fault: every connection has its first answers. */
 const SETTLE_MS = 8000
 
+const processesOf = (hosts: readonly Host[]): readonly Host['process'][] => hosts.map(({ process }) => process)
+
 async function run (scenario: Scenario, members: number): Promise<NamespaceRow> {
   const cluster = new NamespaceCluster(members)
   try {
     const begunMs = Date.now()
     cluster.start()
-    const formedMs = await cluster.agree(cluster.hosts, members, FORMATION_LIMIT_MS)
+    const formedMs = await agree(processesOf(cluster.hosts), members, FORMATION_LIMIT_MS)
     if (formedMs === undefined) throw new Error(`${members} processes did not become one cluster within ${FORMATION_LIMIT_MS} ms`)
-    const upMs = Math.max(...cluster.hosts.map(({ lines }) => lines[0]!.atMs))
+    const upMs = Math.max(...cluster.hosts.map(({ process }) => process.lines[0]!.atMs))
     await delay(SETTLE_MS)
     // Spread over the cluster, the founder not among them.
     const step = Math.floor((members - 1) / scenario.faulty)
     const faulty = Array.from({ length: scenario.faulty }, (_, index) => cluster.hosts[1 + index * step]!)
     const healthy = cluster.hosts.filter(host => !faulty.includes(host))
-    const epoch = healthy[0]!.lines.at(-1)!.epoch
+    const epoch = healthy[0]!.process.lines.at(-1)!.epoch
     const faultMs = Date.now()
-    if (scenario.rules === undefined) for (const { process } of faulty) process.kill('SIGKILL')
+    if (scenario.rules === undefined) await Promise.all(faulty.map(({ process }) => process.kill()))
     let cutMs: number | undefined
     for (let second = 0; second < scenario.seconds; second++) {
       const rules = scenario.rules?.(second)
       if (rules !== undefined) for (const host of faulty) cluster.filter(host, rules)
-      const agreedMs = await cluster.agree(healthy, members - faulty.length, 900)
+      const agreedMs = await agree(processesOf(healthy), members - faulty.length, 900)
       if (agreedMs !== undefined) cutMs ??= agreedMs - faultMs
       await delay(Math.max(0, faultMs + (second + 1) * 1000 - Date.now()))
     }
     const later = new Map<number, MemberLine>()
-    for (const { lines } of healthy) for (const line of lines) if (line.epoch > epoch) later.set(line.epoch, line)
+    for (const { process } of healthy) for (const line of process.lines) if (line.epoch > epoch) later.set(line.epoch, line)
     const steps = [...later.values()].sort((a, b) => a.epoch - b.epoch)
     const removals = steps.flatMap(({ removed }) => removed)
     const bad = new Set(faulty.map(({ address }) => address))
