@@ -16,6 +16,8 @@ import { bySubject, scaleWatermarks, Tally, type Watermarks } from './tally.ts'
 export class Accusations {
   readonly #electorate: Electorate
   readonly #overlay: Overlay
+  /** Members of the configuration. */
+  readonly #size: number
   readonly #watermarks: Watermarks
   /** By member id. Invariant: every tally has at least one report. */
   readonly #tallies = new Map<MemberId, Tally>()
@@ -31,6 +33,7 @@ export class Accusations {
   constructor (configuration: Configuration, overlay: Overlay, watermarks: Watermarks) {
     this.#electorate = Electorate.of(configuration)
     this.#overlay = overlay
+    this.#size = configuration.members.length
     this.#watermarks = watermarks
   }
 
@@ -86,6 +89,16 @@ export class Accusations {
     return false
   }
 
+  /**
+   * Those below L whom a majority of the voters accuses, where it accuses more than half of all others: most members died at once, and too few
+   * observers are left to raise a tally to L (rule M13). Without agents no such majority lives.
+   */
+  get forsaken (): Tally[] {
+    if (!this.#electorate.isPartial) return []
+    const accused = this.filter(({ reporters }) => this.#electorate.isMajority(reporters))
+    return accused.length * 2 > this.#size - 1 ? accused.filter(({ suspected }) => !suspected) : []
+  }
+
   /** When the last of the voters that still are at or above L came to be so. */
   get lastSuspicionMs (): number {
     let last = -Infinity
@@ -108,7 +121,12 @@ export class Accusations {
 
   /** These count as stable from now on (rule M7). */
   promote (tallies: readonly Tally[]): void {
-    for (const tally of tallies) tally.promoted = true
+    for (const tally of tallies) {
+      tally.promoted = true
+      if (this.#suspects.has(tally.subject)) continue
+      this.#suspects.add(tally.subject)
+      this.#version++
+    }
     this.#stale = true
   }
 

@@ -11,6 +11,8 @@ import type { Broadcaster } from './broadcaster.ts'
 import type { Cut, Member, MemberId, Update } from './configuration.ts'
 import { CutDetector, type TallyExplanation } from './cut-detector.ts'
 import type { Address } from './environment/environment.ts'
+import { LastLook } from './last-look.ts'
+import type { ProbeReply } from './messages.ts'
 import type { MembershipTuning } from './options.ts'
 import { OwnAlerts } from './own-alerts.ts'
 import { type About, bitsOf, type Entry, type Report, ReportBook } from './reports.ts'
@@ -26,6 +28,8 @@ export interface AlertingHost {
   propose (cut: Cut): void
   /** Find out whether the joiner is there, and report it if so. */
   vouch (joiner: Member): void
+  /** Ask a joiner that is to vote once more whether it is there; the answer goes to `answered`. */
+  probe (joiner: Member, sequence: number): void
   /** An alert of this member lapsed: its detector starts anew. */
   rearm (subject: MemberId): void
   /** A member told two contents of its metadata under one version. The first that this member heard counts. */
@@ -45,6 +49,7 @@ export class Alerting {
   #contradicted = new Set<MemberId>()
   #changedAtMs = 0
   #proposed = false
+  readonly #lastLook: LastLook
   /** Tallies are looked at when one changed, and when time makes a difference: not for every probe that passes by. */
   #examinedVersion = 0
   #examinedAtMs = -Infinity
@@ -59,6 +64,7 @@ export class Alerting {
   constructor (tuning: MembershipTuning, host: AlertingHost) {
     this.#tuning = tuning
     this.#host = host
+    this.#lastLook = new LastLook(tuning, (joiner, sequence) => { host.probe(joiner, sequence) })
   }
 
   enter (view: View, broadcaster: Broadcaster): void {
@@ -71,6 +77,7 @@ export class Alerting {
     this.#contradicted = new Set()
     // An agent proposes nothing.
     this.#proposed = !view.votes
+    this.#lastLook.enter()
     this.#examinedVersion = this.version
     this.#examineAtMs = Infinity
     this.#weighed = ''
@@ -80,17 +87,16 @@ export class Alerting {
 
   /**
    * Reports faulty edges, unless so many fail at once that the fault may be this member's own.
-   * @param failing how many edges look bad, those without a verdict yet included.
+   * @param doubtful whether it may be, by the edges that look bad, those without a verdict yet included.
    */
-  reportFaulty (now: number, faulty: readonly MemberId[], failing: number): void {
+  reportFaulty (now: number, faulty: readonly MemberId[], doubtful: boolean): void {
     if (faulty.length === 0) return
-    const weighed = `${this.version} ${failing} ${faulty.join()}`
+    const weighed = `${this.version} ${doubtful} ${faulty.join()}`
     if (weighed === this.#weighed) return
     this.#weighed = weighed
     const unreported = faulty.filter(subject => !this.#own.has(`remove ${subject}`))
     if (unreported.length === 0) return
-    const suspicious = failing * 2 > this.#view.subjects.length
-    if (suspicious && !faulty.some(subject => this.#detector.tally(subject) > 0)) return
+    if (doubtful && !faulty.some(subject => this.#detector.tally(subject) > 0)) return
     for (const subject of unreported) this.reportRemoval(now, subject)
   }
 
@@ -118,9 +124,15 @@ export class Alerting {
         continue
       }
       this.#count(now, news.entry, news.fresh)
+      this.#follow(news.entry)
       if (news.entry.joiner !== undefined) joiners.push(news.entry.joiner)
     }
     return joiners
+  }
+
+  /** Somebody who is no member answered a probe. */
+  answered (now: number, reply: ProbeReply): void {
+    if (this.#lastLook.replied(reply)) this.#examineAtMs = now
   }
 
   /** Sends what is due, lets tallies age, and proposes a cut that has settled. Returns whether tallies changed since the last examination. */
@@ -150,7 +162,7 @@ export class Alerting {
   #nextExamination (now: number): number {
     const deadline = this.#detector.deadline()
     const ageAtMs = deadline !== undefined && deadline > now ? deadline : Infinity
-    return this.#proposed ? ageAtMs : Math.min(ageAtMs, this.#settling.settledAtMs)
+    return this.#proposed ? ageAtMs : Math.min(ageAtMs, this.#lastLook.nextAtMs(now) ?? this.#settling.settledAtMs)
   }
 
   /** Those whom most of their observers report. For consensus, which coordinates without them (rule M2). */
@@ -160,7 +172,7 @@ export class Alerting {
 
   /** Proposes what is stable without waiting, for a member that decides alone. False when there is nothing to propose. */
   proposeNow (now: number): boolean {
-    if (!this.#proposed) this.#propose(now)
+    if (!this.#proposed) this.#propose(now, this.#detector.proposal(now))
     return this.#proposed
   }
 
@@ -175,6 +187,16 @@ export class Alerting {
   #report (now: number, key: string, about: About): void {
     const report = this.#own.make(now, key, about)
     if (report !== undefined) this.receive(now, [report])
+  }
+
+  /**
+   * Voters that void a tally vouch anew (rule M6). An agent, whose own tallies decide nothing, begins anew with them: what it said before is
+   * known to those who voided it, and counts no more.
+   */
+  #follow ({ joiner, attempt }: Entry): void {
+    if (joiner === undefined || this.#view.votes) return
+    const key = `join ${joiner.id}`
+    if (this.#own.follow(key, attempt)) this.#host.vouch(joiner)
   }
 
   #checkUpdate (update: Update | undefined): void {
@@ -222,11 +244,12 @@ export class Alerting {
 
   #settle (now: number): void {
     this.#settling.saw(now, this.#detector.outline(now))
-    if (now >= this.#settling.settledAtMs) this.#propose(now)
+    if (now < this.#settling.settledAtMs) return
+    const cut = this.#detector.proposal(now)
+    this.#propose(now, cut !== undefined && this.#view.electorate.size === 1 ? this.#lastLook.take(now, cut) : cut)
   }
 
-  #propose (now: number): void {
-    const cut = this.#detector.proposal(now)
+  #propose (now: number, cut: Cut | undefined): void {
     if (cut === undefined) return
     this.#proposed = true
     this.proposedAtMs = now

@@ -71,7 +71,9 @@ export class TallyClock {
     // What ends takes implicit reports and the credit of accusers with it, so others may end by it. Each turn ends one at least.
     for (let ended = true; ended;) {
       // Promotions come first: they may complete a cut that a joiner waits for, or accuse the last member.
-      const promoted = this.#accusations.filter(tally => this.#accusations.isUnstable(tally) && this.#removalEndsMs(tally) <= now)
+      const settled = this.#accusations.filter(tally => this.#accusations.isUnstable(tally) && this.#removalEndsMs(tally) <= now)
+      const { forsaken } = this.#accusations
+      const promoted = forsaken.some(tally => this.#removalEndsMs(tally) <= now) ? [...settled, ...forsaken].sort(bySubject) : settled
       this.#accusations.promote(promoted)
       this.notice(now)
       const lapsed = this.#accusations.filter(tally => this.#removalEndsMs(tally) <= now)

@@ -50,6 +50,11 @@ export class Electorate {
     return memberIndex({ members: this.voters }, id)
   }
 
+  /** Whether a majority of the voters is among these members. */
+  isMajority (members: ReadonlySet<MemberId>): boolean {
+    return this.voters.filter(({ id }) => members.has(id)).length >= this.classicQuorum
+  }
+
   idsOf (bitmap: Bitmap): MemberId[] {
     return bitIndexes(bitmap).map(index => this.voters[index]!.id)
   }

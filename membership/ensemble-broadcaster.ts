@@ -4,7 +4,7 @@
  * Suresh et al. (USENIX ATC '18), section 5; rule M13. Alerts go to the voters, votes among the voters. Up to `unicastMembersMax` voters
  * each of them is told directly; more of them gossip along an overlay of their own, and an agent tells K of them, others each time.
  *
- * Those who observe the same member are told of its removal too, and of what is still undecided when its observer repeats itself: so they
+ * Those who observe the same member are told of its removal too, and of what is undecided when its observer repeats itself or begins anew: so they
  * know when to echo an unstable report (section 4.2, rule M7), when all begin anew (M6), and that somebody else misses a
  * subject as well (M10). All others hear of the decision only, which spreads along the whole overlay (`member-core.ts`).
  *
@@ -77,7 +77,7 @@ export class EnsembleBroadcaster implements Broadcaster {
     const byObserver = new Map<MemberId, Report[]>()
     for (const report of alerts.reports) {
       const isNew = this.#told.add(report) !== undefined
-      if (report.status === 'update' || (report.status === 'join' && isNew)) continue
+      if (report.status === 'update' || (report.status === 'join' && report.attempt === 0 && isNew)) continue
       for (const observer of report.joiner === undefined ? overlay.observersOf(report.subject!) : overlay.observersOfJoiner(report.joiner.id)) {
         if (observer === self.id || electorate.indexOf(observer) >= 0) continue
         const reports = byObserver.get(observer)

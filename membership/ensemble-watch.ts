@@ -21,6 +21,7 @@ interface Voter {
   /** When the oldest question was asked that is not answered. */
   askedMs: number | undefined
   silent: boolean
+  heardMs: number
 }
 
 export class EnsembleWatch {
@@ -37,6 +38,8 @@ export class EnsembleWatch {
   #alarmed = false
   /** Half of the own subjects or more fail. */
   #isDoubtful = false
+  /** Since when they do. */
+  #doubtfulSinceMs = Infinity
   /** Since when fewer than a majority are within reach. */
   #shortSinceMs: number | undefined
   #isolated = false
@@ -54,22 +57,34 @@ export class EnsembleWatch {
     const known = this.#voters
     this.#view = view
     const others = view.electorate.voters.filter(({ id }) => id !== view.self.id)
-    this.#voters = new Map(others.map(member => [member.id, known.get(member.id) ?? { member, askedMs: undefined, silent: false }]))
+    const unheard = { askedMs: undefined, silent: false, heardMs: -Infinity }
+    this.#voters = new Map(others.map(member => [member.id, known.get(member.id) ?? { member, ...unheard }]))
     this.#order = [...this.#voters.values()]
     this.#cursor = hash32(view.self.id, 6n)
     this.#nextCheckMs = others.length === 0 ? Infinity : now + this.#pauseMs * hashFraction(`${view.self.id} ${view.epoch}`, 6n)
   }
 
+  /**
+   * True while half of the own subjects or more fail, and a majority of those who vote has been heard of since: the fault is theirs then. Else
+   * few would ever accuse many, as each of them would doubt itself (rule M10).
+   */
+  get vouches (): boolean {
+    const heard = this.#order.filter(({ heardMs }) => heardMs > this.#doubtfulSinceMs).length
+    return this.#isDoubtful && heard + (this.#view.votes ? 1 : 0) >= this.#view.majority
+  }
+
   /** Any message of a member. */
-  heard (id: MemberId): void {
+  heard (now: number, id: MemberId): void {
     const voter = this.#voters.get(id)
     if (voter === undefined) return
     voter.askedMs = undefined
     voter.silent = false
+    voter.heardMs = now
   }
 
   /** @param isDoubtful whether half of the own subjects or more fail. */
   advance (now: number, isDoubtful: boolean): void {
+    this.#doubtfulSinceMs = isDoubtful ? Math.min(this.#doubtfulSinceMs, now) : Infinity
     this.#isDoubtful = isDoubtful
     for (const voter of this.#order) {
       if (voter.askedMs === undefined || now < voter.askedMs + this.#tuning.probeTimeoutMs) continue

@@ -6,7 +6,7 @@
  */
 import type { BroadcasterFactory } from './broadcaster.ts'
 import type { ChainStorage } from './chain-storage.ts'
-import type { ClusterId, Configuration, Member, MemberId, Metadata, StoreId } from './configuration.ts'
+import type { ClusterId, Member, MemberId, Metadata, StoreId } from './configuration.ts'
 import type { CoreRunner } from './core-runner.ts'
 import type { DetectorFactory } from './detector/detector.ts'
 import type { Kept, MembershipStatus } from './effects.ts'
@@ -15,7 +15,9 @@ import { MembershipError } from './errors.ts'
 import type { Fold } from './fold.ts'
 import type { MembershipCore } from './membership-core.ts'
 import type { ResolvedOptions } from './options.ts'
+import { keptOf } from './parting.ts'
 import { RejoinPause } from './rejoin-pause.ts'
+import type { ViewChange } from './view-change.ts'
 
 /** Seeds given by a function are asked for anew so often while joining. */
 const SEEDS_REFRESH_MS = 5000
@@ -30,10 +32,10 @@ export interface EntranceComponents<State> {
   readonly runner: CoreRunner<State>
 }
 
-export interface EntranceHost {
+export interface EntranceHost<State> {
   status (): MembershipStatus
-  /** The last configuration that this process saw. */
-  last (): Configuration | undefined
+  /** How this process got to the last configuration that it saw. */
+  last (): ViewChange<State> | undefined
   /** True until this process has been a member once: then joining has a time limit. */
   isFirst (): boolean
   /** It joins again. */
@@ -44,7 +46,7 @@ export interface EntranceHost {
 export class Entrance<State> {
   readonly #parts: EntranceComponents<State>
   readonly #options: ResolvedOptions
-  readonly #host: EntranceHost
+  readonly #host: EntranceHost<State>
   readonly #rejoinPause: RejoinPause
   #self: Member | undefined
   #incarnation: number
@@ -53,7 +55,7 @@ export class Entrance<State> {
   #cancelSeeds: CancelTimer = () => {}
   #cancelRejoin: CancelTimer = () => {}
 
-  constructor (parts: EntranceComponents<State>, options: ResolvedOptions, host: EntranceHost) {
+  constructor (parts: EntranceComponents<State>, options: ResolvedOptions, host: EntranceHost<State>) {
     this.#parts = parts
     this.#options = options
     this.#host = host
@@ -109,14 +111,15 @@ export class Entrance<State> {
 
   async #rejoin (): Promise<void> {
     const { runner, nextIncarnation } = this.#parts
-    const { clusterId, members } = this.#host.last() ?? { clusterId: this.#options.clusterId, members: [] }
+    const last = this.#host.last()
+    const { clusterId, members } = last?.configuration ?? { clusterId: this.#options.clusterId, members: [] }
     await runner.written()
     const stored = await this.#load()
     this.#incarnation = nextIncarnation === undefined ? this.#incarnation + 1 : await nextIncarnation()
     const seeds = new Set([...members.map(member => member.address), ...await this.#seeds()])
     if (runner.stopped) return
     this.#host.joining()
-    this.#join(clusterId, [...seeds], this.#host.isFirst() ? this.#options.joinTimeoutMs : Infinity, stored)
+    this.#join(clusterId, [...seeds], this.#host.isFirst() ? this.#options.joinTimeoutMs : Infinity, stored, stored ?? (last && keptOf(last)))
   }
 
   async #load (): Promise<Kept<State> | undefined> {
@@ -146,8 +149,11 @@ export class Entrance<State> {
     runner.run({ self, options: this.#options, fold, detector, broadcaster, storedEpoch })
   }
 
-  /** Joins: as the next process of a member that the disk tells of, if there is one. The members that it names are seeds as well. */
-  #join (clusterId: ClusterId | undefined, seeds: readonly Address[], timeoutMs: number, stored: Kept<State> | undefined): void {
+  /**
+   * Joins: as the next process of a member that the disk tells of, if there is one. The members that it names are seeds as well.
+   * @param left the last configuration that is known here, to tell those that missed it.
+   */
+  #join (clusterId: ClusterId | undefined, seeds: readonly Address[], timeoutMs: number, stored: Kept<State> | undefined, left = stored): void {
     const { runner, environment: { transport } } = this.#parts
     const members = stored?.configuration.members ?? []
     const known = [...new Set([...seeds, ...members.map(({ address }) => address)])].filter(address => address !== transport.address)
@@ -157,7 +163,8 @@ export class Entrance<State> {
     }
     this.#run(stored)
     const cluster = clusterId ?? stored?.configuration.clusterId
-    runner.apply({ kind: 'join', clusterId: cluster, seeds: known, timeoutMs, ...stored !== undefined && returns ? { kept: stored } : {} })
+    const knowledge = stored !== undefined && returns ? { kept: stored } : left === undefined ? {} : { left }
+    runner.apply({ kind: 'join', clusterId: cluster, seeds: known, timeoutMs, ...knowledge })
     this.#refreshSeeds(runner.core)
   }
 

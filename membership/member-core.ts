@@ -70,6 +70,7 @@ export class MemberCore<State> {
         this.#out.push({ kind: 'proposal', cut })
         this.#agreement!.apply(this.#now, { kind: 'propose', cut })
       },
+      probe: (joiner, sequence) => { this.#reception.admission.probe(joiner, sequence) },
       vouch: joiner => { this.#reception.admission.consider(this.#now, joiner) },
       rearm: subject => { this.#monitor.rearm(this.#now, subject) },
       contradicted: ({ member, version }) => { this.#out.warn('a member told two contents of one version of its metadata', { member, version }) }
@@ -153,7 +154,7 @@ export class MemberCore<State> {
     const stirred = this.#monitor.advance(now)
     if (stirred || this.#weighedVersion !== this.#alerting.version) {
       this.#weighedVersion = this.#alerting.version
-      this.#alerting.reportFaulty(now, this.#monitor.faulty(), this.#monitor.failing())
+      this.#alerting.reportFaulty(now, this.#monitor.faulty(), this.#monitor.doubtsItself)
     }
     this.#reception.advance(now)
     if (!this.#succession.isUnderWay) {
@@ -252,6 +253,7 @@ export class MemberCore<State> {
       if (reply.member.id === reply.to && reply.position.epoch === 0) this.#out.send(member.address, this.#chain.snapshot())
     } else {
       this.#reception.replied(this.#now, reply)
+      this.#alerting.answered(this.#now, reply)
     }
   }
 

@@ -18,6 +18,7 @@ import { JoinProtocol } from './join-protocol.ts'
 import { LocalClock } from './local-clock.ts'
 import { MemberCore } from './member-core.ts'
 import { NOWHERE, type DecisionRecord, type JoinAnswer, type MembershipMessage } from './messages.ts'
+import { Parting } from './parting.ts'
 import { Restart } from './restart.ts'
 import { decodeSnapshot } from './snapshot.ts'
 
@@ -42,6 +43,8 @@ export interface JoinInput {
   readonly timeoutMs: number
   /** What the disk holds of the member that this process was before. */
   readonly kept?: Kept<unknown>
+  /** The last configuration that is known here, where this process is no later one of any of its members. */
+  readonly left?: Kept<unknown>
 }
 
 export type CoreInput =
@@ -71,6 +74,8 @@ export class MembershipCore<State> {
   #joining: JoinProtocol | undefined
   #restart: Restart<State> | undefined
   #member: MemberCore<State> | undefined
+  /** Set while joining, where a later configuration may be known here than to the members. */
+  #parting: Parting<State> | undefined
   /** Configurations up to this one are history to this store: it may have taken part there, and forgot. Undefined without a disk. */
   #knownEpoch: number | undefined
   #over = false
@@ -110,6 +115,7 @@ export class MembershipCore<State> {
         break
       case 'join':
         this.#join(now, input.clusterId, input.seeds, input.timeoutMs)
+        if (input.left !== undefined) this.#part(input.left as Kept<State>)
         if (input.kept !== undefined) this.#comeBack(input.seeds).resume(now, input.kept as Kept<State>)
         break
       case 'seeds':
@@ -164,6 +170,7 @@ export class MembershipCore<State> {
       this.#member.message(now, peer, message)
       return
     }
+    if ('sender' in message || message.kind === 'join-observers') this.#parting?.saw(peer, message.position)
     switch (message.kind) {
       case 'probe': {
         const { self, options: { clusterName } } = this.#parts
@@ -239,15 +246,21 @@ export class MembershipCore<State> {
   #comeBack (seeds: readonly Address[]): Restart<State> {
     const restart = new Restart<State>({ ...this.#parts, out: this.#out }, {
       admitted: (now, configuration, state, origin) => { this.#begin(now, configuration, state, 'resumed', origin) },
-      released: epoch => {
+      released: kept => {
         this.#restart = undefined
-        this.#knownEpoch = epoch
+        this.#knownEpoch = kept.configuration.epoch
+        this.#part(kept)
       },
       failed: error => { this.#fail(error) }
     })
     restart.seeds(seeds)
     this.#restart = restart
     return restart
+  }
+
+  #part (kept: Kept<State>): void {
+    const { self: { id, address }, fold } = this.#parts
+    this.#parting = new Parting(kept, { id, address }, fold, this.#out)
   }
 
   /** @param rivals addresses of the founder that this one yields to. */
@@ -276,6 +289,7 @@ export class MembershipCore<State> {
   #begin (now: number, configuration: Configuration, state: State, learned: 'founded' | 'joined' | 'resumed', origin?: DecisionRecord): void {
     this.#joining = undefined
     this.#restart = undefined
+    this.#parting = undefined
     this.#member = new MemberCore({ ...this.#parts, out: this.#out, open: this.#open })
     this.#member.begin(now, configuration, state, learned, origin)
   }

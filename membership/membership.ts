@@ -58,7 +58,7 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
     const runner = this.#runner = new CoreRunner(environment, chain, { report: effect => { this.#take(effect) }, halt })
     this.#entrance = new Entrance({ environment, chain, detector, broadcaster, fold, nextIncarnation, runner }, this.#options, {
       status: () => this.#status,
-      last: () => this.#feed.last?.configuration,
+      last: () => this.#feed.last,
       isFirst: () => this.#starting !== undefined,
       joining: () => { this.#setStatus('joining') },
       halt

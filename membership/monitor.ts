@@ -130,7 +130,7 @@ export class Monitor {
   /** Any valid message of a member of this configuration. */
   heard (now: number, id: MemberId): void {
     if (this.#heardAtMs.has(id)) this.#heardAtMs.set(id, now)
-    this.#watch?.heard(id)
+    this.#watch?.heard(now, id)
   }
 
   replied (now: number, reply: ProbeReply): void {
@@ -171,6 +171,11 @@ export class Monitor {
     let failing = 0
     for (const { detector } of this.#edges.values()) if (detector.failing) failing++
     return failing
+  }
+
+  /** Whether so many edges fail at once that the fault may be this member's own (rule M10). */
+  get doubtsItself (): boolean {
+    return this.failing() * 2 > this.#edges.size && this.#watch?.vouches !== true
   }
 
   /**

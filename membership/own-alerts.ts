@@ -57,6 +57,16 @@ export class OwnAlerts {
     return this.#made.delete(key)
   }
 
+  /**
+   * Others began this attempt, since they emptied the tally. True where this member has alerted in earlier ones alone: it may alert again, and then
+   * counts in this one.
+   */
+  follow (key: string, attempt: number): boolean {
+    if ((this.#attempts.get(key) ?? 0) > attempt) return false
+    this.#attempts.set(key, attempt)
+    return this.#made.delete(key)
+  }
+
   /** The batch does not wait for its window to end. */
   hurry (now: number): void {
     if (this.#batch.length > 0) this.#batchAtMs = now

@@ -8,7 +8,7 @@
  * Pure: the time is an argument.
  */
 import { Admission } from './admission.ts'
-import type { Cut, Member } from './configuration.ts'
+import { isVoter, type Cut, type Member } from './configuration.ts'
 import type { Mailbox, Peer } from './effects.ts'
 import { FormationGate } from './formation-gate.ts'
 import { RETURNED_MAX } from './message-validation.ts'
@@ -130,7 +130,10 @@ export class Reception {
       kind: 'probe-reply', sender, position: NOWHERE, member, clusterName, to: this.#roster.formerOf(member)!.id, sequence: 0
     })
     if (told === 'new') {
-      const cut = this.#roster.replacement(this.#roster.returnedSince(-Infinity), () => false)
+      const back = this.#roster.returnedSince(-Infinity)
+      // Where a voter came back as an agent, the cut is for those to make who know which voters are left (`restart.ts`).
+      const keepsVotes = [...back].every(([former, member]) => isVoter(member) || !isVoter(view.member(former)!))
+      const cut = keepsVotes ? this.#roster.replacement(back, () => false) : undefined
       if (cut !== undefined) this.#host.offer(cut)
     }
     const others = [...this.#roster.returnedSince(-Infinity).values()].filter(({ id }) => id !== member.id).slice(-RETURNED_MAX)

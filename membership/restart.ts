@@ -14,7 +14,7 @@
  * - where that id votes (rule M13), and once the living voters alone are no quorum and together with the returned they are one, and all
  *   members are there or a deadline has passed, starts classic ballots (rule M1). A value that may have been chosen before is chosen again,
  *   and the restart goes on in the configuration that it leads to; where nobody took part in anything, the cut that replaces the former
- *   members by their successors is decided.
+ *   members by their successors is decided. Where nobody of these votes from now on, there is no such cut, and the restart waits and says so.
  *
  * Messages may be lost, repeated and overtaken: all of them are repeated, with growing pauses, and say the whole of what they say. A
  * process that crashes in the middle of this comes back with a higher incarnation and takes the place of its first successor.
@@ -24,7 +24,7 @@
  * Pure: the time is an argument.
  */
 import { Agreement } from './agreement.ts'
-import { cutDigest, memberIndex, nextConfiguration, type Configuration, type CutDigest, type Member, type MemberId } from './configuration.ts'
+import { cutDigest, isVoter, memberIndex, nextConfiguration, type Configuration, type CutDigest, type Member, type MemberId } from './configuration.ts'
 import type { ConsensusMessage, ConsensusRecord } from './consensus-messages.ts'
 import type { CoreComponents } from './core-components.ts'
 import { recordOf, verifyRecord } from './decision-log.ts'
@@ -55,8 +55,8 @@ export interface RestartComponents<State> extends Pick<CoreComponents<State>, 's
 export interface RestartHost<State> {
   /** This process is a member of that configuration, which is not durable here yet. */
   admitted (now: number, configuration: Configuration, state: State, origin: DecisionRecord | undefined): void
-  /** The configuration of that epoch knows nothing of this store: what is left is to join. */
-  released (epoch: number): void
+  /** A configuration, which is durable here, knows nothing of this store: what is left is to join. */
+  released (kept: Kept<State>): void
   failed (error: MembershipError): void
 }
 
@@ -187,8 +187,9 @@ export class Restart<State> {
     const { classicQuorum, isPartial, size, voters } = Electorate.of(configuration)
     const { living, returned } = this.#present(now)
     const [alive, back] = [living, returned].map(present => voters.filter(({ id }) => present.has(id)).length)
+    const lacks = alive! + back! >= classicQuorum && alive === 0 && ![...returned.values()].some(isVoter)
     return `of the ${size} ${isPartial ? 'voters' : 'members'} of epoch ${configuration.epoch}, ${alive} are alive and ${back} came back ` +
-      `from their disks; it takes ${classicQuorum}`
+      `from their disks; it takes ${classicQuorum}${lacks ? ', and at least one that votes from now on: all that came back are agents' : ''}`
   }
 
   /** False for another cluster, which is none of ours; two ids for one epoch are the end. */
@@ -262,10 +263,7 @@ export class Restart<State> {
     if (holder?.id === self.id) {
       this.#over = true
       this.#host.admitted(now, configuration, state, origin)
-    } else if (holder === undefined) {
-      this.#over = true
-      this.#host.released(configuration.epoch)
-    } else if (holder.incarnation >= self.incarnation) {
+    } else if (holder !== undefined && holder.incarnation >= self.incarnation) {
       const text = `Store ${self.storeId} is a member with incarnation ${holder.incarnation}; this process has ${self.incarnation}: ` +
         'its directory is a copy, or was restored from an older one.'
       this.#fail(new MembershipError('MEMBERSHIP_JOIN_REFUSED', text))
@@ -279,11 +277,18 @@ export class Restart<State> {
   #enter (now: number, kept: Kept<State>): void {
     const { self } = this.#parts
     const { configuration, acceptor } = kept
+    const roster = new Roster(configuration)
+    const former = roster.formerOf(self)
     this.#arrival = undefined
+    if (former === undefined) {
+      this.#over = true
+      this.#host.released(kept)
+      return
+    }
     this.#kept = kept
     this.#position = positionOf(configuration)
-    this.#roster = new Roster(configuration)
-    this.#former = this.#roster.formerOf(self)!.id
+    this.#roster = roster
+    this.#former = former.id
     this.#roster.told(self)
     this.#enoughSinceMs = undefined
     this.#offered = undefined

@@ -5,9 +5,11 @@
  *
  * Pure: the time is an argument.
  */
-import { memberIndex, normalizeCut, type Configuration, type Cut, type Member, type MemberId, type StoreId } from './configuration.ts'
+import { isVoter, memberIndex, normalizeCut, type Configuration, type Cut, type Member, type MemberId, type StoreId } from './configuration.ts'
 import { cutError } from './consensus-decision.ts'
+import { Electorate } from './electorate.ts'
 import type { Address } from './environment/environment.ts'
+import { classicQuorum } from './quorum.ts'
 
 /** `new`: not known before. `refused`: no successor of a member, or one that started no later than what is known (rule R3). */
 export type Told = 'new' | 'known' | 'refused'
@@ -77,9 +79,11 @@ export class Roster {
   }
 
   /**
-   * The cut that replaces former members by their successors, or undefined when there is nothing to replace.
+   * The cut that replaces former members by their successors, or undefined when there is nothing to replace, or nobody would vote. Where
+   * voters come back as agents, and those that vote on would be too few beside the voters that are gone, it removes these too: else the next
+   * configuration could decide nothing.
    * @param returned the successors by the ids of those they follow; those on the address of a member that stays are left out.
-   * @param gone whether a member is not there, so that it may be removed where a successor needs its address.
+   * @param gone whether a member is not there, so that it may be removed where a successor needs its address, or the voters their majority.
    */
   replacement (returned: ReadonlyMap<MemberId, Member>, gone: (id: MemberId) => boolean): Cut | undefined {
     const removals = new Set(returned.keys())
@@ -95,6 +99,10 @@ export class Roster {
       if (held) removals.add(holder)
       joins.set(member.address, member)
     }
+    const staying = Electorate.of(this.#configuration).voters.filter(({ id }) => !removals.has(id))
+    const absent = staying.filter(({ id }) => gone(id))
+    const present = staying.length - absent.length + [...joins.values()].filter(isVoter).length
+    if (present > 0 && present < classicQuorum(present + absent.length)) for (const { id } of absent) removals.add(id)
     const cut = normalizeCut(joins.values(), removals)
     return cutError(this.#configuration, cut) === undefined ? cut : undefined
   }

@@ -60,9 +60,9 @@ export class Tally {
     return true
   }
 
-  /** Whether it is at or above L. Only real alerts raise a tally that far; implicit ones do not. */
+  /** Whether it is at or above L, or counts as if it were. Only real alerts raise a tally that far; implicit ones do not. */
   get suspected (): boolean {
-    return this.reporters.size >= this.low
+    return this.promoted || this.reporters.size >= this.low
   }
 
   /** Observers that are themselves suspected of having failed, and have not alerted: they cannot any more. */

@@ -50,7 +50,7 @@ class Alone {
     this.self = successorOf(this.former)
     this.restart = new Restart({ self: this.self, options, fold: undefined, out: this.#out }, {
       admitted: (_now, configuration, _state, origin) => { this.admitted.push([configuration, origin]) },
-      released: epoch => { this.released.push(epoch) },
+      released: ({ configuration: { epoch } }) => { this.released.push(epoch) },
       failed: error => { this.failures.push(error) }
     })
     this.restart.seeds(['seed:7000'])
@@ -318,6 +318,9 @@ describe('the highest configuration wins', () => {
     expect(admitted.admitted).toHaveLength(1)
     const released = new Alone(3)
     released.restart.adopt(released.now, later(released, [], [released.former]), undefined)
+    // It is durable before this process tells it to those that missed it.
+    expect(released.released).toEqual([])
+    released.durably()
     expect(released.released).toEqual([released.configuration.epoch + 1])
     const outrun = new Alone(3)
     outrun.restart.adopt(outrun.now, later(outrun, [successorOf(outrun.former, 9)], [outrun.former]), undefined)

@@ -187,7 +187,7 @@ describe('alerting', () => {
   function alert (): { alerting: Alerting, sent: BroadcastMessage[], proposed: Cut[], contradicted: Update[] } {
     const [sent, proposed, contradicted]: [BroadcastMessage[], Cut[], Update[]] = [[], [], []]
     const alerting = new Alerting(LAN, {
-      propose: cut => { proposed.push(cut) }, vouch: () => {}, rearm: () => {}, contradicted: wrong => { contradicted.push(wrong) }
+      propose: cut => { proposed.push(cut) }, vouch: () => {}, probe: () => {}, rearm: () => {}, contradicted: wrong => { contradicted.push(wrong) }
     })
     const broadcaster: Broadcaster = {
       originate: (_, message) => { sent.push(message) }, relay: () => {}, advance: () => {}, flush: () => {}, nextAtMs: Infinity
