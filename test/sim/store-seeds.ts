@@ -7,7 +7,7 @@ import { expect, test } from 'vitest'
 import { seedsToRun } from './simulation.ts'
 import { runStoreScenario } from './store-scenario.ts'
 
-const SEEDS_PER_TEST = 20
+const SEEDS_PER_TEST = 10
 /** Virtual time under faults of one seed. */
 const DURATION_MS = 12_000
 
