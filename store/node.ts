@@ -53,7 +53,10 @@ export interface NodeEvents {
   rebalance: [rebalance: Rebalance]
   /** The cluster has its first placement: from here on it takes data. */
   ready: []
-  /** This store stopped for good: its disk failed, or an invariant broke. */
+  /**
+   * This store stopped for good. The error's `code` says why: STORE_FAILED when its disk failed or an invariant broke,
+   * STORE_DIRECTORY_DAMAGED when it read a record that has changed, or what membership halts with.
+   */
   failed: [error: Error]
 }
 
@@ -187,7 +190,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
   #updateIdentity (change: Partial<Identity>): Promise<void> {
     this.#identity = { ...this.#identity!, ...change }
     const write = this.#identityWrites.then(() => writeIdentity(this.#database!, this.#identity!))
-    this.#identityWrites = write.catch((cause: unknown) => { this.#fail(new Error('the identity could not be written', { cause })) })
+    this.#identityWrites = write.catch((cause: unknown) => { this.#fail(new StoreError('STORE_FAILED', `the identity could not be written: ${(cause as Error).message}`, { cause })) })
     return write
   }
 

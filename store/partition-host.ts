@@ -8,6 +8,7 @@
  */
 import type { StoreId } from '../membership/configuration.ts'
 import { type Address, type CancelTimer, CHANNELS, type Database, type Environment } from '../membership/environment/environment.ts'
+import { StoreError } from './errors.ts'
 import type { Effect, Ticket, Answer } from './group/effects.ts'
 import { type Item, validateStoreId } from './group/messages.ts'
 import { type PartitionView, Replica, type ReplicaInput, type ReplicaOptions, type Transfers } from './group/replica.ts'
@@ -320,7 +321,9 @@ export class PartitionHost {
   #fail (what: string, cause: unknown): void {
     if (this.#stopped) return
     void this.stop()
-    this.#components.failed(cause instanceof Error ? new Error(`${what}: ${cause.message}`, { cause }) : new Error(what, { cause }))
+    const code = cause instanceof StoreError ? cause.code : 'STORE_FAILED'
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    this.#components.failed(new StoreError(code, `${what}: ${reason}`, { cause }))
   }
 
   /** Stops serving at once; resolves when nothing uses the disk any more. */

@@ -39,13 +39,26 @@ export async function openStore (database: Database, directory: string, clusterN
   try {
     const identity = await startIdentity(database, directory, clusterName, random)
     const partitions = await loadPartitions(database)
-    const lastBatch = await checkBatches(database, partitions.size)
-    await deleteLeftovers(database, partitions)
+    const lastBatch = await checkBatches(database, directory, partitions.size)
+    await deleteLeftovers(database, directory, partitions)
     return { identity, partitions, lastBatch }
   } catch (error) {
     if (error instanceof StoreError) throw error
     // LevelDB opens a directory whose tables are damaged, and says so only when they are read.
     throw damaged(`${directory} cannot be read: ${(error as Error).message}`, error)
+  }
+}
+
+const unusable = (directory: string, reason: Error, cause: unknown): StoreError =>
+  new StoreError('STORE_DIRECTORY_INVALID', `cannot open ${directory}: ${reason.message}`, { cause })
+
+/** A write that fails because the disk is full says nothing about what is on it: such a directory must not be called damaged, and replaced. */
+async function writing (directory: string, write: Promise<void>): Promise<void> {
+  try {
+    await write
+  } catch (error) {
+    if ((error as { code?: unknown }).code === 'LEVEL_IO_ERROR') throw unusable(directory, error as Error, error)
+    throw error
   }
 }
 
@@ -58,8 +71,7 @@ async function openDatabase (database: Database, directory: string): Promise<voi
       throw new StoreError('STORE_DIRECTORY_LOCKED', `another process has ${directory} open`, { cause: error })
     }
     if (cause?.code === 'LEVEL_CORRUPTION') throw damaged(`${directory} cannot be opened: ${(cause as unknown as Error).message}`, error)
-    const reason = cause instanceof Error ? cause.message : String(error)
-    throw new StoreError('STORE_DIRECTORY_INVALID', `cannot open ${directory}: ${reason}`, { cause: error })
+    throw unusable(directory, cause instanceof Error ? cause : error as Error, error)
   }
 }
 
@@ -77,7 +89,7 @@ async function startIdentity (database: Database, directory: string, clusterName
   }
   if (before.damage !== undefined) throw damaged(`an earlier run found that ${before.damage}`)
   const identity: Identity = { ...before, incarnation: before.incarnation + 1 }
-  await writeIdentity(database, identity)
+  await writing(directory, writeIdentity(database, identity))
   return identity
 }
 
@@ -109,16 +121,16 @@ async function loadPartitions (database: Database): Promise<Map<number, StoredPa
 }
 
 /** By now LevelDB has its logs in tables, so of the numbers of earlier batches only the last is needed. */
-async function checkBatches (database: Database, partitions: number): Promise<number> {
+async function checkBatches (database: Database, directory: string, partitions: number): Promise<number> {
   const numbers = (await database.keys<Uint8Array>({ ...ranges.batches, keyEncoding: 'view' }).all()).map(numberOfBatch)
   const last = lastBatch(numbers)
   if (last === 0 && partitions > 0) throw damaged('the number of the last batch is missing')
-  await database.clear({ gte: ranges.batches.gte, lt: batchKey(last), keyEncoding: 'view' })
+  await writing(directory, database.clear({ gte: ranges.batches.gte, lt: batchKey(last), keyEncoding: 'view' }))
   return last
 }
 
 /** Copies that no state record names: half-received snapshots, and deletions that a crash cut short. */
-async function deleteLeftovers (database: Database, partitions: ReadonlyMap<number, StoredPartition>): Promise<void> {
+async function deleteLeftovers (database: Database, directory: string, partitions: ReadonlyMap<number, StoredPartition>): Promise<void> {
   for (const kind of ['log', 'data'] as const) {
     const all = kind === 'log' ? ranges.logs : ranges.data
     let from = all.gte
@@ -127,7 +139,7 @@ async function deleteLeftovers (database: Database, partitions: ReadonlyMap<numb
       if (key === undefined) break
       const { partition, copy } = copyOf(key)
       const range = copyRange(kind, partition, copy)
-      if (partitions.get(partition)?.state.copy !== copy) await database.clear({ ...range, keyEncoding: 'view' })
+      if (partitions.get(partition)?.state.copy !== copy) await writing(directory, database.clear({ ...range, keyEncoding: 'view' }))
       from = range.lt
     }
   }

@@ -17,6 +17,8 @@ export interface ClusterOptions {
   readonly replicas?: number
   /** What else follows `coterie start`, at every node. */
   readonly args?: readonly string[]
+  /** Data directories of nodes, by index, that are not to be below the cluster's own; whoever names one removes it. */
+  readonly directories?: ReadonlyMap<number, string>
 }
 
 export class ProcessCluster {
@@ -24,15 +26,17 @@ export class ProcessCluster {
   readonly #nodes = new Map<number, NodeProcess>()
   readonly #addresses: string[] = []
   readonly #args: readonly string[]
+  readonly #directories: ReadonlyMap<number, string>
 
-  private constructor (root: string, args: readonly string[]) {
+  private constructor (root: string, args: readonly string[], directories: ReadonlyMap<number, string>) {
     this.root = root
     this.#args = args
+    this.#directories = directories
   }
 
   /** Starts all nodes and waits until the cluster takes data. */
-  static async form ({ nodes, partitions = 64, replicas = 3, args = [] }: ClusterOptions): Promise<ProcessCluster> {
-    const cluster = new ProcessCluster(await mkdtemp(join(tmpdir(), 'coterie-process-')), args)
+  static async form ({ nodes, partitions = 64, replicas = 3, args = [], directories = new Map() }: ClusterOptions): Promise<ProcessCluster> {
+    const cluster = new ProcessCluster(await mkdtemp(join(tmpdir(), 'coterie-process-')), args, directories)
     try {
       const settings = ['--found', '--expect', String(nodes), '--partitions', String(partitions), '--replicas', String(replicas)]
       const founder = cluster.#launch(0, '127.0.0.1:0', settings)
@@ -50,7 +54,7 @@ export class ProcessCluster {
   get size (): number { return this.#addresses.length }
   get addresses (): readonly string[] { return this.#addresses }
   address (index: number): string { return this.#addresses[index]! }
-  directory (index: number): string { return join(this.root, `node-${index}`) }
+  directory (index: number): string { return this.#directories.get(index) ?? join(this.root, `node-${index}`) }
   node (index: number): NodeProcess { return this.#nodes.get(index)! }
 
   #launch (index: number, listen: string, args: readonly string[]): NodeProcess {

@@ -1,9 +1,6 @@
 /**
- * Restarts of real processes: one after another under traffic, all at once by a loss of power, a majority of some groups, and one whose
- * directory was damaged meanwhile.
+ * Restarts of real processes: one after another under traffic, all at once by a loss of power, and a majority of some groups.
  */
-import { open, readdir } from 'node:fs/promises'
-import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { type Client, connect } from '../../store/client/client.ts'
 import { StoreError } from '../../store/errors.ts'
@@ -101,27 +98,4 @@ test('partitions that lose a majority name the stores they wait for, and go on w
   cluster.restart(4)
   await cluster.settled(client)
   expect(await missing(client)).toEqual([])
-}, 120_000)
-
-test('a node whose directory was damaged says so, and with --repair is replaced by a new store that the others teach', async () => {
-  const cluster = await formed(4)
-  const client = await connected(cluster.addresses.slice(0, 3))
-  await load(client)
-  const victim = 3
-  await cluster.node(victim).kill()
-  const directory = cluster.directory(victim)
-  for (const name of (await readdir(directory)).filter(name => name.startsWith('MANIFEST'))) {
-    const file = await open(join(directory, name), 'r+')
-    await file.write(Buffer.alloc(16, 0xff), 0, 16, 4)
-    await file.close()
-  }
-  const refused = cluster.restart(victim)
-  expect(await refused.exit()).toMatchObject({ code: 1 })
-  expect(refused.errors).toContain('STORE_DIRECTORY_DAMAGED')
-  cluster.move(victim, cluster.address(victim), ['--repair', '--seed', cluster.address(0)])
-  const { storeId } = await cluster.joined(victim)
-  await cluster.settled(client)
-  expect(await missing(client)).toEqual([])
-  expect((await cluster.statuses(client))[victim]!.storeId).toBe(storeId)
-  expect((await readdir(cluster.root)).sort()).toContain(`node-${victim}.damaged-1`)
 }, 120_000)

@@ -3,7 +3,8 @@
  * that was lost while later ones stayed.
  *
  * Mutations caught: checksums are not compared; a checksum does not cover the key; the numbers of batches are not compared, or not
- * missed; a restart begins to number batches anew; a huge batch counts in full for the numbers that are kept.
+ * missed; a restart begins to number batches anew; a huge batch counts in full for the numbers that are kept;
+ * a disk that is full is taken for a damaged one.
  */
 import { MemoryLevel } from 'memory-level'
 import { describe, expect, test } from 'vitest'
@@ -124,6 +125,22 @@ describe('a data directory', () => {
     await database.clear({ ...ranges.batches, keyEncoding: 'view' })
     await expect(opened(database)).rejects.toMatchObject({ code: 'STORE_DIRECTORY_DAMAGED', message: expect.stringMatching(/number of the last batch/) as string })
   })
+
+  for (const operation of ['put', 'clear'] as const) {
+    test(`is not called damaged when the disk is too full for ${operation}: with room again it is as it was`, async () => {
+      const database = fresh()
+      await write(database, 1, 5)
+      // As classic-level says it. The identity is put, the numbers of old batches are cleared.
+      const full = Object.assign(new Error('IO error: No space left on device'), { code: 'LEVEL_IO_ERROR' })
+      const failing = new Proxy(database, {
+        get: (target, name) => name === operation
+          ? () => Promise.reject(full)
+          : (Reflect.get(target, name) as (...args: unknown[]) => unknown).bind(target)
+      })
+      await expect(opened(failing)).rejects.toMatchObject({ code: 'STORE_DIRECTORY_INVALID', message: expect.stringMatching(/No space left/) as string })
+      expect((await opened(database)).lastBatch).toBe(5)
+    })
+  }
 })
 
 describe('BatchChain', () => {
