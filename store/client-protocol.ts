@@ -22,6 +22,8 @@ export const WIRE_LIMITS = Object.freeze({
   /** Items and bytes that one page of a scan may be asked for. */
   scanItemsMax: 10_000,
   scanBytesMax: 4 * 1024 * 1024,
+  /** The longest that a watch may have a node wait. */
+  watchWaitMsMax: 60_000,
   textMax: 4096
 })
 
@@ -46,6 +48,24 @@ export interface OperationId {
   readonly base: number
 }
 
+/** What a watch asks a partition for. */
+export interface WatchSpec {
+  /** Of changes of keys that begin so. */
+  readonly prefix: Uint8Array
+  /** The position after which changes are wanted; -1 asks for the present position alone. */
+  readonly after: number
+  /** How long to wait for a change, in milliseconds. */
+  readonly waitMs: number
+  /** Bytes of keys and values after which the answer ends; it has one entry at least. */
+  readonly bytesMax: number
+}
+
+/** What one committed write did to the keys that are watched: each once, the last operation on it. A value of null: deleted. */
+export interface ChangedEntry {
+  readonly seq: number
+  readonly changes: readonly { readonly key: Uint8Array, readonly value: Uint8Array | null }[]
+}
+
 export type ClientRequest =
   /** Asks for the cluster as this node knows it. */
   | { readonly kind: 'view', readonly request: number, readonly protocol: number }
@@ -58,6 +78,8 @@ export type ClientRequest =
   | { readonly kind: 'write', readonly request: number, readonly partition: number, readonly id: OperationId, readonly operations: readonly Operation[] }
   /** Reads one page of a range of keys of one partition, linearizably. */
   | { readonly kind: 'scan', readonly request: number, readonly partition: number, readonly scan: ScanSpec }
+  /** Asks for the changes of one partition after a position; answered when there are some, or after `waitMs`. */
+  | { readonly kind: 'watch', readonly request: number, readonly partition: number, readonly watch: WatchSpec }
   /** Asks for the node's status, for people and tools. */
   | {
     readonly kind: 'status'
@@ -86,6 +108,8 @@ export type NodeResponse =
   | { readonly kind: 'written', readonly request: number, readonly seq: number }
   /** One page of a partition, as it was when all of its history up to `seq` was committed and nothing else. */
   | { readonly kind: 'page', readonly request: number, readonly page: Page, readonly seq: number }
+  /** All changes that were asked for, up to a position, in their order. */
+  | { readonly kind: 'changes', readonly request: number, readonly entries: readonly ChangedEntry[], readonly upTo: number, readonly seq: number }
   | { readonly kind: 'status', readonly request: number, readonly status: unknown }
   | {
     readonly kind: 'error'
@@ -168,6 +192,27 @@ function validateScan (value: unknown): ScanSpec {
   return { from, to, reverse: value.reverse === true, limit, bytesMax, values: value.values === true }
 }
 
+function validateWatch (value: unknown): WatchSpec {
+  if (!isRecord(value)) return fail('a watch')
+  return {
+    prefix: key(value.prefix),
+    after: value.after === -1 ? -1 : natural(value.after, 'a position'),
+    waitMs: natural(value.waitMs, 'a time to wait', WIRE_LIMITS.watchWaitMsMax),
+    bytesMax: natural(value.bytesMax, 'a limit of bytes', WIRE_LIMITS.scanBytesMax)
+  }
+}
+
+function validateChange (value: unknown): ChangedEntry['changes'][number] {
+  if (!isRecord(value)) return fail('a change')
+  return { key: key(value.key), value: value.value === null ? null : bytes(value.value, WIRE_LIMITS.valueBytesMax, 'a value') }
+}
+
+function validateChangedEntry (value: unknown): ChangedEntry {
+  if (!isRecord(value)) return fail('an entry')
+  const changes = list(value.changes, WIRE_LIMITS.operationsPerWriteMax, 'changes', validateChange)
+  return changes.length === 0 ? fail('an entry without changes') : { seq: natural(value.seq, 'a sequence number'), changes }
+}
+
 function validatePage (value: unknown): Page {
   if (!isRecord(value)) return fail('a page')
   const keys = list(value.keys, WIRE_LIMITS.scanItemsMax, 'keys', key)
@@ -191,6 +236,7 @@ export function validateClientRequest (value: unknown): ClientRequest {
       return { kind: 'read', request, partition: natural(value.partition, 'a partition', 65535), keys, ...after }
     }
     case 'scan': return { kind: 'scan', request, partition: natural(value.partition, 'a partition', 65535), scan: validateScan(value.scan) }
+    case 'watch': return { kind: 'watch', request, partition: natural(value.partition, 'a partition', 65535), watch: validateWatch(value.watch) }
     case 'write': {
       const operations = list(value.operations, WIRE_LIMITS.operationsPerWriteMax, 'operations', validateOperation)
       if (operations.length === 0) return fail('an empty write')
@@ -227,6 +273,10 @@ export function validateNodeResponse (value: unknown): NodeResponse {
     case 'status': return { kind: 'status', request, status: value.status }
     case 'written': return { kind: 'written', request, seq: natural(value.seq, 'a sequence number') }
     case 'page': return { kind: 'page', request, page: validatePage(value.page), seq: natural(value.seq, 'a sequence number') }
+    case 'changes': {
+      const entries = list(value.entries, WIRE_LIMITS.operationsPerWriteMax, 'entries', validateChangedEntry)
+      return { kind: 'changes', request, entries, upTo: natural(value.upTo, 'a position'), seq: natural(value.seq, 'a sequence number') }
+    }
     case 'values': {
       const values = list(value.values, WIRE_LIMITS.keysPerReadMax, 'values', item => item === null ? null : bytes(item, WIRE_LIMITS.valueBytesMax, 'a value'))
       const versions = list(value.versions, WIRE_LIMITS.keysPerReadMax, 'versions', item => natural(item, 'a version'))

@@ -19,12 +19,17 @@ export interface ClientServiceComponents {
   readonly drain: (drain: boolean) => Promise<void>
 }
 
-interface Pending { readonly remote: Remote, readonly request: number, readonly since: number }
+interface Pending { readonly remote: Remote, readonly request: number, readonly since: number, readonly poll: boolean }
+
+/** Polls of watches that wait at a node. They wait for something to happen, and do not count as operations in progress. */
+const POLLS_MAX = 100_000
 
 export class ClientService {
   readonly #components: ClientServiceComponents
   readonly #inFlightMax: number
   readonly #pending = new Map<Ticket, Pending>()
+  /** Polls among those. */
+  #polls = 0
   #nextTicket = 1
   #host: PartitionHost | undefined
   #configuration: Configuration | undefined
@@ -42,7 +47,7 @@ export class ClientService {
     this.#components.environment.transport.receive(CHANNELS.client, (message, remote) => { this.#receive(message, remote) })
   }
 
-  get inFlight (): number { return this.#pending.size }
+  get inFlight (): number { return this.#pending.size - this.#polls }
 
   changeView (configuration: Configuration, state: AgreedState): void {
     this.#configuration = configuration
@@ -61,6 +66,7 @@ export class ClientService {
     const pending = this.#pending.get(ticket)
     if (pending === undefined) return
     this.#pending.delete(ticket)
+    if (pending.poll) this.#polls--
     if (answer.kind === 'written') {
       const now = this.#components.environment.clock.now()
       this.#host?.schedule.answered(now, now - pending.since)
@@ -135,7 +141,7 @@ export class ClientService {
     this.#reply(remote, request, { kind: 'view', view: this.#view })
   }
 
-  #serve (request: ClientRequest & { kind: 'read' | 'write' | 'scan' }, remote: Remote, { placement, partitions }: AgreedState): void {
+  #serve (request: ClientRequest & { kind: 'read' | 'write' | 'scan' | 'watch' }, remote: Remote, { placement, partitions }: AgreedState): void {
     const { partition } = request
     const refuse = (answer: Answer): void => { this.#reply(remote, request.request, answer) }
     if (placement === undefined) { refuse(this.#error('NOT_READY', 'the cluster has not reached its expected size yet')); return }
@@ -144,7 +150,11 @@ export class ClientService {
       refuse(this.#error('STORE_INVALID_MESSAGE', `a key of this request is not in partition ${partition}`))
       return
     }
-    if (this.#pending.size >= this.#inFlightMax) {
+    if (request.kind === 'watch' && this.#polls >= POLLS_MAX) {
+      refuse(this.#error('STORE_OVERLOADED', `${POLLS_MAX} polls of watches wait at this node`))
+      return
+    }
+    if (request.kind !== 'watch' && this.inFlight >= this.#inFlightMax) {
       refuse(this.#error('STORE_OVERLOADED', `${this.#inFlightMax} operations are in progress at this node`))
       return
     }
@@ -153,10 +163,12 @@ export class ClientService {
       return
     }
     const ticket = this.#nextTicket++
-    this.#pending.set(ticket, { remote, request: request.request, since: this.#components.environment.clock.now() })
+    this.#pending.set(ticket, { remote, request: request.request, since: this.#components.environment.clock.now(), poll: request.kind === 'watch' })
+    if (request.kind === 'watch') this.#polls++
     switch (request.kind) {
       case 'read': this.#host!.apply(partition, { kind: 'read', ticket, keys: request.keys, ...request.after === undefined ? {} : { after: request.after } }); return
       case 'scan': this.#host!.apply(partition, { kind: 'scan', ticket, scan: request.scan }); return
+      case 'watch': this.#host!.apply(partition, { kind: 'watch', ticket, watch: request.watch }); return
       case 'write': this.#host!.apply(partition, { kind: 'write', ticket, id: request.id, operations: request.operations })
     }
   }

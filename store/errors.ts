@@ -38,6 +38,8 @@ export const STORE_ERROR_CODES = Object.freeze([
   'OPERATION_EXPIRED',
   /** A write's condition did not hold, so nothing was written; `version` is what the key has, `operation` says which one failed. */
   'CONDITION_FAILED',
+  /** Changes that a watch asks for are not all remembered any more: read what is there now, and watch from there. */
+  'WATCH_TOO_OLD',
   /** Answered to a client only, never thrown by it: the request went to a store that does not hold the partition. */
   'NOT_OWNER',
   /** Answered to a client only, never thrown by it: this store does not lead the group, or not any more. */

@@ -36,6 +36,16 @@ export async function withClient<T> ({ nodes, deadlineMs }: Reach, work: (client
   }
 }
 
+/** The same with keys as they are, byte for byte. @throws as `withClient` */
+export async function withBytesClient<T> ({ nodes, deadlineMs }: Reach, work: (client: Client<Buffer, Buffer>) => Promise<T>): Promise<T> {
+  const client = await connect<Buffer, Buffer>(nodes, { deadlineMs, keyEncoding: 'buffer', valueEncoding: 'buffer' })
+  try {
+    return await work(client)
+  } finally {
+    await client.close()
+  }
+}
+
 export type StatusAnswer = { readonly node: string, readonly status: NodeStatus } | { readonly node: string, readonly error: StoreError }
 
 /**

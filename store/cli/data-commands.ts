@@ -10,7 +10,7 @@ import { reach, withClient } from './connection.ts'
 const IF_VERSION = { 'if-version': { type: 'string', value: 'n', help: 'only if the key has this version, as get --json shows it' } } as const
 
 /** Bytes as JSON can carry them: as text where they are text, else as base64, and it says so. */
-function jsonValue (bytes: Buffer): { value: string, encoding: 'utf8' | 'base64' } {
+export function jsonValue (bytes: Buffer): { value: string, encoding: 'utf8' | 'base64' } {
   const text = bytes.toString('utf8')
   return Buffer.from(text, 'utf8').equals(bytes) ? { value: text, encoding: 'utf8' } : { value: bytes.toString('base64'), encoding: 'base64' }
 }

@@ -8,6 +8,7 @@ import { type Command, COMMON, describe, EXIT, exitCodeOf, Arguments, laterComma
 import { membersCommand, ringCommand, statusCommand } from './cluster-commands.ts'
 import { delCommand, getCommand, putCommand } from './data-commands.ts'
 import { drainCommand } from './drain-command.ts'
+import { scanCommand, watchCommand } from './range-commands.ts'
 import { startCommand } from './start-command.ts'
 import { verifyCommand } from './verify-command.ts'
 
@@ -20,8 +21,8 @@ export const COMMANDS: readonly Command[] = [
   getCommand,
   putCommand,
   delCommand,
-  laterCommand('scan', 'list keys in order', ''),
-  laterCommand('watch', 'follow changes', ''),
+  scanCommand,
+  watchCommand,
   laterCommand('plan', 'what a change of the cluster would move', ''),
   laterCommand('leave', 'take a node out of the cluster', ': drain it, then end its process, and the cluster removes it'),
   verifyCommand,

@@ -6,10 +6,15 @@
 import type { Call } from './call.ts'
 import type { FilledSessionOptions } from './options.ts'
 
+/** Partitions that all watches of a client together ask. */
+const POLLS_MAX = 100_000
+
 export class Admission {
   readonly #limits: Pick<FilledSessionOptions, 'operationsInFlightMax' | 'bytesInFlightMax' | 'operationsWaitingMax'>
-  /** Calls that were admitted and are not settled. Invariant: size <= operationsInFlightMax. */
+  /** Calls that were admitted and are not settled. Invariant: without polls, at most operationsInFlightMax. */
   readonly #live = new Set<Call>()
+  /** Polls of watches among them, which wait for something to happen and take no place of a call that has something to do. */
+  #polls = 0
   /** Calls that wait to be admitted, in their order. Invariant: size <= operationsWaitingMax. */
   readonly #waiting = new Set<Call>()
   /** Bytes of the live calls. Invariant: at most bytesInFlightMax unless a single call is live. */
@@ -29,6 +34,12 @@ export class Admission {
 
   /** @returns whether the call is under way from now on, waits, or was turned away because too many wait. */
   offer (call: Call): 'live' | 'waiting' | 'refused' {
+    if (call.payload.kind === 'watch') {
+      if (this.#polls >= POLLS_MAX) return 'refused'
+      this.#polls++
+      this.#live.add(call)
+      return 'live'
+    }
     if (this.#waiting.size === 0 && this.#fits(call)) {
       this.#begin(call)
       return 'live'
@@ -51,13 +62,15 @@ export class Admission {
 
   /** A call was settled, wherever it was. */
   end (call: Call): void {
-    if (this.#live.delete(call)) this.#bytes -= call.bytes
-    else this.#waiting.delete(call)
+    if (!this.#live.delete(call)) this.#waiting.delete(call)
+    else if (call.payload.kind === 'watch') this.#polls--
+    else this.#bytes -= call.bytes
   }
 
   #fits (call: Call): boolean {
     const { operationsInFlightMax, bytesInFlightMax } = this.#limits
-    return this.#live.size === 0 || (this.#live.size < operationsInFlightMax && this.#bytes + call.bytes <= bytesInFlightMax)
+    const live = this.#live.size - this.#polls
+    return live === 0 || (live < operationsInFlightMax && this.#bytes + call.bytes <= bytesInFlightMax)
   }
 
   #begin (call: Call): void {
@@ -68,11 +81,13 @@ export class Admission {
   /** @throws {Error} naming what does not hold. */
   checkInvariants (): void {
     const check = (holds: boolean, what: string): void => { if (!holds) throw new Error(`client session: ${what}`) }
-    check(this.#live.size <= this.#limits.operationsInFlightMax, 'more calls in flight than allowed')
+    const calls = [...this.#live].filter(({ payload }) => payload.kind !== 'watch')
+    check(this.#live.size - this.#polls === calls.length, 'polls miscounted')
+    check(calls.length <= this.#limits.operationsInFlightMax, 'more calls in flight than allowed')
     check(this.#waiting.size <= this.#limits.operationsWaitingMax, 'more calls waiting than allowed')
     let bytes = 0
-    for (const call of this.#live) bytes += call.bytes
+    for (const call of calls) bytes += call.bytes
     check(bytes === this.#bytes, 'bytes in flight miscounted')
-    check(this.#live.size <= 1 || bytes <= this.#limits.bytesInFlightMax, 'more bytes in flight than allowed')
+    check(calls.length <= 1 || bytes <= this.#limits.bytesInFlightMax, 'more bytes in flight than allowed')
   }
 }

@@ -176,7 +176,7 @@ export class Attempts {
     this.#attempts.set(request, attempt)
     call.attempt = attempt
     call.state = 'asking'
-    this.#host.wakeCall(call, Math.min(now + this.#options.attemptTimeoutMs, call.deadline))
+    this.#host.wakeCall(call, Math.min(now + this.#options.attemptTimeoutMs + call.waitMs, call.deadline))
     this.#host.send(to, call.request(request, this.#parts.clientId))
   }
 
@@ -254,6 +254,7 @@ export class Attempts {
       case 'STORE_INVALID_VALUE':
       case 'STORE_NOT_SUPPORTED':
       case 'STORE_TOO_FEW_STORES':
+      case 'WATCH_TOO_OLD':
         // Another node would say the same.
         call.attempt = undefined
         return this.#host.fail(now, call, call.error(response.code, response.message))

@@ -9,7 +9,7 @@
  */
 import type { Address } from '../../membership/environment/environment.ts'
 import type { StoreId } from '../../membership/configuration.ts'
-import type { ClientRequest, NodeResponse, Operation } from '../client-protocol.ts'
+import type { ClientRequest, NodeResponse, Operation, WatchSpec } from '../client-protocol.ts'
 import { StoreError, type StoreErrorCode } from '../errors.ts'
 import { isPageOf, type ScanSpec } from '../scan-range.ts'
 import type { Consistency } from './options.ts'
@@ -18,6 +18,7 @@ export type CallPayload =
   | { readonly kind: 'read', readonly keys: readonly Uint8Array[], readonly consistency?: Consistency }
   | { readonly kind: 'write', readonly operations: readonly Operation[] }
   | { readonly kind: 'scan', readonly scan: ScanSpec }
+  | { readonly kind: 'watch', readonly watch: WatchSpec }
   /** About one node. With `drain` it shall also drain its store, or, false, take that back, before it answers. */
   | { readonly kind: 'status', readonly address: Address, readonly drain?: boolean }
 
@@ -92,6 +93,11 @@ export class Call {
     return this.payload.kind === 'read' && this.payload.consistency !== undefined && this.payload.consistency !== 'linearizable'
   }
 
+  /** How long a node may take its time before it answers, in milliseconds. */
+  get waitMs (): number {
+    return this.payload.kind === 'watch' ? this.payload.watch.waitMs : 0
+  }
+
   /** True when the call certainly had, and will have, no effect if it ends now without success. */
   get definite (): boolean {
     return this.uncertain === 0 && !this.tainted && this.attempt?.effective !== true
@@ -103,6 +109,7 @@ export class Call {
       case 'read': return { kind: 'read', request, partition, keys: payload.keys, ...this.after === undefined ? {} : { after: this.after } }
       case 'write': return { kind: 'write', request, partition, id: { client: clientId, number: this.number!, base: this.base }, operations: payload.operations }
       case 'scan': return { kind: 'scan', request, partition, scan: payload.scan }
+      case 'watch': return { kind: 'watch', request, partition, watch: payload.watch }
       case 'status': return payload.drain === undefined ? { kind: 'status', request } : { kind: 'status', request, drain: payload.drain }
     }
   }
@@ -113,6 +120,7 @@ export class Call {
       case 'read': return response.kind === 'values' && response.values.length === this.payload.keys.length
       case 'write': return response.kind === 'written'
       case 'scan': return response.kind === 'page' && isPageOf(response.page, this.payload.scan)
+      case 'watch': return response.kind === 'changes' && areChangesOf(response, this.payload.watch)
       case 'status': return response.kind === 'status'
     }
   }
@@ -144,4 +152,14 @@ export class Call {
           : 'the cluster has no placement yet: it has not reached its expected size'
     return this.error('STORE_DEADLINE_EXCEEDED', `the operation was not settled before its deadline; ${why}`)
   }
+}
+
+/** Whether changes can be the answer to a poll: in their order, and all between the position that it named and the one they end at. */
+function areChangesOf ({ entries, upTo }: NodeResponse & { kind: 'changes' }, { after }: WatchSpec): boolean {
+  let last = after
+  for (const { seq } of entries) {
+    if (seq <= last || after < 0) return false
+    last = seq
+  }
+  return last <= upTo
 }

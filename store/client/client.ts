@@ -17,16 +17,17 @@ import type { Address, Clock, Log, Random, Transport } from '../../membership/en
 import { createSystemClock, createSystemRandom, silentLog } from '../../membership/environment/system.ts'
 import type { TransportTls } from '../../membership/transport/tls.ts'
 import { createWebSocketTransport } from '../../membership/transport/websocket.ts'
-import type { ClusterView, Operation } from '../client-protocol.ts'
+import { WIRE_LIMITS, type ClusterView, type Operation } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
 import type { Page, ScanSpec } from '../scan-range.ts'
 import type { SuccessResponse } from './call.ts'
 import { asBuffer, ClientIterator, type IteratorOptions, rangeOf } from './iterator.ts'
 import { MergedScan } from './merged-scan.ts'
-import { callConsistency, callDeadlineMs, conditionOf, type DelConditions, fillSessionOptions, foreignOptions, type CallOptions, type ReadOptions,
-  type FilledSessionOptions, type PutConditions, type SessionOptions } from './options.ts'
+import { callConsistency, callDeadlineMs, CLIENT_LIMITS, conditionOf, type DelConditions, fillSessionOptions, foreignOptions, type CallOptions,
+  type ReadOptions, type FilledSessionOptions, type PutConditions, type SessionOptions } from './options.ts'
 import { checkKey, checkOperation, groupReads, groupWrites } from './requests.ts'
 import { Runner } from './runner.ts'
+import { WATCH_WAIT_MS, Watcher } from './watcher.ts'
 
 export interface ClientComponents {
   /**
@@ -46,6 +47,16 @@ export interface ConnectOptions<K = string, V = string> extends ClientOptions<K,
   readonly log?: Log
   /** For a cluster that speaks TLS: what to accept, and what to show. @default plain TCP */
   readonly tls?: TransportTls
+}
+
+export interface WatchOptions extends CallOptions {
+  /** A cursor of an earlier watch of the same prefix, which this one goes on after. @default from now on */
+  readonly since?: string | undefined
+  /**
+   * Milliseconds that a question for changes waits at a partition's leader before it is answered without any, and asked again. Lower
+   * finds a leader that hangs sooner, and costs a message to each partition so often. From 1 to 60000. @default 5000
+   */
+  readonly waitMs?: number | undefined
 }
 
 type Bytes = Buffer | Uint8Array
@@ -108,7 +119,7 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
       has: true,
       permanence: true,
       signals: { iterators: true },
-      additionalMethods: { nodeStatus: true, refresh: true, getEntry: true, getEntries: true, putEntry: true, batchEntries: true }
+      additionalMethods: { watch: true, nodeStatus: true, refresh: true, getEntry: true, getEntries: true, putEntry: true, batchEntries: true }
     }, { keyEncoding, valueEncoding, ...foreignOptions(session) })
     // Iterators end at once, and not when an answer comes that may never come.
     this.on('closing', () => { this.#closing.abort() })
@@ -138,6 +149,44 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
   async nodeStatus (address: Address, options?: CallOptions): Promise<unknown> {
     const response = await this.#open().perform({ kind: 'status', address }, -1, 0, options)
     return response.kind === 'status' ? response.status : undefined
+  }
+
+  /**
+   * Follows the changes of all keys that begin with `prefix`, encoded like a key: each committed change once, those of one key and
+   * of one partition in their order, those of an atomic batch in one partition one after the other. There is no order between
+   * partitions. It begins with the first `next()`, or `ready()`.
+   * @throws {StoreError} STORE_CLOSED; STORE_INVALID_OPTIONS; STORE_INVALID_KEY. What ends the watch later is thrown by its `next()`.
+   */
+  watch (prefix: K, options: WatchOptions = {}): Watcher<K, V> {
+    const runner = this.#open()
+    const { since, signal } = options
+    const waitMs = options.waitMs ?? WATCH_WAIT_MS
+    if (!Number.isInteger(waitMs) || waitMs < 1 || waitMs > WIRE_LIMITS.watchWaitMsMax) {
+      throw new StoreError('STORE_INVALID_OPTIONS', `waitMs must be an integer from 1 to ${WIRE_LIMITS.watchWaitMsMax}, not ${String(waitMs)}`)
+    }
+    const call = { deadlineMs: Math.min(CLIENT_LIMITS.deadlineMaxMs, callDeadlineMs(options, this.#options.deadlineMs) + waitMs) }
+    if (since !== undefined && typeof since !== 'string') throw new StoreError('STORE_INVALID_OPTIONS', 'since must be a cursor')
+    const [keyEncoding, valueEncoding] = [this.keyEncoding(), this.valueEncoding()]
+    const bytes: Uint8Array = keyEncoding.encode(prefix) as unknown as Uint8Array
+    checkKey(bytes)
+    const watcher = new Watcher<K, V>({
+      scope: { clusterId: runner.router.view!.clusterId, prefix: bytes, partitions: runner.router.partitionsOfPrefix(bytes) },
+      waitMs,
+      poll: async (partition, watch, ended) => {
+        const response = await runner.perform({ kind: 'watch', watch }, partition, 0, { ...call, signal: ended })
+        if (response.kind !== 'changes') throw new Error(`a watch was answered by '${response.kind}'`)
+        return response
+      },
+      decodeKey: key => keyEncoding.decode(asBuffer(key) as never),
+      decodeValue: value => valueEncoding.decode(asBuffer(value) as never)
+    }, since)
+    const listen = (source: AbortSignal, error: () => StoreError): void => {
+      if (source.aborted) watcher.abort(error())
+      else source.addEventListener('abort', () => { watcher.abort(error()) }, { once: true, signal: watcher.ended })
+    }
+    listen(this.#closing.signal, () => new StoreError('STORE_CLOSED', 'the client was closed'))
+    if (signal != null) listen(signal, () => new StoreError('STORE_ABORTED', 'the watch was aborted by its signal', { cause: signal.reason }))
+    return watcher
   }
 
   /** What must hold at any time; for tests and simulation. @throws {Error} naming what does not. */

@@ -79,7 +79,11 @@ export class Router {
 
   /** The partitions that may have keys of a range: one where the range fixes the `{tag}`, else all. Expects an installed view. */
   partitionsOf (range: KeyRange): number[] {
-    const prefix = commonPrefix(range)
+    return this.partitionsOfPrefix(commonPrefix(range))
+  }
+
+  /** The same for all keys with a prefix. */
+  partitionsOfPrefix (prefix: Uint8Array): number[] {
     // Whatever follows a prefix that has a whole tag is routed by that tag.
     if (routingKey(prefix) !== prefix) return [this.partitionOf(prefix)]
     return Array.from({ length: this.#partitions }, (_, partition) => partition)

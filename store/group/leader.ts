@@ -11,6 +11,7 @@ import type { StoreId } from '../../membership/configuration.ts'
 import { Confirmations } from './confirmations.ts'
 import type { Copy } from './copy.ts'
 import type { Answer, StoreWrite } from './effects.ts'
+import { Feed } from './feed.ts'
 import { Followers } from './followers.ts'
 import { Handover } from './handover.ts'
 import { type Ballot, compareBallots, comparePositions, type Entry, type EntryBody, majorityOf } from './history.ts'
@@ -26,7 +27,7 @@ import { Writes } from './writes.ts'
 /** Questions that are not answered are repeated after `retryMs`, then twice as long, up to this many times as long. */
 const RETRY_FACTOR_MAX = 4
 
-export type Request = ReplicaInput & { kind: 'write' | 'read' | 'scan' }
+export type Request = ReplicaInput & { kind: 'write' | 'read' | 'scan' | 'watch' }
 type Sealed = GroupMessage & { kind: 'sealed' }
 
 export type Phase = 'sealing' | 'deferring' | 'recovering' | 'serving' | 'pausing' | 'stopping'
@@ -41,6 +42,7 @@ export class Leader {
   readonly lease: ReadLease
   readonly reads: Reads
   readonly scans: Scans
+  readonly feed: Feed
   readonly writes: Writes
   phase: Phase = 'sealing'
   /** The newest view after whose coming a majority confirmed this ballot, and so that its generation goes on. */
@@ -71,6 +73,7 @@ export class Leader {
     this.lease = new ReadLease(this)
     this.reads = new Reads(this)
     this.scans = new Scans(this)
+    this.feed = new Feed(this)
     this.writes = new Writes(this)
   }
 
@@ -169,6 +172,7 @@ export class Leader {
     if (missing !== undefined) out.respond(request.ticket, this.#unavailable(missing))
     else if (request.kind === 'write') this.writes.request(request)
     else if (request.kind === 'scan') this.scans.request(request)
+    else if (request.kind === 'watch') this.feed.request(request)
     else this.reads.request(now, request)
   }
 
@@ -232,6 +236,7 @@ export class Leader {
       const from = copy.commit + 1
       copy.advanceCommit(committed)
       for (let seq = from; seq <= committed; seq++) this.writes.settle(copy.entry(seq)!)
+      this.feed.committed()
       const body = copy.entry(committed)!.body
       if (body.kind === 'stop' && body.next.generation > replica.group!.generation) {
         this.handover.announce(body.next)
@@ -253,6 +258,7 @@ export class Leader {
   resume (now: number): void {
     this.reads.resume(now)
     this.scans.resume(now)
+    this.feed.resume(now)
     this.writes.resume(now)
     this.flush(now)
   }
@@ -306,6 +312,7 @@ export class Leader {
     this.followers.tick(now)
     this.handover.tick(now)
     this.confirmations.tick(now)
+    this.feed.tick(now)
     if (this.copy.unapplied) this.replica.persist([])
     this.progress(now)
   }
@@ -324,6 +331,6 @@ export class Leader {
   #takeUntouched (): Request[] {
     this.confirmations.clear()
     this.#releases.clear()
-    return [...this.reads.takeUntouched(), ...this.scans.takeUntouched(), ...this.writes.takeUntouched()]
+    return [...this.reads.takeUntouched(), ...this.scans.takeUntouched(), ...this.feed.takeUntouched(), ...this.writes.takeUntouched()]
   }
 }

@@ -10,7 +10,7 @@
  */
 import type { StoreId } from '../../membership/configuration.ts'
 import type { Absence } from '../absences.ts'
-import type { Operation, OperationId } from '../client-protocol.ts'
+import type { Operation, OperationId, WatchSpec } from '../client-protocol.ts'
 import { NO_LEASES, type ReplicaLeases } from '../leases.ts'
 import type { ScanSpec } from '../scan-range.ts'
 import { Acceptor } from './acceptor.ts'
@@ -78,6 +78,7 @@ export type ReplicaInput =
   /** `after`: any replica may answer that has everything up to there; without it, the read is linearizable. */
   | { readonly kind: 'read', readonly ticket: Ticket, readonly keys: readonly Uint8Array[], readonly after?: number }
   | { readonly kind: 'scan', readonly ticket: Ticket, readonly scan: ScanSpec }
+  | { readonly kind: 'watch', readonly ticket: Ticket, readonly watch: WatchSpec }
   | { readonly kind: 'ranged', readonly token: number, readonly items: readonly Item[], readonly done: boolean }
   /** The end of a turn: whatever was collected goes out as one message per peer and one persist. */
   | { readonly kind: 'flush' }
@@ -165,7 +166,7 @@ export class Replica {
       case 'fetched': this.#fetched(now, input.token, input.values); break
       case 'scanned': this.leader?.scanned(now, input.token, input.items, input.done); break
       case 'ranged': this.leader?.scans.ranged(input.token, input.items, input.done); break
-      case 'write': case 'read': case 'scan': this.#request(now, input); break
+      case 'write': case 'read': case 'scan': case 'watch': this.#request(now, input); break
       case 'flush': this.leader?.flush(now); break
       case 'tick': this.#tick(now); break
     }

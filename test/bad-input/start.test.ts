@@ -72,7 +72,7 @@ describe('the command line', () => {
     ['a key too many', ['get', 'a', 'b'], /expected: coterie get <key>/],
     ['a value twice', ['put', 'a', 'b', '--stdin'], /either as an argument or by --stdin/],
     ['a node that is no address', ['get', 'a', '--node', 'here'], /STORE_INVALID_OPTIONS: --node must be host:port/],
-    ['a command that comes later', ['scan', '--prefix', 'a'], /STORE_NOT_SUPPORTED: .*'scan'/]
+    ['a command that comes later', ['plan', 'out', 'n1'], /STORE_NOT_SUPPORTED: .*'plan'/]
   ]
   test.each(wrong)('%s: exit code 2 and a message', async (_name, args, message) => {
     const result = await runCli(args)

@@ -87,6 +87,11 @@ export class StoreOracle {
     return memory
   }
 
+  /** What was ever committed in a partition, by number; with the values, if any replica showed them. */
+  committed (partition: number): readonly Entry[] {
+    return this.#memory(partition).committed.map(({ entry }) => entry)
+  }
+
   /** Looks at every replica of every running node. */
   check (): void {
     for (const node of this.#components.nodes()) for (const [partition, replica] of node.replicas) this.#noteServing(this.#memory(partition), replica)

@@ -14,6 +14,7 @@ import type { Client } from '../../store/client/client.ts'
 import { StoreError } from '../../store/errors.ts'
 import type { GroupMessage } from '../../store/group/messages.ts'
 import { checkSessions, type ClientRead } from './session-check.ts'
+import { SimulatedWatch } from './simulated-watch.ts'
 import { addressOf, StoreCluster } from './store-cluster.ts'
 import { runWorkload, workloadKey } from '../../store/verify/workload.ts'
 
@@ -26,6 +27,8 @@ export interface ScenarioResult {
   readonly operations: number
   readonly failedDefinite: number
   readonly failedIndefinite: number
+  /** Changes that the watches delivered. */
+  readonly watched: number
   readonly generations: number
   readonly leasedReads: number
   readonly localReads: number
@@ -103,6 +106,10 @@ class Scenario {
       prefix: PREFIX,
       stopped: () => stopped
     })
+    const watches = clients.map(client => new SimulatedWatch(cluster, client, 'w-', random.fork('watch')))
+    const watching = Promise.all(watches.map(watch => watch.run()))
+    // An error must not pass unnoticed until the end.
+    watching.catch((error: unknown) => { cluster.simulation.trace('test', `a watch failed: ${String(error)}`) })
     simulation.network.faults.setEverywhere(random.chance(0.5)
       ? { lossProbability: random.next() * 0.05, duplicateProbability: random.next() * 0.05, reorderProbability: random.next() * 0.05 }
       : {})
@@ -131,10 +138,15 @@ class Scenario {
     if (wrong !== undefined) throw new Error(`seed ${this.seed}: ${wrong}\n${simulation.failureReport()}`)
     this.#checkSessions(sessionReads, result.history, clients.length)
     await cluster.compareData()
-    return this.#result(result)
+    // A watch may have been on a node that was silent, and asks again after some seconds.
+    await simulation.runFor(12_000)
+    for (const watch of watches) watch.stop()
+    await simulation.settle(watching)
+    for (const watch of watches) watch.check()
+    return { ...this.#result(result), watched: watches.reduce((sum, watch) => sum + watch.delivered, 0) }
   }
 
-  #result (result: Awaited<ReturnType<typeof runWorkload>>): ScenarioResult {
+  #result (result: Awaited<ReturnType<typeof runWorkload>>): Omit<ScenarioResult, 'watched'> {
     const { cluster } = this
     const moves = { planned: 0, done: 0, superseded: 0, restarted: 0 }
     let epoch = 0

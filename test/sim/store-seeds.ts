@@ -16,10 +16,13 @@ export function testSeeds (count: number, from: number): void {
   for (let first = 0; first < seeds.length; first += SEEDS_PER_TEST) {
     const some = seeds.slice(first, first + SEEDS_PER_TEST)
     test(`seeds ${some[0]} to ${some.at(-1)}`, async () => {
+      let watched = 0
       for (const seed of some) {
         const result = await runStoreScenario(seed, DURATION_MS)
         expect(result.operations, `seed ${seed} did some work`).toBeGreaterThan(50)
+        watched += result.watched
       }
+      expect(watched, 'the watches saw some of it').toBeGreaterThan(50 * some.length)
     }, 300_000)
   }
 }

@@ -49,7 +49,7 @@ class ClusterDatabase extends Client {
       real.send = (to, channel, message) => { send(to === SEED ? this.#cluster!.nodes[0]!.address : to, channel, message) }
       return real
     }
-    super({ transport, clock, random: createSystemRandom(), log: silentLog }, { ...options, seeds: [SEED] })
+    super({ transport, clock, random: createSystemRandom(), log: silentLog }, { ...options, deadlineMs: 50_000, seeds: [SEED] })
   }
 
   override async _open (): Promise<void> {
