@@ -12,7 +12,7 @@ import { setMaxListeners } from 'node:events'
 import { WIRE_LIMITS, type ChangedEntry, type WatchSpec } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
 import { pageBytes } from './merged-scan.ts'
-import { decodeCursor, WatchProgress, type WatchScope } from './watch-cursor.ts'
+import { decodeCursor, type WatchPlace, WatchProgress, type WatchScope } from './watch-cursor.ts'
 
 /** How long a question waits at a leader for a change, in milliseconds, unless the options say otherwise. */
 export const WATCH_WAIT_MS = 5000
@@ -67,8 +67,8 @@ export class Watcher<K, V> implements AsyncIterableIterator<WatchEvent<K, V>, un
   }
 
   /**
-   * Resolves when the watch has its place in the history: every write that is acknowledged later is delivered. The first `next()`
-   * does the same.
+   * Resolves when the watch has its place in the history: every write that begins later is delivered, and a read that begins later
+   * finds all that was committed before. The first `next()` does the same.
    * @throws as `next`
    */
   async ready (): Promise<this> {
@@ -87,22 +87,23 @@ export class Watcher<K, V> implements AsyncIterableIterator<WatchEvent<K, V>, un
   }
 
   async #start (): Promise<void> {
-    const { scope } = this.#components
-    if (this.#since !== undefined) {
-      const place = decodeCursor(this.#since, scope)
-      this.#progress = new WatchProgress(scope, place)
-      place.positions.forEach((position, index) => { this.#ask(index, position, index === place.partial ? place.skip : 0) })
-      return
-    }
-    let positions: Float64Array
+    let place: WatchPlace
     try {
-      positions = Float64Array.from(await Promise.all(scope.partitions.map(async partition => (await this.#poll(partition, -1)).upTo)))
+      place = this.#since === undefined ? await this.#present() : decodeCursor(this.#since, this.#components.scope)
     } catch (error) {
       this.#fail(error)
-      throw error
+      // Where the watch was ended meanwhile, that is why its questions failed.
+      throw this.#failure ?? error
     }
-    this.#progress = new WatchProgress(scope, { positions, partial: -1, skip: 0 })
-    positions.forEach((position, index) => { this.#ask(index, position, 0) })
+    this.#progress = new WatchProgress(this.#components.scope, place)
+    place.positions.forEach((position, index) => { this.#ask(index, position, index === place.partial ? place.skip : 0) })
+  }
+
+  /** Where each partition is now. */
+  async #present (): Promise<WatchPlace> {
+    const { partitions } = this.#components.scope
+    const positions = await Promise.all(partitions.map(async partition => (await this.#poll(partition, -1)).upTo))
+    return { positions: Float64Array.from(positions), partial: -1, skip: 0 }
   }
 
   #poll (partition: number, after: number): Promise<Changes> {

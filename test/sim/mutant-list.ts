@@ -163,5 +163,17 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a session read gets whatever a replica has', rule: 'S10', file: `${GROUP}/local-reads.ts`,
     find: ' || copy.commit < request.after', replace: ''
+  },
+  {
+    name: 'a watch is told of what is not committed', rule: 'S10', file: `${GROUP}/feed.ts`,
+    find: 'while (waiter.seen < copy.commit && bytes < bytesMax)', replace: 'while (waiter.seen < copy.last && bytes < bytesMax)'
+  },
+  {
+    name: 'a watch passes over what has lost its values', rule: 'S10', file: `${GROUP}/feed.ts`,
+    find: 'const changed = changesOf(entry, prefix)', replace: 'const changed = changesOf(entry, prefix) ?? { seq: entry.seq, changes: [] }'
+  },
+  {
+    name: 'a watch is not told of what was committed when the leader stopped', rule: 'S10', file: `${GROUP}/feed.ts`,
+    find: 'this.#answer(request, found, waiter.seen)', replace: 'this.#answer(request, found, copy.last)'
   }
 ]

@@ -88,7 +88,9 @@ test('what ends a watch is an error with a code; a cursor of something else is r
   await next
   expect(await watch.next()).toEqual({ done: true, value: undefined })
   await expect(db.watch('f', { since: watch.cursor }).next()).rejects.toMatchObject({ code: 'STORE_INVALID_OPTIONS' })
-  await expect(db.watch('e', { since: 'nonsense' }).next()).rejects.toMatchObject({ code: 'STORE_INVALID_OPTIONS' })
+  const foreign = db.watch('e', { since: 'nonsense' })
+  await expect(foreign.next()).rejects.toMatchObject({ code: 'STORE_INVALID_OPTIONS' })
+  expect(foreign.ended.aborted).toBe(true)
   expect(() => db.watch('e', { waitMs: 0 })).toThrow(expect.objectContaining({ code: 'STORE_INVALID_OPTIONS' }) as Error)
 })
 
@@ -104,6 +106,7 @@ test('closing the client ends its watches', async () => {
   const other = await connect(nodes.map(node => node.address))
   const watch = await other.watch('g').ready()
   const next = expect(watch.next()).rejects.toMatchObject({ code: 'STORE_CLOSED' })
+  const beginning = expect(other.watch('h').ready()).rejects.toMatchObject({ code: 'STORE_CLOSED' })
   await other.close()
-  await next
+  await Promise.all([next, beginning])
 })
