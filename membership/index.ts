@@ -17,7 +17,8 @@ export {
   type Remote, type StorageFactory, type Transport
 } from './environment/environment.ts'
 export { createJsonLog, createSystemClock, createSystemRandom, silentLog } from './environment/system.ts'
-export { createWebSocketTransport, type WebSocketTransport, type WebSocketTransportOptions } from './transport/websocket.ts'
+export { createWebSocketTransport, type WebSocketTransport } from './transport/websocket.ts'
+export { type WebSocketTransportOptions } from './transport/websocket-options.ts'
 export { type TransportTraffic } from './transport/connection.ts'
 export { type TransportTls } from './transport/tls.ts'
 export { createMemoryHub, type MemoryHub, type MemoryTransport } from './transport/memory.ts'

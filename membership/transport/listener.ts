@@ -10,6 +10,7 @@ import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { Log } from '../environment/environment.ts'
 import { TransportError } from '../errors.ts'
+import { listenError } from './listen-error.ts'
 import type { TransportTls } from './tls.ts'
 
 /** Requests to upgrade elsewhere are no peers of ours. */
@@ -27,14 +28,6 @@ export interface ListenerOptions {
   readonly connectionsMax: number
   readonly onHttpRequest: RequestListener | undefined
   readonly tls: TransportTls | undefined
-}
-
-const INVALID_ADDRESS_CODES = new Set(['EADDRNOTAVAIL', 'ENOTFOUND', 'EAI_AGAIN', 'EINVAL', 'EACCES', 'ERR_SOCKET_BAD_PORT'])
-
-function listenError (error: NodeJS.ErrnoException, { host, port }: ListenerOptions): Error {
-  if (error.code === 'EADDRINUSE') return new TransportError('TRANSPORT_ADDRESS_IN_USE', `Another process listens on ${host}:${port}`, { cause: error })
-  if (error.code === undefined || !INVALID_ADDRESS_CODES.has(error.code)) return error
-  return new TransportError('TRANSPORT_ADDRESS_INVALID', `Cannot listen on ${host}:${port}: ${error.message}`, { cause: error })
 }
 
 export class Listener {

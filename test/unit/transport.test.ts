@@ -15,7 +15,8 @@ import { CHANNELS, type Address, type LinkEvent, type Log, type Transport } from
 import { FrameDecoder, FrameEncoder } from '../../membership/transport/frame-codec.ts'
 import { encodeMessage } from '../../membership/transport/message-codec.ts'
 import { createMemoryHub, type MemoryTransport } from '../../membership/transport/memory.ts'
-import { createWebSocketTransport, type WebSocketTransport, type WebSocketTransportOptions } from '../../membership/transport/websocket.ts'
+import { createWebSocketTransport, type WebSocketTransport } from '../../membership/transport/websocket.ts'
+import type { WebSocketTransportOptions } from '../../membership/transport/websocket-options.ts'
 import { transportConformance } from '../conformance/transport.ts'
 import { Simulation } from '../sim/simulation.ts'
 
