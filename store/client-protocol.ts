@@ -7,7 +7,9 @@
  * Pure: types, and the validation of what arrives.
  */
 import type { Address } from '../membership/environment/environment.ts'
-import type { StoreId } from '../membership/configuration.ts'
+import type { Metadata, StoreId } from '../membership/configuration.ts'
+import { MembershipError } from '../membership/errors.ts'
+import { checkMetadata } from '../membership/options.ts'
 import { type FailedCondition, StoreError, STORE_ERROR_CODES, type StoreErrorCode } from './errors.ts'
 import { isBelow, type Page, type ScanSpec } from './scan-range.ts'
 
@@ -66,6 +68,14 @@ export interface ChangedEntry {
   readonly changes: readonly { readonly key: Uint8Array, readonly value: Uint8Array | null }[]
 }
 
+/** What a node is asked to change about itself, if anything. It answers once that is agreed on. */
+export interface NodeChange {
+  /** True: the node shall drain its store; false: take that back. */
+  readonly drain?: boolean
+  /** Other metadata of the node: what is not named stays as it is. */
+  readonly update?: Partial<Metadata>
+}
+
 export type ClientRequest =
   /** Asks for the cluster as this node knows it. */
   | { readonly kind: 'view', readonly request: number, readonly protocol: number }
@@ -84,9 +94,7 @@ export type ClientRequest =
   | {
     readonly kind: 'status'
     readonly request: number
-    /** True: the node shall drain its store; false: take that back. It answers once that is agreed on. */
-    readonly drain?: boolean
-  }
+  } & NodeChange
 
 /** The cluster as a node knows it: what a client needs in order to route by itself. */
 export interface ClusterView {
@@ -220,16 +228,25 @@ function validatePage (value: unknown): Page {
   return { keys, values, next: value.next === null ? null : bound(value.next) }
 }
 
+function validateNodeChange ({ drain, update }: Record<string, unknown>): NodeChange {
+  if (drain !== undefined && typeof drain !== 'boolean') return fail('drain')
+  if (update === undefined) return drain === undefined ? {} : { drain }
+  if (drain !== undefined) return fail('two changes at once')
+  try {
+    return { update: checkMetadata(update as Partial<Metadata>) }
+  } catch (error) {
+    if (!(error instanceof MembershipError)) throw error
+    return fail(error.message)
+  }
+}
+
 /** What a node received on the client channel, checked. @throws {StoreError} STORE_INVALID_MESSAGE */
 export function validateClientRequest (value: unknown): ClientRequest {
   if (!isRecord(value)) return fail('a request')
   const request = natural(value.request, 'a request number')
   switch (value.kind) {
     case 'view': return { kind: 'view', request, protocol: natural(value.protocol, 'a protocol version') }
-    case 'status': {
-      if (value.drain === undefined) return { kind: 'status', request }
-      return { kind: 'status', request, drain: typeof value.drain === 'boolean' ? value.drain : fail('drain') }
-    }
+    case 'status': return { kind: 'status', request, ...validateNodeChange(value) }
     case 'read': {
       const after = value.after === undefined ? {} : { after: natural(value.after, 'a position') }
       const keys = list(value.keys, WIRE_LIMITS.keysPerReadMax, 'keys', key)

@@ -7,7 +7,7 @@ import { type Address, CHANNELS, type Environment, type Remote } from '../member
 import type { Configuration, StoreId } from '../membership/configuration.ts'
 import { partitionOf, type PartitionIndex } from '../ring/index.ts'
 import { type AgreedState, encodeAgreedState } from './agreed-state.ts'
-import { CLIENT_PROTOCOL_VERSION, type ClientRequest, type ClusterView, type NodeResponse, validateClientRequest } from './client-protocol.ts'
+import { CLIENT_PROTOCOL_VERSION, type ClientRequest, type ClusterView, type NodeChange, type NodeResponse, validateClientRequest } from './client-protocol.ts'
 import { StoreError } from './errors.ts'
 import type { Answer, Ticket } from './group/effects.ts'
 import type { PartitionHost } from './partition-host.ts'
@@ -15,8 +15,8 @@ import type { PartitionHost } from './partition-host.ts'
 export interface ClientServiceComponents {
   readonly environment: Pick<Environment, 'transport' | 'log' | 'clock'>
   readonly status: () => unknown
-  /** Begins to drain, or takes that back; resolves when it is agreed on. */
-  readonly drain: (drain: boolean) => Promise<void>
+  /** Changes what a request of status asks for; resolves when it is agreed on. */
+  readonly change: (change: NodeChange) => Promise<void>
 }
 
 interface Pending { readonly remote: Remote, readonly request: number, readonly since: number, readonly poll: boolean }
@@ -97,7 +97,7 @@ export class ClientService {
   }
 
   #handle (request: ClientRequest, remote: Remote): void {
-    if (request.kind === 'status' && request.drain === undefined) { this.#reply(remote, request.request, { kind: 'status', status: this.#components.status() }); return }
+    if (request.kind === 'status' && request.drain === undefined && request.update === undefined) { this.#reply(remote, request.request, { kind: 'status', status: this.#components.status() }); return }
     if (this.#failure !== undefined) {
       this.#reply(remote, request.request, this.#error('STORE_FAILED', `this store stopped: ${this.#failure.message}`))
       return
@@ -106,15 +106,15 @@ export class ClientService {
       this.#reply(remote, request.request, this.#error('NOT_READY', 'this node is not a member of a cluster yet'))
       return
     }
-    if (request.kind === 'status') void this.#drain(request.drain === true, remote, request.request)
+    if (request.kind === 'status') void this.#change(request, remote)
     else if (request.kind === 'view') this.#sendView(request, remote, this.#configuration, this.#state)
     else this.#serve(request, remote, this.#state)
   }
 
-  async #drain (drain: boolean, remote: Remote, request: number): Promise<void> {
+  async #change ({ request, ...change }: ClientRequest & { kind: 'status' }, remote: Remote): Promise<void> {
     let answer: Answer
     try {
-      await this.#components.drain(drain)
+      await this.#components.change(change)
       answer = { kind: 'status', status: this.#components.status() }
     } catch (cause) {
       const { message } = cause as Error

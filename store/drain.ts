@@ -159,10 +159,20 @@ export class Drain {
     }
   }
 
+  /** While a drain lasts, another weight is the one that `undo` will give back. @returns false where there is no drain */
+  keep (weight: number): boolean {
+    if (this.#weight === undefined) return false
+    this.#weight = weight
+    return true
+  }
+
   /** Gives the store its weight back. Resolves when that is agreed on. */
   async undo ({ signal }: DrainOptions = {}): Promise<void> {
-    if (this.#weight === undefined) return
-    await this.#components.membership.update({ weight: this.#weight }, signal === undefined ? {} : { signal })
-    this.#weight = undefined
+    while (this.#weight !== undefined) {
+      const weight = this.#weight
+      await this.#components.membership.update({ weight }, signal === undefined ? {} : { signal })
+      // Another one may have been kept meanwhile, which is owed, too.
+      if (this.#weight === weight) this.#weight = undefined
+    }
   }
 }

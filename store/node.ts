@@ -8,8 +8,9 @@
  * Owns the transport and the database it was given, from `start()` to `close()`.
  */
 import { EventEmitter } from 'node:events'
-import type { Configuration, StoreId } from '../membership/configuration.ts'
-import { type Database, type Environment, type Fold, Membership, type MembershipOptions, type ViewChange } from '../membership/index.ts'
+import type { Configuration, Metadata, StoreId } from '../membership/configuration.ts'
+import { type Database, type Environment, type Fold, Membership, type MembershipOptions, phiAccrual, type StandIn, type ViewChange } from '../membership/index.ts'
+import { checkMetadata } from '../membership/options.ts'
 import { foldPlacement, plan, type Plan } from '../ring/index.ts'
 import { Absences } from './absences.ts'
 import { type AgreedState, createAgreedStateFold } from './agreed-state.ts'
@@ -40,6 +41,8 @@ export interface NodeComponents {
   readonly environment: Environment
   /** How this node derives its placement; nodes that share a process may share one. @default a fold of its own */
   readonly fold?: Fold<AgreedState>
+  /** What answers for this process while its main thread is blocked. Required by the option of that name. */
+  readonly standIn?: Pick<StandIn, 'start' | 'close' | 'tags' | 'detector'>
 }
 
 export interface Rebalance {
@@ -68,6 +71,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
   readonly #plans = new Map<number, { moves: number, lowerBound: number }>()
   readonly #service: ClientService
   readonly #absences: Absences
+  readonly #standIn: NodeComponents['standIn']
   #database: Database | undefined
   #identity: Identity | undefined
   #membership: Membership<AgreedState> | undefined
@@ -79,16 +83,22 @@ export class StoreNode extends EventEmitter<NodeEvents> {
   #closing: Promise<void> | undefined
 
   /** @throws {StoreError} STORE_INVALID_OPTIONS */
-  constructor ({ environment, fold = createAgreedStateFold() }: NodeComponents, options: NodeOptions) {
+  constructor ({ environment, fold = createAgreedStateFold(), standIn }: NodeComponents, options: NodeOptions) {
     super()
     this.#environment = environment
     this.#options = resolveNodeOptions(options)
     this.#fold = fold
+    this.#standIn = standIn
+    if (this.#options.standIn !== false && standIn === undefined) throw new StoreError('STORE_INVALID_OPTIONS', 'the option standIn takes the component of that name')
     this.#absences = new Absences(this.#options.replication.rereplicateAfterMs)
     this.#service = new ClientService({
       environment,
       status: () => this.status(),
-      drain: async drain => { await (drain ? this.#started().begin() : this.undrain()) }
+      change: async ({ drain, update }) => {
+        if (update !== undefined) await this.update(update)
+        else if (drain === true) await this.#started().begin()
+        else await this.undrain()
+      }
     }, this.#options.operationsInFlightMax)
   }
 
@@ -132,6 +142,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
       this.#ledger.restore(epochOfLedger(key), decodeNumbers(key, value))
     }
     await environment.transport.start()
+    await this.#standIn?.start()
     const host = this.#host = new PartitionHost({
       environment,
       database,
@@ -145,6 +156,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
     const membership = this.#membership = new Membership<AgreedState>({
       environment,
       fold: this.#fold,
+      ...this.#standIn === undefined ? {} : { detector: this.#standIn.detector(phiAccrual()) },
       storage: database.sublevel('membership', { keyEncoding: 'view', valueEncoding: 'view' }) as unknown as Database,
       nextIncarnation: async () => {
         await this.#updateIdentity({ incarnation: this.#identity!.incarnation + 1 })
@@ -180,10 +192,15 @@ export class StoreNode extends EventEmitter<NodeEvents> {
       storeId: this.storeId,
       incarnation: identity.incarnation,
       role,
-      metadata: { zone, weight, tags },
+      metadata: { zone, weight, tags: this.#tags(tags) },
       ...(founding && expect !== undefined ? { expect } : {}),
       ...(returning ? { clusterId: identity.clusterId as NonNullable<MembershipOptions['clusterId']> } : {})
     }
+  }
+
+  /** The user's tags, and where this node's stand-in is. */
+  #tags (tags: Metadata['tags']): Metadata['tags'] {
+    return { ...tags, ...this.#standIn?.tags }
   }
 
   /** Identity records are written one after the other, each complete. */
@@ -298,6 +315,24 @@ export class StoreNode extends EventEmitter<NodeEvents> {
     await this.#started().undo(options)
   }
 
+  /**
+   * Changes what the cluster knows of this node: its weight and zone, from which the placement follows, and the user's tags. Resolves
+   * once it is agreed on, in one view change; the data moves afterwards. Fields that are not given stay as they are; tags are
+   * replaced as a whole. While the store is drained, a weight is kept for `undrain`.
+   *
+   * It lasts until the end of the process: started again, the node joins with its options.
+   * @throws {MembershipError} MEMBERSHIP_INVALID_OPTIONS, MEMBERSHIP_NOT_STARTED when the node is no member now, MEMBERSHIP_REMOVED when
+   *   the cluster removed it first, MEMBERSHIP_CLOSED
+   * @throws {StoreError} STORE_CLOSED
+   */
+  async update (metadata: Partial<Metadata>, options: { signal?: AbortSignal } = {}): Promise<void> {
+    const drain = this.#started()
+    const { weight, tags, ...rest } = checkMetadata(metadata)
+    const weigh = weight !== undefined && !drain.keep(weight)
+    const change = { ...rest, ...weigh ? { weight } : {}, ...tags === undefined ? {} : { tags: this.#tags(tags) } }
+    if (Object.keys(change).length > 0) await this.membership.update(change, options)
+  }
+
   #started (): Drain {
     if (this.#drain === undefined || this.#change === undefined) throw new StoreError('STORE_CLOSED', 'the node is no member yet')
     return this.#drain
@@ -331,6 +366,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
     await this.#membership?.close()
     await this.#host?.stop()
     await this.#environment.transport.close()
+    await this.#standIn?.close()
     await this.#identityWrites
     if (this.#database?.status === 'open') await this.#database.close()
   }

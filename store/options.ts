@@ -34,6 +34,11 @@ export interface NodeOptions {
   readonly role?: Role
   /** The user's own metadata. */
   readonly tags?: Readonly<Record<string, string>>
+  /**
+   * Runs a second thread with a UDP port of its own, which tells the others that this process is busy and not dead while the main thread is
+   * blocked, for up to 15 s; and asks theirs. It takes any free port, or the one given, on the host of `listen`. @default false
+   */
+  readonly standIn?: boolean | { readonly port: number }
   /** Operations of clients in progress at this node. Beyond it, STORE_OVERLOADED. @default 20000 */
   readonly operationsInFlightMax?: number
   /** Tuning of the membership. */
@@ -73,7 +78,7 @@ export type ResolvedNodeOptions = Required<Omit<NodeOptions, 'advertise' | 'part
   Pick<NodeOptions, 'advertise' | 'partitions' | 'replicas' | 'expect'> & { readonly replication: PartitionHostOptions }
 
 const NAMES = new Set(['listen', 'advertise', 'directory', 'clusterName', 'seeds', 'found', 'expect', 'partitions', 'replicas', 'zone', 'weight', 'role', 'tags',
-  'operationsInFlightMax', 'membership', 'replication'])
+  'standIn', 'operationsInFlightMax', 'membership', 'replication'])
 
 const invalid = (message: string): never => { throw new StoreError('STORE_INVALID_OPTIONS', message) }
 
@@ -106,6 +111,7 @@ export function resolveNodeOptions (options: NodeOptions): ResolvedNodeOptions {
     weight: 1,
     role: 'voter',
     tags: {},
+    standIn: false,
     operationsInFlightMax: 20_000,
     membership: {},
     ...options,
@@ -127,6 +133,8 @@ export function resolveNodeOptions (options: NodeOptions): ResolvedNodeOptions {
   integer('weight', resolved.weight, 0, 1000)
   if (!['voter', 'agent'].includes(resolved.role)) invalid(`role must be 'voter' or 'agent', not ${JSON.stringify(resolved.role)}`)
   if (resolved.found && resolved.role === 'agent') invalid('an agent founds no cluster: nobody would vote in it')
+  if (typeof resolved.standIn === 'object' && (resolved.standIn as unknown) !== null) integer('standIn.port', resolved.standIn.port, 1, 65_535)
+  else if (typeof resolved.standIn !== 'boolean') invalid('standIn must be true, false, or { port }')
   integer('operationsInFlightMax', resolved.operationsInFlightMax, 1, 10_000_000)
   for (const [name, value] of Object.entries(resolved.replication)) {
     const [minimum, maximum] = REPLICATION_RANGES[name as keyof PartitionHostOptions] ?? [1, 2 ** 31]

@@ -5,6 +5,8 @@
  */
 import { createJsonLog, createSystemClock, createSystemRandom } from '../membership/environment/system.ts'
 import type { Database, Log, StorageFactory } from '../membership/environment/environment.ts'
+import { StandIn } from '../membership/detector/stand-in.ts'
+import { parseAddress } from '../membership/transport/address.ts'
 import type { TransportTls } from '../membership/transport/tls.ts'
 import { createWebSocketTransport } from '../membership/transport/websocket.ts'
 import { Level } from 'level'
@@ -43,13 +45,14 @@ export interface KillableNode extends StoreNode {
  * @throws {StoreError} STORE_INVALID_OPTIONS
  */
 export function createNode (options: NodeOptions, parts: NodeParts = {}): KillableNode {
-  const { listen, advertise } = resolveNodeOptions(options)
+  const { listen, advertise, standIn } = resolveNodeOptions(options)
   const port = listen.lastIndexOf(':')
+  const host = listen.slice(0, port).replace(/^\[|\]$/g, '')
   const clock = createSystemClock()
   const random = createSystemRandom()
   const log = parts.log ?? createJsonLog({ level: 'warn' })
   const transport = createWebSocketTransport({
-    listen: { host: listen.slice(0, port).replace(/^\[|\]$/g, ''), port: Number(listen.slice(port + 1)) },
+    listen: { host, port: Number(listen.slice(port + 1)) },
     ...(advertise === undefined ? {} : { advertise }),
     ...(parts.tls === undefined ? {} : { tls: parts.tls }),
     clock,
@@ -57,7 +60,16 @@ export function createNode (options: NodeOptions, parts: NodeParts = {}): Killab
     log
   })
   const environment = { clock, random, log, transport, storage: parts.storage ?? levelStorage }
-  const node = new StoreNode(parts.fold === undefined ? { environment } : { environment, fold: parts.fold }, options)
+  const components: NodeComponents = {
+    environment,
+    ...parts.fold === undefined ? {} : { fold: parts.fold },
+    ...standIn === false ? {} : {
+      standIn: new StandIn({ clock, random, log }, {
+        host, ...standIn === true ? {} : { port: standIn.port }, ...advertise === undefined ? {} : { advertise: parseAddress(advertise).host }
+      })
+    }
+  }
+  const node = new StoreNode(components, options)
   return Object.assign(node, {
     kill: async (): Promise<void> => {
       transport.kill()

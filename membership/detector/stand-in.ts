@@ -14,6 +14,7 @@
 import { Worker } from 'node:worker_threads'
 import type { CancelTimer, Clock, Log, Random } from '../environment/environment.ts'
 import { MembershipError } from '../errors.ts'
+import { listenError } from '../transport/listen-error.ts'
 import type { DetectorFactory } from './detector.ts'
 import { StandInDetector, type StandInChannel, type StandInInquiry } from './stand-in-detector.ts'
 import {
@@ -75,15 +76,16 @@ export class StandIn implements StandInChannel {
   /**
    * Starts the thread; resolves once it listens.
    * @throws {MembershipError} MEMBERSHIP_CLOSED after close(), or a second time
-   * @throws the error of the socket when it cannot listen there
+   * @throws {TransportError} TRANSPORT_ADDRESS_IN_USE, TRANSPORT_ADDRESS_INVALID
    */
   async start (): Promise<void> {
     if (this.#worker !== undefined || this.#closed) throw new MembershipError('MEMBERSHIP_CLOSED', 'A stand-in is started once.')
     const { host, port, advertise } = this.#options
     const workerData: StandInWorkerData = { host, port, token: this.#token, beats: this.#beats }
-    const worker = this.#worker = new Worker(new URL('./stand-in-worker.js', import.meta.url), { workerData })
+    // What the process preloads is for its main thread; it may not even be possible in another.
+    const worker = this.#worker = new Worker(new URL('./stand-in-worker.js', import.meta.url), { workerData, execArgv: [] })
     await new Promise<void>((resolve, reject) => {
-      worker.once('error', reject)
+      worker.once('error', (error: NodeJS.ErrnoException) => { reject(listenError(error, { host, port })) })
       worker.once('exit', () => { reject(new MembershipError('MEMBERSHIP_CLOSED', 'The stand-in was closed.')) })
       worker.on('message', (report: StandInReport) => {
         if (report.kind === 'answer') {

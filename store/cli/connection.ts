@@ -8,6 +8,7 @@ import { createWebSocketTransport } from '../../membership/transport/websocket.t
 import { type Client, connect } from '../client/client.ts'
 import { callDeadlineMs, fillSessionOptions } from '../client/options.ts'
 import { Runner } from '../client/runner.ts'
+import type { NodeChange } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
 import type { NodeStatus } from '../node-status.ts'
 import { type Arguments, DEFAULT_ADDRESS } from './command.ts'
@@ -49,10 +50,10 @@ export async function withBytesClient<T> ({ nodes, deadlineMs }: Reach, work: (c
 export type StatusAnswer = { readonly node: string, readonly status: NodeStatus } | { readonly node: string, readonly error: StoreError }
 
 /**
- * Asks each node for its status, all at once; with `drain`, has it begin to drain, or stop that, before it answers. It needs no view of
+ * Asks each node for its status, all at once; with `change`, has it change that about itself before it answers. It needs no view of
  * the cluster: a node that is still joining answers, too.
  */
-export async function askStatus (nodes: readonly string[], { deadlineMs }: Reach, drain?: boolean): Promise<StatusAnswer[]> {
+export async function askStatus (nodes: readonly string[], { deadlineMs }: Reach, change?: NodeChange): Promise<StatusAnswer[]> {
   const clock = createSystemClock()
   const transport = createWebSocketTransport({ clock, log: silentLog })
   await transport.start()
@@ -60,7 +61,7 @@ export async function askStatus (nodes: readonly string[], { deadlineMs }: Reach
   try {
     return await Promise.all(nodes.map(async (node): Promise<StatusAnswer> => {
       try {
-        const answer = await runner.perform({ kind: 'status', address: node, ...(drain === undefined ? {} : { drain }) }, -1, 0, undefined)
+        const answer = await runner.perform({ kind: 'status', address: node, ...(change === undefined ? {} : { change }) }, -1, 0, undefined)
         return { node, status: (answer as { status?: unknown }).status as NodeStatus }
       } catch (error) {
         if (!(error instanceof StoreError)) throw error
@@ -71,4 +72,12 @@ export async function askStatus (nodes: readonly string[], { deadlineMs }: Reach
     runner.close()
     await transport.close()
   }
+}
+
+/** The same, of the nodes that were named. @throws {StoreError} of the first node that does not answer, or that refuses */
+export async function askNodes (target: Reach, change?: NodeChange): Promise<NodeStatus[]> {
+  return (await askStatus(target.nodes, target, change)).map(answer => {
+    if ('error' in answer) throw answer.error
+    return answer.status
+  })
 }

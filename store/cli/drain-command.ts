@@ -7,17 +7,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { StoreError } from '../errors.ts'
 import type { NodeStatus } from '../node-status.ts'
 import { CLIENT_OPTIONS, type Command, EXIT } from './command.ts'
-import { askStatus, reach, type Reach } from './connection.ts'
+import { askNodes, reach } from './connection.ts'
 
 const LOOK_MS = 500
-
-/** @throws {StoreError} of the first node that does not answer, or that refuses */
-async function ask (target: Reach, drain?: boolean): Promise<NodeStatus[]> {
-  return (await askStatus(target.nodes, target, drain)).map(answer => {
-    if ('error' in answer) throw answer.error
-    return answer.status
-  })
-}
 
 const left = ({ address, drain }: NodeStatus): string =>
   `${address}: ${drain!.state}; ${drain!.leading} partitions are led here, ${drain!.copies} copies are left`
@@ -35,7 +27,7 @@ export const drainCommand: Command = {
   async run (given, terminal) {
     const target = reach(given)
     const json = given.flag('json')
-    let statuses = await ask(target, !given.flag('undo'))
+    let statuses = await askNodes(target, { drain: !given.flag('undo') })
     let said = ''
     while (!given.flag('undo') && !given.flag('no-wait') && statuses.some(({ drain }) => drain!.state !== 'drained')) {
       for (const { address, drain } of statuses) {
@@ -45,7 +37,7 @@ export const drainCommand: Command = {
       const lines = statuses.map(left).join('\n')
       if (!json && lines !== said) terminal.error(said = lines)
       await delay(LOOK_MS)
-      statuses = await ask(target)
+      statuses = await askNodes(target)
     }
     if (json) terminal.out(JSON.stringify({ ok: true, nodes: statuses.map(({ address, storeId, drain }) => ({ node: address, storeId, ...drain })) }))
     else for (const status of statuses) terminal.out(left(status))

@@ -10,6 +10,7 @@ import { delCommand, getCommand, putCommand } from './data-commands.ts'
 import { drainCommand } from './drain-command.ts'
 import { scanCommand, watchCommand } from './range-commands.ts'
 import { startCommand } from './start-command.ts'
+import { updateCommand } from './update-command.ts'
 import { verifyCommand } from './verify-command.ts'
 
 export const COMMANDS: readonly Command[] = [
@@ -18,6 +19,7 @@ export const COMMANDS: readonly Command[] = [
   membersCommand,
   ringCommand,
   drainCommand,
+  updateCommand,
   getCommand,
   putCommand,
   delCommand,

@@ -10,7 +10,8 @@ import { createNode, type KillableNode, setAside } from '../start-node.ts'
 import type { NodeOptions } from '../options.ts'
 import { type Arguments, codeOf, type Command, DEFAULT_ADDRESS, describe, EXIT, exitCodeOf, type Terminal, UsageError } from './command.ts'
 
-function parseTags (tags: readonly string[]): Record<string, string> {
+/** Tags as they are given on a command line. @throws {UsageError} */
+export function parseTags (tags: readonly string[]): Record<string, string> {
   return Object.fromEntries(tags.map(tag => {
     const equals = tag.indexOf('=')
     if (equals < 1) throw new UsageError(`--tag must be name=value, not '${tag}'`)
@@ -22,6 +23,11 @@ function parseTags (tags: readonly string[]): Record<string, string> {
 const present = <T extends object>(values: { [Name in keyof T]: T[Name] | undefined }): Partial<T> =>
   Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Partial<T>
 
+function standIn (given: Arguments): NonNullable<NodeOptions['standIn']> {
+  const port = given.integer('stand-in-port')
+  return port === undefined ? given.flag('stand-in') : { port }
+}
+
 function nodeOptions (given: Arguments): NodeOptions {
   const directory = given.text('directory')
   if (directory === undefined) throw new UsageError('--directory is required: where this node keeps its data')
@@ -31,6 +37,7 @@ function nodeOptions (given: Arguments): NodeOptions {
     seeds: given.texts('seed'),
     found: given.flag('found'),
     tags: parseTags(given.texts('tag')),
+    standIn: standIn(given),
     replication: present<NonNullable<NodeOptions['replication']>>({ rereplicateAfterMs: given.integer('rereplicate-after-ms') }),
     membership: present<NonNullable<NodeOptions['membership']>>({
       preset: given.text('preset') as 'lan' | undefined,
@@ -157,6 +164,8 @@ export const startCommand: Command = {
     weight: { type: 'string', value: 'n', help: 'share of the data relative to other nodes (default 1)' },
     role: { type: 'string', value: 'name', help: 'voter, or agent: holds data and leaves the membership to the voters (default voter)' },
     tag: { type: 'string', multiple: true, value: 'name=value', help: 'metadata of your own, repeatable' },
+    'stand-in': { type: 'boolean', help: 'a second thread, with a UDP port, tells the others that this node is busy and not dead' },
+    'stand-in-port': { type: 'string', value: 'n', help: 'the same, at that port' },
     preset: { type: 'string', value: 'name', help: 'timing of the membership: lan, wan or test (default lan)' },
     'join-timeout-ms': { type: 'string', value: 'n', help: 'give up joining after n milliseconds (default 60000)' },
     'rereplicate-after-ms': { type: 'string', value: 'n', help: 'copy the data of a crashed node to others after n milliseconds (default 60000)' },

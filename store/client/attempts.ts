@@ -165,14 +165,15 @@ export class Attempts {
 
   #ask (now: number, call: Call, to: Address | undefined): void {
     if (to === undefined) return this.#pause(now, call)
-    const isWrite = call.payload.kind === 'write'
+    const { payload } = call
+    const isWrite = payload.kind === 'write'
     if (isWrite) {
       call.number ??= ++this.#writes
       // A base of -1 binds to nothing: no attempt with it can have happened, so the first known position is still the first.
       if (call.base === -1) call.base = this.#positions.get(call.partition) ?? -1
     }
     const request = this.#parts.nextRequest()
-    const attempt: Attempt = { call, request, to, effective: isWrite && call.base >= 0, abandoned: false }
+    const attempt: Attempt = { call, request, to, effective: isWrite ? call.base >= 0 : payload.kind === 'status' && payload.change !== undefined, abandoned: false }
     this.#attempts.set(request, attempt)
     call.attempt = attempt
     call.state = 'asking'

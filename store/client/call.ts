@@ -9,7 +9,7 @@
  */
 import type { Address } from '../../membership/environment/environment.ts'
 import type { StoreId } from '../../membership/configuration.ts'
-import type { ClientRequest, NodeResponse, Operation, WatchSpec } from '../client-protocol.ts'
+import type { ClientRequest, NodeChange, NodeResponse, Operation, WatchSpec } from '../client-protocol.ts'
 import { StoreError, type StoreErrorCode } from '../errors.ts'
 import { isPageOf, type ScanSpec } from '../scan-range.ts'
 import type { Consistency } from './options.ts'
@@ -19,8 +19,8 @@ export type CallPayload =
   | { readonly kind: 'write', readonly operations: readonly Operation[] }
   | { readonly kind: 'scan', readonly scan: ScanSpec }
   | { readonly kind: 'watch', readonly watch: WatchSpec }
-  /** About one node. With `drain` it shall also drain its store, or, false, take that back, before it answers. */
-  | { readonly kind: 'status', readonly address: Address, readonly drain?: boolean }
+  /** About one node, which shall first change something about itself where that is named. */
+  | { readonly kind: 'status', readonly address: Address, readonly change?: NodeChange }
 
 export type SuccessResponse = Exclude<NodeResponse, { kind: 'error' | 'view' }>
 export type ErrorResponse = Extract<NodeResponse, { kind: 'error' }>
@@ -30,7 +30,7 @@ export interface Attempt {
   readonly call: Call
   readonly request: number
   readonly to: Address
-  /** It is a write with a base: a node that receives it may carry it out. */
+  /** It is a write with a base, or changes a node: a node that receives it may carry it out. */
   readonly effective: boolean
   /** The call went on without its answer, which counts in `call.uncertain` if it is effective. */
   abandoned: boolean
@@ -110,7 +110,7 @@ export class Call {
       case 'write': return { kind: 'write', request, partition, id: { client: clientId, number: this.number!, base: this.base }, operations: payload.operations }
       case 'scan': return { kind: 'scan', request, partition, scan: payload.scan }
       case 'watch': return { kind: 'watch', request, partition, watch: payload.watch }
-      case 'status': return payload.drain === undefined ? { kind: 'status', request } : { kind: 'status', request, drain: payload.drain }
+      case 'status': return { kind: 'status', request, ...payload.change }
     }
   }
 

@@ -84,6 +84,9 @@ const invalid: readonly (readonly [string, Record<string, unknown>])[] = [
   ['a scan of a range that ends before it begins', { kind: 'scan', partition, scan: { ...scan, to: Buffer.from('0') } }],
   ['a scan for no items', { kind: 'scan', partition, scan: { ...scan, limit: 0 } }],
   ['a scan for too many bytes', { kind: 'scan', partition, scan: { ...scan, bytesMax: WIRE_LIMITS.scanBytesMax + 1 } }],
+  ['an update that is no metadata', { kind: 'status', update: { weight: -1 } }],
+  ['an update that is no object', { kind: 'status', update: 7 }],
+  ['a drain and an update at once', { kind: 'status', drain: true, update: {} }],
   ['a client id of 5000 characters', { kind: 'write', partition, id: { ...id, client: 'c'.repeat(5000) }, operations: [put] }]
 ]
 

@@ -41,6 +41,8 @@ describe('options', () => {
     ['no replicas', { found: true, replicas: 0 }, /replicas/],
     ['a fractional weight', { weight: 1.5 }, /weight/],
     ['expect without found', { expect: 3 }, /expect/],
+    ['a stand-in that is no port', { standIn: { port: 70_000 } }, /standIn.port/],
+    ['a stand-in that is neither on nor off', { standIn: 'yes' }, /standIn/],
     ['an empty cluster name', { clusterName: '' }, /clusterName/]
   ]
   test.each(wrong)('%s is refused before anything starts', (_name, options, message) => {

@@ -3,8 +3,10 @@
  *
  * `membership` takes further options, see membership/bench.ts.
  */
+import { spawnSync } from 'node:child_process'
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
+import { getHeapStatistics } from 'node:v8'
 import { limitsBench } from './limits/limits.ts'
 import { membershipBench } from './membership/bench.ts'
 import { namespaceBench } from './namespaces/scenarios.ts'
@@ -45,6 +47,9 @@ const BENCHMARKS: Readonly<Record<string, (values: Values) => Promise<readonly o
   })
 }
 
+/** Thousands of members in one process need more memory than Node.js allows itself. */
+const FULL_HEAP_MIB = 8192
+
 function count (name: string, text: string): number {
   const value = Number(text)
   if (!Number.isInteger(value) || value < 1) throw new RangeError(`--${name} must be a positive integer, not ${text}`)
@@ -58,6 +63,10 @@ async function main (): Promise<number> {
   if (name === undefined || benchmark === undefined || positionals.length > 1) {
     process.stderr.write(`usage: npm run bench -- NAME [--json], where NAME is one of ${Object.keys(BENCHMARKS).join(', ')}\n`)
     return 2
+  }
+  if (name === 'membership' && values.full && getHeapStatistics().heap_size_limit < FULL_HEAP_MIB * 2 ** 20) {
+    const { status } = spawnSync(process.execPath, [`--max-old-space-size=${FULL_HEAP_MIB}`, ...process.argv.slice(1)], { stdio: 'inherit' })
+    return status ?? 1
   }
   const rows = await benchmark(values)
   const machine = { cpus: cpus().length, memoryBytes: totalmem(), node: process.version }

@@ -1,12 +1,15 @@
 /**
  * A member as a process of its own, whose main thread blocks when told to; for worker.test.ts, which starts the built file.
  *
- * Standard input takes one JSON object per line, `{ blockMs, everyMs, times }`; standard output gives one per event. It ends with the
- * process that holds the other end of its input, unless it is blocked: no block is longer than BLOCK_MAX_MS.
+ * Standard input takes one JSON object per line, `{ blockMs, everyMs, times }` or `{ mark }`; standard output gives one per event. It ends
+ * with the process that holds the other end of its input, unless it is blocked: no block is longer than BLOCK_MAX_MS.
+ *
+ * Each event says how much time this process had for its work until then, as membership counts it (`LocalClock`): on a machine that is
+ * busy with other things that is less than what a watch says, and it is what the detectors promise to keep to.
  */
 import { createInterface } from 'node:readline'
 import {
-  createJsonLog, createSystemClock, createSystemRandom, createWebSocketTransport, Membership, StandIn, windowedPing
+  createJsonLog, createSystemClock, createSystemRandom, createWebSocketTransport, LocalClock, Membership, StandIn, windowedPing
 } from 'coterie/membership'
 
 export interface WorkerNodeArguments {
@@ -23,21 +26,37 @@ export interface BlockCommand {
   readonly times: number
 }
 
+/** Answered by an event of the same number. */
+export interface MarkCommand {
+  readonly mark: number
+}
+
 export type WorkerNodeEvent =
   | { readonly event: 'listening', readonly address: string }
   | { readonly event: 'view', readonly epoch: number, readonly names: readonly string[], readonly removed: readonly string[] }
   | { readonly event: 'status', readonly status: string }
   /** The main thread was blocked so many times, and each time ran for the rest of its period. */
   | { readonly event: 'blocked', readonly times: number }
+  | { readonly event: 'mark', readonly mark: number }
+
+/** An event as it is printed. */
+export type WorkerNodeLine = WorkerNodeEvent & { readonly localMs: number }
 
 const BLOCK_MAX_MS = 60_000
-
-function tell (event: WorkerNodeEvent): void {
-  process.stdout.write(JSON.stringify(event) + '\n')
-}
+/** How often the time that this process had is looked at. */
+const BEAT_MS = 50
 
 async function main ({ name, seed, expect, standIn: withStandIn }: WorkerNodeArguments): Promise<void> {
   const [clock, random, log] = [createSystemClock(), createSystemRandom(), createJsonLog({ level: 'warn' })]
+  const local = new LocalClock()
+  const beat = (): void => {
+    const now = clock.now()
+    clock.setTimer(local.expect(local.read(now) + BEAT_MS) - now, beat)
+  }
+  beat()
+  const tell = (event: WorkerNodeEvent): void => {
+    process.stdout.write(JSON.stringify({ ...event, localMs: local.read(clock.now()) } satisfies WorkerNodeLine) + '\n')
+  }
   const transport = createWebSocketTransport({ listen: { host: '127.0.0.1', port: 0 }, clock, random, log })
   await transport.start()
   tell({ event: 'listening', address: transport.address! })
@@ -65,7 +84,11 @@ async function main ({ name, seed, expect, standIn: withStandIn }: WorkerNodeArg
     }, everyMs - blockMs)
   }
   createInterface({ input: process.stdin })
-    .on('line', line => { block(JSON.parse(line) as BlockCommand) })
+    .on('line', line => {
+      const command = JSON.parse(line) as BlockCommand | MarkCommand
+      if ('mark' in command) tell({ event: 'mark', mark: command.mark })
+      else block(command)
+    })
     .on('close', () => { process.exit(0) })
   await membership.start()
 }

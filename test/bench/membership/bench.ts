@@ -5,8 +5,8 @@
  *     --seeds S      runs of each scenario, with seeds 1 to S (2); COTERIE_SEED=N in the environment runs that one alone
  *     --only TEXT    scenarios whose name contains this: formation, crash, powerLoss, flipFlop, egressLoss, ingressLoss, conflict, broadcast,
  *                    centralized
- *     --full         larger clusters too, and all processes of Figure 11: see the sizes below. Needs 8 GiB: --max-old-space-size=8192
- *     --figures DIR  writes one SVG per figure into this directory
+ *     --full         larger clusters too, and all processes of Figure 11: see the sizes below; takes up to 8 GiB, and writes the figures
+ *     --figures DIR  writes one SVG per figure into this directory (dist/figures with --full)
  *
  * Owns: the directory of the figures. Progress goes to the error output.
  */
@@ -66,8 +66,12 @@ interface Timed<Result> {
   readonly wallMs: number
 }
 
+/** Where the figures of the whole evaluation go, unless told otherwise. */
+const FULL_FIGURES = 'dist/figures'
+
 class MembershipBench {
   readonly #options: MembershipBenchOptions
+  readonly #figures: string | undefined
   readonly #nodes: number
   readonly #seeds: number
   readonly #rows: Row[] = []
@@ -76,7 +80,8 @@ class MembershipBench {
     this.#options = options
     this.#nodes = options.nodes ?? NODES
     this.#seeds = options.seeds ?? SEEDS
-    if (options.figures !== undefined) mkdirSync(options.figures, { recursive: true })
+    this.#figures = options.figures ?? (options.full === true ? FULL_FIGURES : undefined)
+    if (this.#figures !== undefined) mkdirSync(this.#figures, { recursive: true })
   }
 
   run (): Row[] {
@@ -111,8 +116,7 @@ class MembershipBench {
   }
 
   #draw (name: string, panels: () => readonly Panel[]): void {
-    const { figures } = this.#options
-    if (figures !== undefined) writeFileSync(join(figures, `${name}.svg`), chart(panels()))
+    if (this.#figures !== undefined) writeFileSync(join(this.#figures, `${name}.svg`), chart(panels()))
   }
 
   #formation (nodes: number, alsoUngated: readonly number[]): void {
@@ -128,6 +132,9 @@ class MembershipBench {
       const common = { scenario: 'formation', variant, nodes, distinctSizes: sizes.ours, ms: times.ours, wallMs } as const
       this.#add({ ...common, measure: 'time until all agree', ...times, unit: 'ms', paper: FORMATION_TIME })
       this.#add({ ...common, measure: 'distinct sizes seen', ...sizes, unit: 'sizes', paper: distinctSizesInPaper(nodes) })
+      // Of all that ran before in this process, too: sizes rise, so it is that of the largest one so far.
+      const peakMiB = process.resourceUsage().maxRSS / 1024
+      this.#add({ ...common, measure: 'peak memory of the simulation', ...summary([peakMiB]), unit: 'MiB', paper: '' })
     }
     this.#draw(`figure-6-formation-latency-${nodes}`, () => [latencyPanel(`Bootstrap latency, N = ${nodes}`, formations)])
     this.#draw(`figure-7-formation-${nodes}`, () => [...formations].map(([variant, result]) => formationPanel(`N = ${nodes}, ${variant}`, result)))
