@@ -1,5 +1,7 @@
 /**
- * Restarts of real processes: one after another under traffic, all at once by a loss of power, and a majority of some groups.
+ * Restarts of real processes: one after another under traffic, all at once by a loss of power, with one missing at first, and a majority of
+ * some groups. Where nothing may be copied there are four nodes, so that each store's share of the seats is a whole number: otherwise a
+ * store that returns may get one seat fewer than it had.
  */
 import { afterEach, expect, test } from 'vitest'
 import { type Client, connect } from '../../store/client/client.ts'
@@ -29,18 +31,19 @@ async function connected (seeds: readonly string[]): Promise<Client> {
 }
 
 /** What all ledgers have counted together. */
-function moved (statuses: readonly NodeStatus[]): { planned: number, bytes: number, duplicates: number } {
-  const sum = { planned: 0, bytes: 0, duplicates: 0 }
+function moved (statuses: readonly NodeStatus[]): { planned: number, snapshots: number, bytes: number, duplicates: number } {
+  const sum = { planned: 0, snapshots: 0, bytes: 0, duplicates: 0 }
   for (const page of statuses.flatMap(({ rebalances }) => rebalances)) {
     sum.planned += page.planned
+    sum.snapshots += page.snapshots
     sum.bytes += page.bytes
     sum.duplicates += page.duplicates
   }
   return sum
 }
 
-test('all nodes restart one after another under traffic: no operation fails, and no transfer is carried out twice', async () => {
-  const cluster = await formed(5, ['--rereplicate-after-ms', '60000'])
+test('all nodes restart one after another under traffic: no operation fails, and nothing is copied', async () => {
+  const cluster = await formed(4, ['--rereplicate-after-ms', '60000'])
   const client = await connected(cluster.addresses)
   await load(client)
   const traffic = new Traffic([client], 1)
@@ -55,12 +58,14 @@ test('all nodes restart one after another under traffic: no operation fails, and
   const result = await traffic.stop()
   expect([result.failedDefinite, result.failedIndefinite]).toEqual([0, 0])
   expect(checkHistory(result.history)).toEqual({ ok: true })
-  expect(moved(await cluster.settled(client)).duplicates).toBe(0)
+  // A node that was removed before it was back had its seats given away and returned. Within the grace that moves nothing but what it missed.
+  const { snapshots, duplicates } = moved(await cluster.settled(client))
+  expect({ snapshots, duplicates }).toEqual({ snapshots: 0, duplicates: 0 })
   expect(await missing(client)).toEqual([])
 }, 120_000)
 
 test('all processes are killed at once and start again in another order, at other ports: nothing moves, nothing is lost', async () => {
-  const cluster = await formed(5)
+  const cluster = await formed(4)
   const client = await connected(cluster.addresses)
   await load(client)
   const traffic = new Traffic([client], 2)
@@ -68,15 +73,42 @@ test('all processes are killed at once and start again in another order, at othe
   await Promise.all(Array.from({ length: cluster.size }, (_, index) => cluster.node(index).kill()))
   const seed = cluster.address(2)
   // One address that all know must stay; the others are new.
-  for (const index of [3, 1, 4, 2, 0]) cluster.move(index, index === 2 ? seed : '127.0.0.1:0', index === 2 ? [] : ['--seed', seed])
+  for (const index of [3, 1, 2, 0]) cluster.move(index, index === 2 ? seed : '127.0.0.1:0', index === 2 ? [] : ['--seed', seed])
   for (let index = 0; index < cluster.size; index++) await cluster.joined(index)
   const again = await connected(cluster.addresses)
   const statuses = await cluster.settled(again)
   const result = await traffic.stop()
   expect(checkHistory(result.history)).toEqual({ ok: true })
-  expect(moved(statuses)).toEqual({ planned: 0, bytes: 0, duplicates: 0 })
+  expect(moved(statuses)).toEqual({ planned: 0, snapshots: 0, bytes: 0, duplicates: 0 })
   expect(await missing(again)).toEqual([])
   await again.put('loaded-0', 'value 0')
+}, 120_000)
+
+test('all processes are killed at once and one stays away: the others serve everything, and it is brought up to date when it is back', async () => {
+  const cluster = await formed(4, ['--rereplicate-after-ms', '60000'])
+  const client = await connected(cluster.addresses)
+  await load(client)
+  await cluster.settled(client)
+  const [absent, ...present] = [3, 0, 2, 1]
+  await Promise.all(cluster.addresses.map((_, index) => cluster.node(index).kill()))
+  for (const index of present) cluster.restart(index)
+  for (const index of present) await cluster.node(index).event('ready')
+  // The others go on with the absent one among them, and notice then that it is not there: what it led waits for that.
+  await eventually(40_000, async () => {
+    const statuses = await cluster.statuses(client, present)
+    const led = statuses.reduce((sum, { partitions: { leading } }) => sum + leading, 0)
+    return led === statuses[0]!.partitions.total ? undefined : `${led} partitions are led; members: ${statuses.map(({ members }) => members).join()}`
+  })
+  expect(await missing(client)).toEqual([])
+  const traffic = new Traffic([client], 3)
+  await traffic.progress(200)
+  cluster.restart(absent!)
+  const statuses = await cluster.settled(client)
+  await traffic.progress(100)
+  const result = await traffic.stop()
+  expect(checkHistory(result.history)).toEqual({ ok: true })
+  expect(moved(statuses)).toMatchObject({ snapshots: 0, duplicates: 0 })
+  expect(await missing(client)).toEqual([])
 }, 120_000)
 
 test('partitions that lose a majority name the stores they wait for, and go on when these are back', async () => {
