@@ -40,8 +40,20 @@ function lowestPosition (history: ReturnType<KeyHistory>, value: string | undefi
   return undefined
 }
 
+/** Asks for each key once. */
+function remembering (historyOf: KeyHistory): KeyHistory {
+  const known = new Map<string, ReturnType<KeyHistory>>()
+  return (partition, key) => {
+    const name = `${partition}/${key}`
+    let history = known.get(name)
+    if (history === undefined) known.set(name, history = historyOf(partition, key))
+    return history
+  }
+}
+
 /** @param reads the session reads of one client do not overlap @returns what is wrong, or undefined */
-export function checkSessions (reads: readonly ClientRead[], puts: readonly AcknowledgedPut[], historyOf: KeyHistory): string | undefined {
+export function checkSessions (reads: readonly ClientRead[], puts: readonly AcknowledgedPut[], history: KeyHistory): string | undefined {
+  const historyOf = remembering(history)
   const floors = new Map<string, number>()
   const pending = [...puts].sort((a, b) => a.end - b.end)
   const raise = (client: number, partition: number, seq: number): void => {

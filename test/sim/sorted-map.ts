@@ -30,8 +30,8 @@ function priorityOf (key: Uint8Array): number {
 const above = (a: TreapNode, b: TreapNode): boolean =>
   a.priority > b.priority || (a.priority === b.priority && compareBytes(a.key, b.key) < 0)
 
-const withLeft = (node: TreapNode, left: TreapNode | undefined): TreapNode => ({ ...node, left })
-const withRight = (node: TreapNode, right: TreapNode | undefined): TreapNode => ({ ...node, right })
+const withLeft = ({ key, value, priority, right }: TreapNode, left: TreapNode | undefined): TreapNode => ({ key, value, priority, left, right })
+const withRight = ({ key, value, priority, left }: TreapNode, right: TreapNode | undefined): TreapNode => ({ key, value, priority, left, right })
 
 function put (node: TreapNode | undefined, added: TreapNode): TreapNode {
   if (node === undefined) return added

@@ -1,8 +1,9 @@
 /**
- * abstract-level's own test suite on the client, which talks to three nodes in this process that store in memory.
+ * abstract-level's own test suite on the client, which talks to a node in this process that stores in memory.
  *
- * A database of the suite is a cluster of its own while it is open; a cluster that is free again is emptied for the next one. A few
- * partitions are enough for iterators to merge, and keep the suite quick.
+ * A database of the suite is a cluster of its own. The suite has many databases, most for one test, and leaves some open; so a new one
+ * takes the cluster that was used longest ago, has its database closed and empties it. A few partitions are enough for iterators to
+ * merge, and one node is quick; the tests of scans have several.
  */
 import { MemoryLevel } from 'memory-level'
 import { createRequire } from 'node:module'
@@ -19,21 +20,37 @@ const abstractLevelSuite = createRequire(import.meta.url)('abstract-level/test')
 
 const storage = (): Database => new MemoryLevel({ storeEncoding: 'view', keyEncoding: 'view', valueEncoding: 'view' }) as unknown as Database
 
-interface Cluster { readonly nodes: readonly KillableNode[], user: ClusterDatabase | undefined }
+interface Cluster { readonly node: KillableNode, user: ClusterDatabase | undefined }
 
+/** The one that was used last comes last. */
 const clusters: Cluster[] = []
+/** More than the suite uses at a time. */
+const CLUSTERS_MAX = 20
 
 async function startCluster (): Promise<Cluster> {
-  const parts = { storage, log: silentLog }
-  const founder = await startNode({ directory: 'a', found: true, expect: 3, partitions: 4 }, parts)
-  const others = await Promise.all(['b', 'c'].map(directory => startNode({ directory, seeds: [founder.address] }, parts)))
-  const cluster = { nodes: [founder, ...others], user: undefined }
+  const node = await startNode({ directory: 'memory', found: true, partitions: 4 }, { storage, log: silentLog })
+  return { node, user: undefined }
+}
+
+function use (cluster: Cluster): void {
+  const index = clusters.indexOf(cluster)
+  if (index === clusters.length - 1 && index >= 0) return
+  if (index >= 0) clusters.splice(index, 1)
   clusters.push(cluster)
+}
+
+async function takeCluster (user: ClusterDatabase): Promise<Cluster> {
+  const known = clusters.length < CLUSTERS_MAX ? undefined : clusters[0]!
+  const cluster = known ?? await startCluster()
+  use(cluster)
+  const before = cluster.user
+  cluster.user = user
+  await before?.dismiss()
   return cluster
 }
 
 afterAll(async () => {
-  await Promise.all(clusters.flatMap(({ nodes }) => nodes).map(node => node.close()))
+  await Promise.all(clusters.map(({ node }) => node.close()))
 })
 
 const clock = createSystemClock()
@@ -46,7 +63,10 @@ class ClusterDatabase extends Client {
     const transport = (): Transport => {
       const real = createWebSocketTransport({ clock, log: silentLog })
       const send = real.send.bind(real)
-      real.send = (to, channel, message) => { send(to === SEED ? this.#cluster!.nodes[0]!.address : to, channel, message) }
+      real.send = (to, channel, message) => {
+        use(this.#cluster!)
+        send(to === SEED ? this.#cluster!.node.address : to, channel, message)
+      }
       return real
     }
     super({ transport, clock, random: createSystemRandom(), log: silentLog }, { ...options, deadlineMs: 50_000, seeds: [SEED] })
@@ -54,15 +74,15 @@ class ClusterDatabase extends Client {
 
   override async _open (): Promise<void> {
     const known = this.#cluster
-    const cluster = this.#cluster ??= clusters.find(({ user }) => user === undefined) ?? await startCluster()
-    cluster.user = this
+    this.#cluster ??= await takeCluster(this)
     await super._open()
     if (known === undefined) await this._clear({ reverse: false, limit: -1 })
   }
 
-  override async _close (): Promise<void> {
-    await super._close()
-    if (this.#cluster?.user === this) this.#cluster.user = undefined
+  /** The cluster goes to another database. One that is opened again begins with an empty cluster. */
+  async dismiss (): Promise<void> {
+    if (this.status === 'open') await this.close()
+    this.#cluster = undefined
   }
 }
 
