@@ -10,6 +10,7 @@
 import { bitIndexes } from '../../membership/bitmap.ts'
 import type { Broadcaster, BroadcasterFactory, BroadcastMessage } from '../../membership/broadcaster.ts'
 import type { MemberId } from '../../membership/configuration.ts'
+import type { ConsensusMessage } from '../../membership/consensus-messages.ts'
 import { validateMessage } from '../../membership/message-validation.ts'
 import { LAN, type MembershipTuning } from '../../membership/options.ts'
 import { bitsOf, type Report } from '../../membership/reports.ts'
@@ -35,10 +36,22 @@ export interface Sent {
   readonly atMs: number
 }
 
+/** What a message tells of one fact. A joiner's report means nothing to a member that was never told the record. */
+interface Fact {
+  readonly text: string
+  readonly record?: string
+}
+
 /** What a message tells, as one text per fact, so that what is merged on the way can be compared. */
 export function factsOf (message: BroadcastMessage): string[] {
-  if (message.kind === 'alerts') return message.reports.flatMap(factsOfReport)
-  const { message: inner } = message
+  return detailsOf(message).map(({ text }) => text)
+}
+
+function detailsOf (message: BroadcastMessage): Fact[] {
+  return message.kind === 'alerts' ? message.reports.flatMap(factsOfReport) : factsOfConsensus(message.message).map(text => ({ text }))
+}
+
+function factsOfConsensus (inner: ConsensusMessage): string[] {
   switch (inner.kind) {
     case 'votes':
       return inner.proposals.flatMap(({ digest, bitmap, cut }) => {
@@ -53,10 +66,15 @@ export function factsOf (message: BroadcastMessage): string[] {
   }
 }
 
-function factsOfReport ({ status, attempt, subject, record, joiner, observers }: Report): string[] {
-  const told = joiner === undefined ? [] : [`record ${record}`]
-  return [...told, ...bitsOf(observers).map(bit => `${status} ${record ?? subject} ${attempt} ${bit}`)]
+function factsOfReport ({ status, attempt, subject, record, joiner, observers }: Report): Fact[] {
+  const told = joiner === undefined ? [] : [{ text: `record ${record}` }]
+  return [...told, ...bitsOf(observers).map(bit => ({
+    text: `${status} ${record ?? subject} ${attempt} ${bit}`,
+    ...status === 'join' && record !== undefined ? { record } : {}
+  }))]
 }
+
+const received = (bytes: Uint8Array): BroadcastMessage => validateMessage(decodeMessage(bytes)) as BroadcastMessage
 
 export class BroadcastNetwork {
   readonly views: readonly View[]
@@ -66,8 +84,8 @@ export class BroadcastNetwork {
   /** All that was originated, as facts. */
   readonly told = new Set<string>()
   readonly sent: Sent[] = []
-  /** Each delivery, in order, for a test that repeats them. */
-  readonly delivered: { readonly to: number, readonly via: MemberId, readonly message: BroadcastMessage }[] = []
+  /** Each delivery, in order. */
+  readonly delivered: { readonly to: number, readonly via: MemberId, readonly bytes: Uint8Array }[] = []
   readonly tuning: MembershipTuning
   link: Link = reliable
   now = 0
@@ -75,7 +93,7 @@ export class BroadcastNetwork {
   readonly #events = new EventQueue()
   #another = 0
   /** Messages that are somebody else's, as they were when they were handed over. */
-  readonly #frozen: { readonly what: string, readonly message: BroadcastMessage, readonly bytes: Uint8Array }[] = []
+  #frozen: { readonly what: string, readonly message: BroadcastMessage, readonly bytes: Uint8Array }[] | undefined
 
   constructor (factory: BroadcasterFactory, size: number, tuning: MembershipTuning = LAN) {
     this.tuning = tuning
@@ -103,6 +121,11 @@ export class BroadcastNetwork {
   relay (to: number, via: MemberId | undefined, message: BroadcastMessage): void {
     this.#freeze('delivered', message)
     this.#call(to, broadcaster => { broadcaster.relay(this.now, via, message) })
+  }
+
+  /** Everything that was delivered so far arrives once more. */
+  repeatDeliveries (): void {
+    for (const { to, via, bytes } of [...this.delivered]) this.relay(to, via, received(bytes))
   }
 
   flush (index: number): void {
@@ -141,17 +164,20 @@ export class BroadcastNetwork {
     return this.sent.reduce((sum, { to }) => sum + to.length, 0)
   }
 
+  /** From now on, messages are remembered as they are when they are handed over. */
+  freeze (): void {
+    this.#frozen = []
+  }
+
   /** @throws when a message was changed by who sent it, or by who was handed it. */
   verifyFrozen (): void {
-    for (const { what, message, bytes } of this.#frozen) {
+    for (const { what, message, bytes } of this.#frozen!) {
       if (Buffer.compare(encodeMessage(message), bytes) !== 0) throw new Error(`a message was changed after it was ${what}: ${JSON.stringify(message)}`)
     }
   }
 
-  #freeze (what: string, message: BroadcastMessage): Uint8Array {
-    const bytes = encodeMessage(message)
-    this.#frozen.push({ what, message, bytes })
-    return bytes
+  #freeze (what: string, message: BroadcastMessage): void {
+    this.#frozen?.push({ what, message, bytes: encodeMessage(message) })
   }
 
   /** As a member does: whatever happens, what is due is done afterwards. */
@@ -190,26 +216,24 @@ export class BroadcastNetwork {
     // What a receiver would drop is as good as not sent.
     validateMessage(message)
     this.sent.push({ from, to: [...to], message, atMs: this.now })
-    const bytes = this.#freeze('sent', message)
-    for (const receiver of receivers) for (const delayMs of this.link(from, receiver!)) this.#deliver(from, receiver!, bytes, delayMs)
+    this.#freeze('sent', message)
+    const bytes = encodeMessage(message)
+    const facts = detailsOf(received(bytes))
+    for (const receiver of receivers) for (const delayMs of this.link(from, receiver!)) this.#deliver(from, receiver!, bytes, facts, delayMs)
   }
 
-  #deliver (from: number, to: number, bytes: Uint8Array, delayMs: number): void {
+  #deliver (from: number, to: number, bytes: Uint8Array, facts: readonly Fact[], delayMs: number): void {
     this.#events.add(this.now + delayMs, undefined, () => {
-      const message = validateMessage(decodeMessage(bytes)) as BroadcastMessage
+      const message = received(bytes)
       const via = this.views[from]!.self.id
-      this.#learn(to, message)
-      this.delivered.push({ to, via, message })
+      this.#learn(to, facts)
+      this.delivered.push({ to, via, bytes })
       this.relay(to, via, message)
     })
   }
 
-  /** A joiner's report means nothing to a member that was never told the record. */
-  #learn (to: number, message: BroadcastMessage): void {
+  #learn (to: number, facts: readonly Fact[]): void {
     const known = this.known[to]!
-    for (const fact of factsOf(message)) {
-      const record = /^join (\S+)/.exec(fact)?.[1]
-      if (record === undefined || known.has(`record ${record}`)) known.add(fact)
-    }
+    for (const { text, record } of facts) if (record === undefined || known.has(`record ${record}`)) known.add(text)
   }
 }
