@@ -24,6 +24,8 @@ export function testSeeds (count: number, from: number): void {
         operations += result.operations
         watched += result.watched
       }
+      // One seed alone is run to see what happens in it.
+      if (seeds.length === 1) return
       expect(operations, 'the seeds did work worth checking').toBeGreaterThan(150 * some.length)
       expect(watched, 'the watches saw some of it').toBeGreaterThan(50 * some.length)
     }, 300_000)
