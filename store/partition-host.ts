@@ -69,6 +69,8 @@ export class PartitionHost {
   #scheduled = false
   #passing = false
   #cancelTick: CancelTimer = () => {}
+  /** Ticks out of turn that are to come. Each lasts as long as a lease or a pause, at most, and a partition asks for few of them. */
+  readonly #wakes = new Set<CancelTimer>()
   #stopped = false
   readonly #background = new Set<Promise<void>>()
 
@@ -224,6 +226,7 @@ export class PartitionHost {
       case 'fetch': this.#fetches.push({ partition, ...effect }); return
       case 'scan': this.#run(this.#scan(partition, effect)); return
       case 'range': this.#run(this.#range(partition, effect)); return
+      case 'wake': this.#wake(partition, effect.inMs); return
       case 'deleteCopy': this.#run(this.#delete(partition, effect.copy)); return
       case 'ledger': this.#components.ledger.add(effect.epoch, effect.field, effect.amount); return
       case 'fault': log.error({ partition, store: this.#components.self }, effect.message)
@@ -318,6 +321,15 @@ export class PartitionHost {
     })
   }
 
+  /** A tick for one partition, when something is due there. */
+  #wake (partition: number, inMs: number): void {
+    const cancel = this.#components.environment.clock.setTimer(inMs, () => {
+      this.#wakes.delete(cancel)
+      this.apply(partition, { kind: 'tick' })
+    })
+    this.#wakes.add(cancel)
+  }
+
   #fail (what: string, cause: unknown): void {
     if (this.#stopped) return
     void this.stop()
@@ -330,6 +342,7 @@ export class PartitionHost {
   async stop (): Promise<void> {
     this.#stopped = true
     this.#cancelTick()
+    for (const cancel of this.#wakes) cancel()
     this.#ranges.stop()
     await this.#writer.stop()
     await Promise.all(this.#background)

@@ -48,11 +48,21 @@ export class Acceptor {
     replica.persist([], () => { if (this.#obeys(generation, ballot)) replica.out.send(from, { ...message, lease: replica.leases.numberFor(from) }) })
   }
 
-  /** Says that this store has promised nobody else since. */
+  /**
+   * Says that this store has promised nobody else since. That alone would stay true without the disk; but the answer names a lease, and a
+   * store that starts again remembers by its promise alone that somebody may hold one (deposed.ts).
+   */
   confirm (from: StoreId, message: GroupMessage & { kind: 'confirm' }): void {
-    const order = compareBallots(message.ballot, this.#replica.promised)
+    const replica = this.#replica
+    const order = compareBallots(message.ballot, replica.promised)
     if (order < 0) this.#refuse(from)
-    else if (order === 0) this.#replica.out.send(from, { ...message, kind: 'confirmed', lease: this.#replica.leases.numberFor(from) })
+    if (order !== 0) return
+    const { generation, ballot } = message
+    const answer = (): void => {
+      if (this.#obeys(generation, ballot)) replica.out.send(from, { ...message, kind: 'confirmed', lease: replica.leases.numberFor(from) })
+    }
+    if (replica.promiseDurable) answer()
+    else replica.persist([], answer)
   }
 
   append (now: number, from: StoreId, message: GroupMessage & { kind: 'append' }): void {

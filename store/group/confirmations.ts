@@ -53,6 +53,13 @@ export class Confirmations {
     }
   }
 
+  /** A member has heard of this generation only now, and dropped what it was asked before. */
+  introduced (member: StoreId): void {
+    const { ballot, replica: { group, out } } = this.#leader
+    if (this.#rounds.length === 0 || (this.#confirmed.get(member) ?? 0) >= this.#round) return
+    out.send(member, { kind: 'confirm', generation: group!.generation, ballot, round: this.#round })
+  }
+
   confirmed (now: number, from: StoreId, { round }: GroupMessage & { kind: 'confirmed' }): void {
     if (round <= (this.#confirmed.get(from) ?? 0) || round > this.#round) return
     this.#confirmed.set(from, round)

@@ -65,6 +65,8 @@ export type Effect =
   | { readonly kind: 'range', readonly token: number, readonly copy: number, readonly scan: ScanSpec }
   /** Delete a copy, data and log, at leisure. Its number is never used again. */
   | { readonly kind: 'deleteCopy', readonly copy: number }
+  /** Something is due in so many milliseconds, which a `tick` then does: between two regular ones. */
+  | { readonly kind: 'wake', readonly inMs: number }
   /** Something that must never happen was seen; the shell says so loudly. */
   | { readonly kind: 'fault', readonly message: string }
   | { readonly kind: 'ledger', readonly epoch: number, readonly field: LedgerField, readonly amount: number }
@@ -107,6 +109,11 @@ export class Outbox {
 
   respond (ticket: Ticket, answer: Answer): void {
     this.#effects.push({ kind: 'respond', ticket, answer })
+  }
+
+  /** Asks for a tick in so many milliseconds; for none if there is nothing to wait for. */
+  wake (inMs: number): void {
+    if (inMs > 0) this.#effects.push({ kind: 'wake', inMs })
   }
 
   ledger (epoch: number, field: LedgerField, amount = 1): void {

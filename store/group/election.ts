@@ -52,6 +52,17 @@ export class Election {
     replica.begin(now, { epoch, attempt: seen.epoch === epoch ? seen.attempt + 1 : 1, store: self })
   }
 
+  /**
+   * Takes the lead with the inherited ballot, if it is this store's. Only in the step in which it takes up the generation: so each ballot is
+   * begun once, and whoever could not begin it then takes a higher one.
+   */
+  inherit (now: number, ballot: Ballot): void {
+    const replica = this.#replica
+    const { view, seen, self, level } = replica
+    if (ballot.store !== self || compareBallots(seen, ballot) !== 0 || !level || view?.live.has(self) !== true) return
+    if (replica.missingMajority() === undefined) replica.inherit(now, ballot)
+  }
+
   /** The leader was heard of, or there is a new one: nobody is waiting for an answer any more. */
   heard (): void {
     this.#unansweredSince = undefined

@@ -98,6 +98,27 @@ export class Followers {
     }
   }
 
+  /**
+   * Begins with the generation, where the history of each member that is level ends: nobody has to be asked where it does. One that is not
+   * level says so.
+   */
+  inherit (now: number): void {
+    for (const follower of this.#followers.values()) {
+      follower.next = this.#leader.replica.group!.base + 1
+      follower.probing = false
+      follower.progressAt = now
+    }
+  }
+
+  /** A member has heard of this generation only now, and dropped what it was sent before. */
+  introduced (now: number, member: StoreId): void {
+    const follower = this.#followers.get(member)
+    if (follower === undefined || follower.match >= 0) return
+    follower.probing = true
+    follower.next = this.#leader.replica.group!.base + 1
+    this.#send(now, member, follower)
+  }
+
   /** What a member holds durably of the leader's history; -1 when unknown. */
   holds (member: StoreId): number {
     if (member === this.#leader.replica.self) return this.durable

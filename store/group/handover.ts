@@ -16,6 +16,11 @@ import { Teacher } from './teacher.ts'
 
 /** How much longer than the first pause of a handover its later ones may get. */
 const PAUSE_FACTOR_MAX = 16
+/**
+ * Once a majority of the next group and its first leader have everything, the others get so many milliseconds of the pause to come level,
+ * too. Who does not is brought up to date by the next leader, while that serves.
+ */
+const STRAGGLERS_MS = 20
 
 /**
  * What a handover waits for: the return of a store that is gone, by the clock (`grace`); a majority of the next group in the cluster; a
@@ -203,6 +208,8 @@ export class Handover {
     this.#leader.phase = 'pausing'
     this.#pausedAt = now
     this.#asked = false
+    this.#leader.replica.out.wake(STRAGGLERS_MS)
+    this.#leader.replica.out.wake(this.#pauseMs)
   }
 
   /** The group is as the placement wants it. If its first live member is another, that one shall lead (rule S4). */
@@ -238,7 +245,9 @@ export class Handover {
     if (present.every(near) || (impatient && present.filter(near).length >= majority)) this.#pause(now)
     return expired => {
       const holders = present.filter(store => this.#holds(store) >= copy.last)
-      if (holders.length < majority || (holders.length < present.length && !impatient && !expired)) return false
+      if (holders.length < majority) return false
+      const waited = holders.includes(present[0]!) ? now - this.#pausedAt >= STRAGGLERS_MS : expired
+      if (holders.length < present.length && !impatient && !waited) return false
       this.#propose(now)
       return true
     }

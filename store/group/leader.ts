@@ -2,7 +2,8 @@
  * The leader of a group for one ballot: seals a majority, adopts its most advanced history, serves, and gives up when outranked.
  *
  * Phases: `sealing` (collecting promises) -> `deferring` (somebody else's history is better: it is asked to lead), or
- * `recovering` (replicating an entry of its own, rule S3) -> `serving` <-> `pausing` -> `stopping` (see handover.ts).
+ * `recovering` (replicating an entry of its own, rule S3) -> `serving` <-> `pausing` -> `stopping` (see handover.ts). The first leader of
+ * a generation goes from `sealing` to `serving` as soon as its disk knows of it: the generation is its promise, see `inherit`.
  * Reads are in reads.ts, scans in scans.ts, the rounds that confirm that it still leads in confirmations.ts.
  *
  * Pure.
@@ -59,6 +60,8 @@ export class Leader {
   #persisting = 0
   /** Questions for a release that are being confirmed, by holder. */
   readonly #releases = new Map<StoreId, number>()
+  /** Members that were told of this generation by this leader, because they asked. */
+  readonly #introduced = new Set<StoreId>()
   #changed = false
 
   constructor (replica: Replica, ballot: Ballot, now: number) {
@@ -82,6 +85,40 @@ export class Leader {
 
   /** The epoch whose placement this group carries out, or 0 while it differs from the placement. */
   get settledEpoch (): number { return this.handover.settledEpoch }
+
+  /**
+   * Leads from the beginning of its generation. All who take part in that have promised this ballot, which is its lowest, so that nobody has
+   * logged anything in it; and what it begins from is committed, all of it, and here. So there is nothing to ask for or to adopt: it serves.
+   * Its first entry tells the others that somebody leads.
+   */
+  inherit (now: number): void {
+    const { copy, replica } = this
+    if (copy.last !== replica.group!.base) throw new Error(`invariant: generation ${replica.group!.generation} begins at ${replica.group!.base}, not ${copy.last}`)
+    this.followers.durable = this.#persisting = copy.last
+    this.#firstOwn = copy.last + 1
+    this.append({ kind: 'noop' })
+    this.phase = 'serving'
+    this.followers.inherit(now)
+    this.#confirmView()
+    this.resume(now)
+    this.handover.progress(now)
+  }
+
+  /**
+   * A member heard of this generation only now: what it was sent before was nothing to it. It is sent again at once, and once: where the
+   * generation, too, was lost on the way, the tick repeats it, or every answer would make the next ones.
+   */
+  introduced (now: number, member: StoreId): void {
+    const { group, out } = this.replica
+    if (!group!.members.includes(member) || this.#introduced.has(member)) return
+    this.#introduced.add(member)
+    if (this.phase === 'sealing') {
+      if (this.#sealed.has(this.replica.self)) out.send(member, { kind: 'seal', generation: group!.generation, ballot: this.ballot })
+    } else if (this.phase !== 'deferring') {
+      this.followers.introduced(now, member)
+      this.confirmations.introduced(member)
+    }
+  }
 
   /** Asks all members for their promise; the own one is durable already. */
   seal (now: number): void {
@@ -129,6 +166,7 @@ export class Leader {
     }
     this.phase = 'recovering'
     for (const { leases = [] } of this.#sealed.values()) this.lease.wait(now, leases.filter(({ holder }) => !this.#sealed.has(holder)))
+    this.replica.out.wake(this.lease.waitMs(now))
     this.#recover(now)
   }
 
@@ -218,7 +256,12 @@ export class Leader {
         this.followers.appended(now, from, message)
         break
       case 'mismatch': this.followers.mismatch(now, from, message); break
-      case 'lagging': this.followers.lagging(from); break
+      case 'lagging':
+        if (!this.followers.isLagging(from)) {
+          this.followers.lagging(from)
+          this.handover.tick(now)
+        }
+        break
       case 'learned': this.handover.learned(now, from, message); break
       default: return
     }

@@ -51,6 +51,13 @@ export class ReadLease {
     return this.#waits.size > 0
   }
 
+  /** How long earlier leaders may still answer reads, unless they are heard of before. */
+  waitMs (now: number): number {
+    let until = now
+    for (const end of this.#waits.values()) until = Math.max(until, end)
+    return until - now
+  }
+
   /** True when reads may be answered as things are here. */
   valid (now: number): boolean {
     // From its stop sign on a leader does not know whether the next generation has begun.

@@ -18,7 +18,7 @@ import { Copy, type CopyOptions } from './copy.ts'
 import { Deposed } from './deposed.ts'
 import { type Answer, type DurableState, type Effect, Outbox, type StoreWrite, type Ticket } from './effects.ts'
 import { Election } from './election.ts'
-import { type Ballot, compareBallots, type Entry, type Group, majorityOf, NO_BALLOT, type Position } from './history.ts'
+import { type Ballot, compareBallots, type Entry, type Group, inheritedBallot, majorityOf, NO_BALLOT, type Position } from './history.ts'
 import { Leader, type Request } from './leader.ts'
 import { Learner } from './learner.ts'
 import { LocalReads } from './local-reads.ts'
@@ -136,6 +136,8 @@ export class Replica {
   #recorded: DurableState | undefined
   /** Copies to delete once the state record that no longer names them is durable. */
   #doomed: number[] = []
+  /** The state record as the disk has it for certain. */
+  #durable: DurableState | undefined
 
   constructor ({ self, durable, transfers, nonce, leases = NO_LEASES }: ReplicaComponents, options: ReplicaOptions) {
     this.self = self
@@ -150,7 +152,7 @@ export class Replica {
     this.#localReads = new LocalReads(this)
     if (durable === undefined) return
     const { state, entries } = durable
-    this.#recorded = state
+    this.#recorded = this.#durable = state
     this.group = state.group
     this.promised = this.seen = state.promised
     this.nextCopy = state.nextCopy
@@ -171,6 +173,11 @@ export class Replica {
       case 'tick': this.#tick(now); break
     }
     return this.out.take()
+  }
+
+  /** True when the disk has the present promise. */
+  get promiseDurable (): boolean {
+    return this.#durable?.group === this.group && compareBallots(this.#durable?.promised ?? NO_BALLOT, this.promised) === 0
   }
 
   get isMember (): boolean { return this.group?.members.includes(this.self) === true }
@@ -229,6 +236,7 @@ export class Replica {
     this.#doomed = []
     this.out.persist([...record, ...writes, ...compacted], () => {
       copy?.applyDone(applied)
+      this.#durable = state
       for (const number of doomed) this.out.push({ kind: 'deleteCopy', copy: number })
       then()
     })
@@ -263,15 +271,17 @@ export class Replica {
     // What is left beyond the commit point belongs to a generation that has ended, and its ballots mean nothing in this one.
     if (copy !== undefined && copy.last > copy.commit) this.truncate(copy, copy.commit + 1, writes)
     const leader = this.leader
+    const inherited = inheritedBallot(group)
     this.leader = undefined
     this.group = group
-    this.promised = NO_BALLOT
+    this.promised = inherited
     this.deposed.clear()
-    this.seen = seen
+    this.seen = compareBallots(seen, inherited) > 0 ? seen : inherited
     this.#held = 0
     this.election.heard()
     if (this.level && this.isMember) this.settle(group.epoch)
     this.persist(writes)
+    this.election.inherit(now, inherited)
     this.election.lead(now)
     this.election.nominate(now)
     for (const request of leader?.stop() ?? []) this.#request(now, request)
@@ -387,18 +397,29 @@ export class Replica {
 
   /** Starts to lead with a ballot above all that were seen. It is durable before anyone hears of it: each is started once, ever. */
   begin (now: number, ballot: Ballot): void {
+    const leader = this.#begin(now, ballot)
+    this.persist([], () => { if (this.leader === leader) leader.seal(now) })
+  }
+
+  /** Starts to lead with the ballot that everybody promised with the generation, in the very step in which this store takes that up. */
+  inherit (now: number, ballot: Ballot): void {
+    const leader = this.#begin(now, ballot)
+    this.persist([], () => { if (this.leader === leader) leader.inherit(now) })
+  }
+
+  #begin (now: number, ballot: Ballot): Leader {
     this.promise(ballot)
     this.seen = ballot
-    const leader = new Leader(this, ballot, now)
-    this.leader = leader
-    this.persist([], () => { if (this.leader === leader) leader.seal(now) })
+    return this.leader = new Leader(this, ballot, now)
   }
 
   #receive (now: number, from: StoreId, message: GroupMessage): void {
     switch (message.kind) {
       case 'chain': this.adopt(now, message.group); return
       case 'unknown':
-        if (this.group !== undefined && this.group.generation > message.generation) this.out.send(from, { kind: 'chain', group: this.group })
+        if (this.group === undefined || this.group.generation <= message.generation) return
+        this.out.send(from, { kind: 'chain', group: this.group })
+        this.leader?.introduced(now, from)
         return
       case 'learn': case 'chunk': case 'delta': case 'tail': this.learner.receive(now, from, message); return
       default:

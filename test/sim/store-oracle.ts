@@ -145,7 +145,8 @@ export class StoreOracle {
     if (sent !== undefined && compareBallots(replica.promised, sent) < 0) {
       throw new Error(`invariant 20: promised ${ballotText(sent)} in generation ${group.generation}, and now only ${ballotText(replica.promised)}`)
     }
-    if (leader !== undefined && !memory.leaders.has(leader)) {
+    // A ballot is begun when the disk knows of it. Before, nobody hears of it, and a process that ends has not begun it.
+    if (leader !== undefined && !memory.leaders.has(leader) && this.#hasPromised(partition, replica.self, group.generation, leader.ballot)) {
       memory.leaders.add(leader)
       const name = `${group.generation}/${ballotText(leader.ballot)}`
       const other = memory.ballots.get(name)
@@ -251,11 +252,15 @@ export class StoreOracle {
 
   /** Invariants 20 and 21: a ballot is promised durably before anybody hears of it. */
   #checkPromise (partition: number, store: StoreId, { kind, generation, ballot }: GroupMessage & { kind: 'seal' | 'sealed' | 'appended' }): void {
-    const state = this.#state(partition, store)
-    // A store that has stepped to a later generation meanwhile keeps no promise of this one.
-    if (state?.group !== undefined && state.group.generation > generation) return
-    if (state?.group?.generation === generation && compareBallots(state.promised, ballot) >= 0) return
+    if (this.#hasPromised(partition, store, generation, ballot)) return
     throw new Error(`invariant 20: partition ${partition} at ${store} sent '${kind}' with ballot ${ballotText(ballot)}, which its disk has not promised`)
+  }
+
+  /** Whether the disk of a store obeys nothing below a ballot. One that has stepped to a later generation keeps no promise of this one. */
+  #hasPromised (partition: number, store: StoreId, generation: number, ballot: Ballot): boolean {
+    const state = this.#state(partition, store)
+    if (state?.group === undefined || state.group.generation < generation) return false
+    return state.group.generation > generation || compareBallots(state.promised, ballot) >= 0
   }
 
   /** Invariant 25: a store says of nothing that it has it before its disk does. */

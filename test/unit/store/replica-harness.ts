@@ -191,6 +191,7 @@ export class ReplicaNet {
       case 'fetch': case 'scan': case 'range': store.reads.push(effect); return
       case 'deleteCopy': store.disk.logs.delete(effect.copy); store.disk.data.delete(effect.copy); return
       case 'fault': this.faults.push(`${store.name}: ${effect.message}`); return
+      case 'wake': return // Ticks come every 50 ms here.
       case 'ledger': this.ledger.push(`${store.name} ${effect.field} ${effect.amount}`)
     }
   }
