@@ -26,6 +26,8 @@ export const WIRE_LIMITS = Object.freeze({
   scanBytesMax: 4 * 1024 * 1024,
   /** The longest that a watch may have a node wait. */
   watchWaitMsMax: 60_000,
+  /** The longest that a value may be given to live: ten years. */
+  ttlMsMax: 3650 * 24 * 3600 * 1000,
   textMax: 4096
 })
 
@@ -37,7 +39,7 @@ interface Condition { readonly ifVersion?: number }
  * happens unless the conditions of all hold, on the state before the write.
  */
 export type Operation = Condition & (
-  | { readonly kind: 'put', readonly key: Uint8Array, readonly value: Uint8Array }
+  | { readonly kind: 'put', readonly key: Uint8Array, readonly value: Uint8Array, readonly ttlMs?: number }
   | { readonly kind: 'del', readonly key: Uint8Array })
 
 /** Names one write of one client for ever, so that a retry of it happens once (rule S9). */
@@ -65,6 +67,8 @@ export interface WatchSpec {
 /** What one committed write did to the keys that are watched: each once, the last operation on it. A value of null: deleted. */
 export interface ChangedEntry {
   readonly seq: number
+  /** The time of these keys was over. */
+  readonly expired?: true
   readonly changes: readonly { readonly key: Uint8Array, readonly value: Uint8Array | null }[]
 }
 
@@ -165,7 +169,11 @@ function list<T> (value: unknown, maximum: number, what: string, element: (value
 export function validateOperation (value: unknown): Operation {
   if (!isRecord(value)) return fail('an operation')
   const condition = value.ifVersion === undefined ? {} : { ifVersion: natural(value.ifVersion, 'a version') }
-  if (value.kind === 'put') return { kind: 'put', key: key(value.key), value: bytes(value.value, WIRE_LIMITS.valueBytesMax, 'a value'), ...condition }
+  if (value.kind === 'put') {
+    const ttl = value.ttlMs === undefined ? {} : { ttlMs: natural(value.ttlMs, 'a time to live', WIRE_LIMITS.ttlMsMax) }
+    if (ttl.ttlMs === 0) return fail('no time to live')
+    return { kind: 'put', key: key(value.key), value: bytes(value.value, WIRE_LIMITS.valueBytesMax, 'a value'), ...condition, ...ttl }
+  }
   if (value.kind === 'del') return { kind: 'del', key: key(value.key), ...condition }
   return fail('the kind of an operation')
 }
@@ -218,7 +226,8 @@ function validateChange (value: unknown): ChangedEntry['changes'][number] {
 function validateChangedEntry (value: unknown): ChangedEntry {
   if (!isRecord(value)) return fail('an entry')
   const changes = list(value.changes, WIRE_LIMITS.operationsPerWriteMax, 'changes', validateChange)
-  return changes.length === 0 ? fail('an entry without changes') : { seq: natural(value.seq, 'a sequence number'), changes }
+  if (changes.length === 0) return fail('an entry without changes')
+  return { seq: natural(value.seq, 'a sequence number'), ...value.expired === true ? { expired: true } : {}, changes }
 }
 
 function validatePage (value: unknown): Page {
@@ -257,7 +266,9 @@ export function validateClientRequest (value: unknown): ClientRequest {
     case 'write': {
       const operations = list(value.operations, WIRE_LIMITS.operationsPerWriteMax, 'operations', validateOperation)
       if (operations.length === 0) return fail('an empty write')
-      return { kind: 'write', request, partition: natural(value.partition, 'a partition', 65535), id: validateOperationId(value.id), operations }
+      const id = validateOperationId(value.id)
+      if (id.client === '') return fail('an operation id without a client')
+      return { kind: 'write', request, partition: natural(value.partition, 'a partition', 65535), id, operations }
     }
     default: return fail('the kind of a request')
   }

@@ -62,6 +62,8 @@ export const REPLICATION_DEFAULTS: PartitionHostOptions = Object.freeze({
   chunkBytes: 256 * 1024,
   logEntriesMax: 1024,
   logBytesMax: 1024 * 1024,
+  expiryBatchMax: 1000,
+  expiryStampMs: 10_000,
   waitingMax: 10_000,
   leaseMs: 750,
   leaseDriftPercent: 5

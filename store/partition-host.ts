@@ -16,6 +16,7 @@ import { type LeaseMessage, type LeaseOptions, Leases, validateLeaseMessage } fr
 import type { Ledger } from './ledger.ts'
 import { type Addressed, unpack } from './peer-messages.ts'
 import { PeerOutbox } from './peer-outbox.ts'
+import { ExpiryIndex } from './storage/expiry-index.ts'
 import { copyRange, dataKey, decodeValue, ledgerKey, userKeyOf } from './storage/layout.ts'
 import { BINARY, type StoredPartition } from './storage/open.ts'
 import { RangeReader } from './storage/range-reader.ts'
@@ -56,6 +57,7 @@ export class PartitionHost {
   readonly #writer: StoreWriter
   readonly #leases: Leases
   readonly #ranges: RangeReader
+  readonly #expiries: ExpiryIndex
   #addresses: ReadonlyMap<StoreId, Address> = new Map()
   #viewOf: ((partition: number) => PartitionView) | undefined
   /** Goes with every message: stores of two clusters that were given each other's addresses do not mix. */
@@ -91,6 +93,7 @@ export class PartitionHost {
       failed: error => { this.#fail('a write to the disk failed', error) }
     })
     this.#ranges = new RangeReader(components.database)
+    this.#expiries = new ExpiryIndex(components.database)
     for (const [partition, stored] of components.partitions) this.#create(partition, stored)
   }
 
@@ -227,6 +230,8 @@ export class PartitionHost {
       case 'scan': this.#run(this.#scan(partition, effect)); return
       case 'range': this.#run(this.#range(partition, effect)); return
       case 'wake': this.#wake(partition, effect.inMs); return
+      case 'expiring': this.#run(this.#expiring(partition, effect)); return
+      case 'forgetExpired': this.#run(this.#expiries.forget(partition, effect.copy, effect.time)); return
       case 'deleteCopy': this.#run(this.#delete(partition, effect.copy)); return
       case 'ledger': this.#components.ledger.add(effect.epoch, effect.field, effect.amount); return
       case 'fault': log.error({ partition, store: this.#components.self }, effect.message)
@@ -297,9 +302,14 @@ export class PartitionHost {
     this.apply(partition, { kind: 'ranged', token, items, done })
   }
 
+  async #expiring (partition: number, { token, copy, after, limit }: Effect & { kind: 'expiring' }): Promise<void> {
+    this.apply(partition, { kind: 'expiring', token, records: await this.#expiries.read(partition, copy, after, limit) })
+  }
+
   async #delete (partition: number, copy: number): Promise<void> {
-    await this.#components.database.clear({ ...copyRange('data', partition, copy), keyEncoding: 'view' })
-    await this.#components.database.clear({ ...copyRange('log', partition, copy), keyEncoding: 'view' })
+    for (const kind of ['data', 'log', 'expiry'] as const) {
+      await this.#components.database.clear({ ...copyRange(kind, partition, copy), keyEncoding: 'view' })
+    }
   }
 
   /** Runs work on the disk beside the loop; an error there ends the store like a failed write. */

@@ -80,7 +80,7 @@ export class PacketBuilder {
   #entry ({ seq, ballot, body }: Entry): unknown[] {
     const packed: unknown[] = [seq, this.#ballot(ballot)]
     const plain = body.kind !== 'write' || body.operations === null || body.operations.length === 0
-    if (plain || body.changed !== undefined || body.failed !== undefined) return [...packed, body]
+    if (plain || body.changed !== undefined || body.failed !== undefined || body.time !== undefined) return [...packed, body]
     packed.push(body.id.client, body.id.number, body.id.base)
     for (const operation of body.operations) packed.push(operation.key, operation.kind === 'put' ? operation.value : null)
     return packed

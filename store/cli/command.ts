@@ -105,6 +105,16 @@ export class Arguments {
   }
 }
 
+const UNITS_MS = Object.freeze({ ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 })
+
+/** A time with its unit, such as `30s`, in milliseconds. @throws {UsageError} */
+export function milliseconds (name: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  const [, number, unit] = /^(\d{1,12})(ms|s|m|h|d)$/.exec(text) ?? []
+  if (number === undefined) throw new UsageError(`--${name} must be a time with its unit, such as 500ms, 30s, 10m, 12h or 7d, not '${text}'`)
+  return Number(number) * UNITS_MS[unit as keyof typeof UNITS_MS]
+}
+
 /** What every command takes. */
 export const COMMON: OptionSpecs = Object.freeze({
   help: { type: 'boolean', help: 'show this text' }

@@ -4,7 +4,7 @@
  * Owns nothing.
  */
 import { WIRE_LIMITS } from '../client-protocol.ts'
-import { CLIENT_OPTIONS, type Command, EXIT, UsageError } from './command.ts'
+import { CLIENT_OPTIONS, type Command, EXIT, milliseconds, UsageError } from './command.ts'
 import { reach, withClient } from './connection.ts'
 
 const IF_VERSION = { 'if-version': { type: 'string', value: 'n', help: 'only if the key has this version, as get --json shows it' } } as const
@@ -48,15 +48,16 @@ export const putCommand: Command = {
     ...CLIENT_OPTIONS,
     stdin: { type: 'boolean', help: 'take the value from standard input, byte for byte' },
     ...IF_VERSION,
-    'if-absent': { type: 'boolean', help: 'only if the key has no value' }
+    'if-absent': { type: 'boolean', help: 'only if the key has no value' },
+    ttl: { type: 'string', value: 'time', help: 'delete the key after this time, unless it is written again: 500ms, 30s, 10m, 12h, 7d' }
   },
   async run (given, terminal) {
     const [key, argument] = given.positionals as [string, string?]
     if ((argument === undefined) !== given.flag('stdin')) throw new UsageError('give the value either as an argument or by --stdin')
     const target = reach(given)
     const value = argument === undefined ? Buffer.from(await terminal.input(WIRE_LIMITS.valueBytesMax)) : Buffer.from(argument)
-    const conditions = { ifVersion: given.integer('if-version'), ...given.flag('if-absent') ? { ifAbsent: true } : {} }
-    const version = await withClient(target, client => client.putEntry(key, value, conditions))
+    const options = { ifVersion: given.integer('if-version'), ...given.flag('if-absent') ? { ifAbsent: true } : {}, ttlMs: milliseconds('ttl', given.text('ttl')) }
+    const version = await withClient(target, client => client.putEntry(key, value, options))
     if (given.flag('json')) terminal.out(JSON.stringify({ key, bytes: value.length, written: true, version }))
     return EXIT.ok
   }

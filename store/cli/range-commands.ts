@@ -123,7 +123,7 @@ async function follow (
   return { count, cursor }
 }
 
-function printEvent (given: Arguments, terminal: Terminal, { type, key, value, version, cursor }: WatchEvent<Buffer, Buffer>): void {
-  if (given.flag('json')) terminal.out(JSON.stringify({ type, ...jsonField('key', key), ...(value === undefined ? {} : jsonField('value', value)), version, cursor }))
-  else terminal.out(value === undefined ? `del\t${key.toString()}` : `put\t${key.toString()}\t${value.toString()}`)
+function printEvent (given: Arguments, terminal: Terminal, { type, key, value, reason, version, cursor }: WatchEvent<Buffer, Buffer>): void {
+  if (given.flag('json')) terminal.out(JSON.stringify({ type, ...jsonField('key', key), ...(value === undefined ? { reason } : jsonField('value', value)), version, cursor }))
+  else terminal.out(value === undefined ? `${reason === 'expired' ? 'expired' : 'del'}\t${key.toString()}` : `put\t${key.toString()}\t${value.toString()}`)
 }

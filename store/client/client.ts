@@ -24,7 +24,7 @@ import type { SuccessResponse } from './call.ts'
 import { asBuffer, ClientIterator, type IteratorOptions, rangeOf } from './iterator.ts'
 import { MergedScan } from './merged-scan.ts'
 import { callConsistency, callDeadlineMs, CLIENT_LIMITS, conditionOf, type DelConditions, fillSessionOptions, foreignOptions, type CallOptions,
-  type ReadOptions, type FilledSessionOptions, type PutConditions, type SessionOptions } from './options.ts'
+  type ReadOptions, type FilledSessionOptions, type PutOptions, type SessionOptions, ttlOf } from './options.ts'
 import { checkKey, checkOperation, groupReads, groupWrites } from './requests.ts'
 import { Runner } from './runner.ts'
 import { WATCH_WAIT_MS, Watcher } from './watcher.ts'
@@ -60,7 +60,7 @@ export interface WatchOptions extends CallOptions {
 }
 
 type Bytes = Buffer | Uint8Array
-type BatchEntry = PutConditions & ({ readonly type: 'put', readonly key: Bytes, readonly value: Bytes } | { readonly type: 'del', readonly key: Bytes })
+type BatchEntry = PutOptions & ({ readonly type: 'put', readonly key: Bytes, readonly value: Bytes } | { readonly type: 'del', readonly key: Bytes })
 
 /** What a key has: its value, and the version that the last write of it gave it. */
 export interface VersionedEntry<V> {
@@ -70,7 +70,7 @@ export interface VersionedEntry<V> {
 }
 
 /** An operation of a batch: abstract-level's, with what it depends on. */
-export type ClientBatchOperation<DB, K, V> = AbstractBatchOperation<DB, K, V> & PutConditions
+export type ClientBatchOperation<DB, K, V> = AbstractBatchOperation<DB, K, V> & PutOptions
 
 /**
  * With this option a private method leaves the versions in the given list: of the keys read, 0 where there is no value, or of the operations
@@ -220,7 +220,7 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
   }
 
   /**
-   * Sets one key. Key and value, if they are given as bytes, must not be changed before the promise settles.
+   * Sets one key; with `ttlMs`, for a time. Key and value, if they are given as bytes, must not be changed before the promise settles.
    * @throws {StoreError} CONDITION_FAILED with `version` when `ifVersion` or `ifAbsent` did not hold: then nothing was written;
    * STORE_INVALID_KEY; STORE_INVALID_VALUE; STORE_INVALID_OPTIONS; STORE_DEADLINE_EXCEEDED; PARTITION_UNAVAILABLE
    * with `waitingFor`; OPERATION_EXPIRED; STORE_ABORTED; STORE_OVERLOADED; STORE_CLOSED when the client is closed meanwhile. Each
@@ -228,8 +228,8 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
    * @throws {Error} LEVEL_INVALID_KEY and LEVEL_INVALID_VALUE for null and undefined; LEVEL_DATABASE_NOT_OPEN
    */
   override put (key: K, value: V): Promise<void>
-  override put<K2 = K, V2 = V> (key: K2, value: V2, options: AbstractPutOptions<K2, V2> & PutConditions & CallOptions): Promise<void>
-  override put (key: K, value: V, options?: AbstractPutOptions<K, V> & PutConditions & CallOptions): Promise<void> {
+  override put<K2 = K, V2 = V> (key: K2, value: V2, options: AbstractPutOptions<K2, V2> & PutOptions & CallOptions): Promise<void>
+  override put (key: K, value: V, options?: AbstractPutOptions<K, V> & PutOptions & CallOptions): Promise<void> {
     return super.put(key, value, options!)
   }
 
@@ -257,7 +257,7 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
   override batch (operations: Array<ClientBatchOperation<this, K, V>>): Promise<void>
   override batch<K2 = K, V2 = V> (
     operations: Array<ClientBatchOperation<this, K2, V2>>,
-    options: AbstractBatchOptions<K2, V2> & PutConditions & CallOptions
+    options: AbstractBatchOptions<K2, V2> & PutOptions & CallOptions
   ): Promise<void>
   override batch (...args: [] | [unknown] | [unknown, unknown]): AbstractChainedBatch<this, K, V> & Promise<void> {
     // The base class tells a chained batch by the number of arguments.
@@ -296,8 +296,8 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
    * @throws as `put`
    */
   async putEntry (key: K, value: V): Promise<number>
-  async putEntry<K2 = K, V2 = V> (key: K2, value: V2, options: AbstractPutOptions<K2, V2> & PutConditions & CallOptions): Promise<number>
-  async putEntry (key: K, value: V, options?: AbstractPutOptions<K, V> & PutConditions & CallOptions): Promise<number> {
+  async putEntry<K2 = K, V2 = V> (key: K2, value: V2, options: AbstractPutOptions<K2, V2> & PutOptions & CallOptions): Promise<number>
+  async putEntry (key: K, value: V, options?: AbstractPutOptions<K, V> & PutOptions & CallOptions): Promise<number> {
     const versions: number[] = []
     await super.put(key, value, collecting(versions, options))
     return versions[0]!
@@ -311,11 +311,11 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
   async batchEntries (operations: Array<ClientBatchOperation<this, K, V>>): Promise<number[]>
   async batchEntries<K2 = K, V2 = V> (
     operations: Array<ClientBatchOperation<this, K2, V2>>,
-    options: AbstractBatchOptions<K2, V2> & PutConditions & CallOptions
+    options: AbstractBatchOptions<K2, V2> & PutOptions & CallOptions
   ): Promise<number[]>
   async batchEntries (
     operations: Array<ClientBatchOperation<this, K, V>>,
-    options?: AbstractBatchOptions<K, V> & PutConditions & CallOptions
+    options?: AbstractBatchOptions<K, V> & PutOptions & CallOptions
   ): Promise<number[]> {
     const versions: number[] = []
     await super.batch(operations, collecting(versions, options))
@@ -383,18 +383,18 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
     return (await this._getMany(keys, options)).map(value => value !== undefined)
   }
 
-  async _put (key: Bytes, value: Bytes, options?: PutConditions & CallOptions & Versioned): Promise<void> {
-    await this.#write({ kind: 'put', key, value, ...conditionOf('put', options) }, options)
+  async _put (key: Bytes, value: Bytes, options?: PutOptions & CallOptions & Versioned): Promise<void> {
+    await this.#write({ kind: 'put', key, value, ...conditionOf('put', options), ...ttlOf('put', options) }, options)
   }
 
-  async _del (key: Bytes, options?: PutConditions & CallOptions): Promise<void> {
-    await this.#write({ kind: 'del', key, ...conditionOf('del', options) }, options)
+  async _del (key: Bytes, options?: PutOptions & CallOptions): Promise<void> {
+    await this.#write({ kind: 'del', key, ...conditionOf('del', options), ...ttlOf('del', options) }, options)
   }
 
   async _batch (entries: readonly BatchEntry[], options?: CallOptions & Versioned): Promise<void> {
     const operations = entries.map((entry): Operation => entry.type === 'put'
-      ? { kind: 'put', key: entry.key, value: entry.value, ...conditionOf('put', entry) }
-      : { kind: 'del', key: entry.key, ...conditionOf('del', entry) })
+      ? { kind: 'put', key: entry.key, value: entry.value, ...conditionOf('put', entry), ...ttlOf('put', entry) }
+      : { kind: 'del', key: entry.key, ...conditionOf('del', entry), ...ttlOf('del', entry) })
     const runner = this.#open()
     const requests = groupWrites(operations, key => runner.router.partitionOf(key))
     if (requests.length === 0) return

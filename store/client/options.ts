@@ -4,6 +4,7 @@
  * Pure.
  */
 import type { Address } from '../../membership/environment/environment.ts'
+import { WIRE_LIMITS } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
 
 /** What may be given with every single operation. */
@@ -40,6 +41,16 @@ export interface DelConditions {
 export interface PutConditions extends DelConditions {
   /** Does nothing, and fails with CONDITION_FAILED, if the key has a value. @default false */
   readonly ifAbsent?: boolean | undefined
+}
+
+/** What may be given with a put. */
+export interface PutOptions extends PutConditions {
+  /**
+   * Milliseconds after which the key is deleted, unless it was written again: not earlier, counted from when the leader got the write, and
+   * later by a 32nd of it and about a second; after changes of the leader, and when there was none, by more. From 1 to ten
+   * years. @default never
+   */
+  readonly ttlMs?: number | undefined
 }
 
 export interface SessionOptions {
@@ -138,6 +149,15 @@ export function conditionOf (kind: 'put' | 'del', { ifVersion, ifAbsent }: PutCo
   if (ifAbsent === true && ifVersion !== undefined) return fail('give either ifVersion or ifAbsent: a key that has a version is not absent')
   if (ifAbsent === true) return { ifVersion: 0 }
   return ifVersion === undefined ? {} : { ifVersion: integer(ifVersion, 'ifVersion', 1, Number.MAX_SAFE_INTEGER) }
+}
+
+/** How long a value lives, as it travels. @throws {StoreError} STORE_INVALID_OPTIONS */
+export function ttlOf (kind: 'put' | 'del', options: PutOptions = {}): { ttlMs?: number } {
+  // It would be passed over silently, and the value would stay for ever.
+  if ('ttl' in options) return fail('the time to live is called ttlMs, and is in milliseconds')
+  if (options.ttlMs === undefined) return {}
+  if (kind === 'del') return fail('ttlMs is for puts: there is nothing to expire where a key has no value')
+  return { ttlMs: integer(options.ttlMs, 'ttlMs', 1, WIRE_LIMITS.ttlMsMax) }
 }
 
 /** The deadline of one call in milliseconds from now. @throws {StoreError} STORE_INVALID_OPTIONS */

@@ -22,6 +22,8 @@ export interface WatchEvent<K, V> {
   readonly key: K
   /** Undefined for a deletion. */
   readonly value: V | undefined
+  /** Of a deletion: whether somebody deleted the key, or its time was over. */
+  readonly reason: 'deleted' | 'expired' | undefined
   /** The number of the write in its partition; the same for all keys of an atomic batch. Rises with every change of a key. */
   readonly version: number
   /** Resumes a watch of the same prefix right after this event, whichever other events were delivered before it. */
@@ -201,6 +203,7 @@ export class Watcher<K, V> implements AsyncIterableIterator<WatchEvent<K, V>, un
       type: value === null ? 'del' : 'put',
       key: decodeKey(key),
       value: value === null ? undefined : decodeValue(value),
+      reason: value !== null ? undefined : entry.expired === true ? 'expired' : 'deleted',
       version: entry.seq,
       get cursor () { return mark() }
     }

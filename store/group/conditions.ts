@@ -61,13 +61,19 @@ export class Conditions {
     return undefined
   }
 
-  /** Reads the versions of keys, then calls `then`, in which `failed` knows them. Forgotten, silently, with `clear`. */
+  /** Whether the condition of an operation holds, whose key is being read. */
+  holds ({ key, ifVersion }: Operation): boolean {
+    return this.#version(key) === ifVersion
+  }
+
+  /** Reads the versions of keys, then calls `then`, in which `failed` and `holds` know them. Forgotten, silently, with `clear`. */
   read (keys: readonly Uint8Array[], then: () => void): void {
     const { copy, replica: { out } } = this.#leader
     for (const key of keys) {
       const text = keyText(key)
       const reading = this.#reading.get(text)
-      if (reading === undefined) this.#reading.set(text, { readers: 1, version: undefined })
+      // What is known now may leave the memory meanwhile, and the disk may be read before it has it.
+      if (reading === undefined) this.#reading.set(text, { readers: 1, version: this.#version(key) })
       else reading.readers++
     }
     const token = out.token()

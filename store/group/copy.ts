@@ -10,7 +10,7 @@
  */
 import type { StoreWrite } from './effects.ts'
 import { isWithin, type KeyRange } from '../scan-range.ts'
-import { type Entry, entryBytes, operationName, withoutValues } from './history.ts'
+import { type Entry, entryBytes, operationName, timeOf, withoutValues } from './history.ts'
 
 /** A key as a map key: one character per byte. */
 export const keyText = (key: Uint8Array): string => Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1')
@@ -21,6 +21,9 @@ export interface CopyOptions {
   /** Bytes of values kept in the log; older entries keep only their ids and keys. */
   readonly logBytesMax: number
 }
+
+/** What a committed entry left behind of a key. */
+interface Pending { readonly seq: number, readonly value: Uint8Array | null, readonly expires?: number | undefined }
 
 /** The log may grow to so many times its limits while somebody is being taught from it. */
 const HELD_FACTOR = 16
@@ -38,18 +41,24 @@ export class Copy {
   #applying: number
   #bytes = 0
   readonly #operations = new Map<string, number>()
-  readonly #overlay = new Map<string, { seq: number, value: Uint8Array | null }>()
+  readonly #overlay = new Map<string, Pending>()
   /** Where the data was when each scan that is under way began. */
   readonly #holds = new Set<{ readonly applied: number }>()
+  /** The partition's time as the entries up to the floor told it last; 0 for never. */
+  #floorTime: number
+  /** What expires up to this time is gone from the data; the index may still name it. */
+  #swept = 0
 
-  constructor (number: number, floor: number, applied: number, entries: readonly Entry[], options: CopyOptions) {
+  constructor (number: number, floor: number, applied: number, entries: readonly Entry[], options: CopyOptions, floorTime = 0) {
     this.number = number
     this.#options = options
     this.#floor = floor
     this.#valueFloor = floor
+    this.#floorTime = floorTime
     this.#commit = this.#applied = this.#applying = applied
     for (const entry of entries) this.append(entry)
     for (const entry of entries) if (entry.body.kind === 'write' && entry.body.operations === null) this.#valueFloor = entry.seq
+    for (const entry of entries) if (entry.seq <= applied) this.#sweep(entry)
     if (this.last < applied) throw new Error(`invariant: the log of copy ${number} ends at ${this.last}, before its data at ${applied}`)
   }
 
@@ -60,6 +69,27 @@ export class Copy {
   /** The data has, or is on its way to have, everything up to here. */
   get applying (): number { return this.#applying }
   get last (): number { return this.#floor + this.#entries.length }
+  get floorTime (): number { return this.#floorTime }
+
+  /** The partition's time as the history told it last, what is not committed included; 0 for never. */
+  get time (): number {
+    for (let index = this.#entries.length - 1; index >= 0; index--) {
+      const time = timeOf(this.#entries[index]!)
+      if (time !== undefined) return time
+    }
+    return this.#floorTime
+  }
+
+  #sweep ({ body }: Entry): void {
+    if (body.kind === 'write') this.#swept = Math.max(this.#swept, body.swept ?? 0)
+  }
+
+  /** The time up to which the index of what expires is of no use any more; 0 when there is nothing new to say. */
+  takeSwept (): number {
+    const swept = this.#swept
+    this.#swept = 0
+    return swept
+  }
 
   entry (seq: number): Entry | undefined {
     return this.#entries[seq - this.#floor - 1]
@@ -114,14 +144,16 @@ export class Copy {
       if (body.kind !== 'write') continue
       if (body.operations === null) throw new Error(`invariant: entry ${next} was committed without its values`)
       for (const operation of body.operations) {
-        this.#overlay.set(keyText(operation.key), { seq: next, value: operation.kind === 'put' ? operation.value : null })
+        this.#overlay.set(keyText(operation.key), operation.kind === 'put'
+          ? { seq: next, value: operation.value, expires: operation.expires }
+          : { seq: next, value: null })
       }
     }
     if (seq > this.#commit) this.#commit = seq
   }
 
   /** A committed value that is not in the data yet; undefined when the data decides. */
-  pending (key: Uint8Array): { seq: number, value: Uint8Array | null } | undefined {
+  pending (key: Uint8Array): Pending | undefined {
     return this.#overlay.get(keyText(key))
   }
 
@@ -134,8 +166,8 @@ export class Copy {
   takeApplied (): StoreWrite[] {
     const writes: StoreWrite[] = []
     const from = this.#applying
-    for (const [key, { seq, value }] of this.#overlay) {
-      if (seq > from) writes.push({ kind: 'item', copy: this.number, key: Buffer.from(key, 'latin1'), value, seq })
+    for (const [key, { seq, value, expires }] of this.#overlay) {
+      if (seq > from) writes.push({ kind: 'item', copy: this.number, key: Buffer.from(key, 'latin1'), value, seq, ...expires === undefined ? {} : { expires } })
     }
     this.#applying = this.#commit
     return writes
@@ -144,6 +176,7 @@ export class Copy {
   /** The data is durable up to `seq`. */
   applyDone (seq: number): void {
     if (seq <= this.#applied) return
+    for (let next = this.#applied + 1; next <= seq; next++) this.#sweep(this.entry(next)!)
     this.#applied = seq
     this.#dropOverlay()
   }
@@ -178,6 +211,7 @@ export class Copy {
   /** Marks everything up to `seq` as already in the data (a learner writes data itself). Nothing committed may wait for the data. */
   installed (seq: number): void {
     if (this.unapplied) throw new Error(`invariant: entries ${this.#applying + 1} to ${this.#commit} of copy ${this.number} would never reach the data`)
+    for (let next = this.#applied + 1; next <= seq; next++) this.#sweep(this.entry(next)!)
     this.#commit = this.#applied = this.#applying = seq
     this.#overlay.clear()
   }
@@ -203,6 +237,7 @@ export class Copy {
         writes.push({ kind: 'dropEntries', copy: this.number, from: this.#floor + 1, to: this.#floor + count })
         for (const entry of this.#entries.splice(0, count)) {
           this.#bytes -= entryBytes(entry)
+          this.#floorTime = timeOf(entry) ?? this.#floorTime
           if (entry.body.kind === 'write') {
             const name = operationName(entry.body.id)
             if (this.#operations.get(name) === entry.seq) this.#operations.delete(name)

@@ -13,6 +13,7 @@
  */
 import { type Copy, keyText } from './copy.ts'
 import { changedBy, type Entry, entryBytes, withoutValues } from './history.ts'
+import type { Found } from './lookup.ts'
 import type { Item } from './messages.ts'
 
 /** A delta that is being read. */
@@ -64,13 +65,13 @@ export function planDelta (copy: Copy, from: number, bytesMax: number): DeltaPla
  * more than `bytesMax` were written meanwhile.
  */
 export function composeDelta (
-  copy: Copy, { from, to, keys }: DeltaPlan, values: readonly ({ value: Uint8Array, seq: number } | null)[], bytesMax: number
+  copy: Copy, { from, to, keys }: DeltaPlan, values: Found, bytesMax: number
 ): Delta | undefined {
   if (from < copy.floor || to < copy.valueFloor) return undefined
-  const found = new Map<string, { key: Uint8Array, seq: number, value: Uint8Array | null }>()
+  const found = new Map<string, { key: Uint8Array, seq: number, value: Uint8Array | null, expires: number | undefined }>()
   keys.forEach((key, index) => {
     const item = values[index]
-    found.set(keyText(key), { key, seq: item?.seq ?? to, value: item?.value ?? null })
+    found.set(keyText(key), { key, seq: item?.seq ?? to, value: item?.value ?? null, expires: item?.expires })
   })
   // What was read may already have any of the changes after `to`; so all of them must be told that were committed by now.
   const later = copy.slice(to + 1, Infinity, Infinity, copy.commit)
@@ -78,15 +79,16 @@ export function composeDelta (
   for (const { seq, body } of later) {
     if (body.kind !== 'write') continue
     for (const operation of body.operations!) {
-      found.set(keyText(operation.key), { key: operation.key, seq, value: operation.kind === 'put' ? operation.value : null })
+      const { value = null, expires } = operation.kind === 'put' ? operation : {}
+      found.set(keyText(operation.key), { key: operation.key, seq, value, expires })
     }
   }
   const entries = [...copy.slice(from + 1, Infinity, Infinity, to), ...later].map(withoutValues)
   const items: Item[] = []
   const removed: Uint8Array[] = []
-  for (const { key, seq, value } of found.values()) {
+  for (const { key, seq, value, expires } of found.values()) {
     if (value === null) removed.push(key)
-    else items.push({ key, value, seq })
+    else items.push({ key, value, seq, ...expires === undefined ? {} : { expires } })
   }
   return { from, entries, items, removed }
 }

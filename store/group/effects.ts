@@ -25,6 +25,8 @@ export interface DurableState {
   readonly nextCopy: number
   /** The log of the live copy begins right after this number. */
   readonly floor: number
+  /** The partition's time as the history up to the floor told it last; 0 for never (see expiry.ts). */
+  readonly time: number
   /** The data of the live copy is the history replayed to here. */
   readonly applied: number
   /** The epoch since which the placement gives this store a seat here (the transfer's id), and whether that transfer is complete. */
@@ -36,8 +38,11 @@ export type StoreWrite =
   | { readonly kind: 'entry', readonly copy: number, readonly entry: Entry }
   /** Removes the entries from `from` to `to`, both included. */
   | { readonly kind: 'dropEntries', readonly copy: number, readonly from: number, readonly to: number }
-  /** `value` null removes the key. */
-  | { readonly kind: 'item', readonly copy: number, readonly key: Uint8Array, readonly value: Uint8Array | null, readonly seq: number }
+  /** `value` null removes the key. A value that expires goes into the index too. */
+  | { readonly kind: 'item', readonly copy: number, readonly key: Uint8Array, readonly value: Uint8Array | null, readonly seq: number, readonly expires?: number }
+
+/** A record of the index of what expires: at `expires` the version `seq` of a key, unless the key has another one by then. */
+export interface Expiring { readonly expires: number, readonly key: Uint8Array, readonly seq: number }
 
 /**
  * `planned`: seats that an epoch gave to this store. `done`: those that it holds. `superseded`: those that a later epoch took away
@@ -63,6 +68,10 @@ export type Effect =
   | { readonly kind: 'scan', readonly token: number, readonly copy: number, readonly after: Uint8Array | null, readonly bytesMax: number }
   /** Read the items of a range of a copy, from one state of the data, as far as the page goes; the `ranged` input answers. */
   | { readonly kind: 'range', readonly token: number, readonly copy: number, readonly scan: ScanSpec }
+  /** Read the index of what expires in a copy, in its order: what comes after `after`, up to `limit`; the `expiring` input answers. */
+  | { readonly kind: 'expiring', readonly token: number, readonly copy: number, readonly after: Expiring | null, readonly limit: number }
+  /** Remove what the index of a copy has up to a time, at leisure. It only says where to look. */
+  | { readonly kind: 'forgetExpired', readonly copy: number, readonly time: number }
   /** Delete a copy, data and log, at leisure. Its number is never used again. */
   | { readonly kind: 'deleteCopy', readonly copy: number }
   /** Something is due in so many milliseconds, which a `tick` then does: between two regular ones. */

@@ -150,6 +150,7 @@ const startsWith = (key: Uint8Array, prefix: Uint8Array): boolean =>
 export function changesOf (entry: Entry, prefix: Uint8Array): ChangedEntry | undefined {
   const { seq, body } = entry
   if (body.kind !== 'write') return { seq, changes: [] }
+  const expired = body.swept === undefined ? {} : { expired: true } as const
   if (body.operations === null) {
     const changed = changedBy(entry)
     return changed === undefined || changed.keys.some(key => startsWith(key, prefix)) ? undefined : { seq, changes: [] }
@@ -161,5 +162,5 @@ export function changesOf (entry: Entry, prefix: Uint8Array): ChangedEntry | und
     last.delete(name)
     last.set(name, { key: operation.key, value: operation.kind === 'put' ? operation.value : null })
   }
-  return { seq, changes: [...last.values()] }
+  return { seq, ...expired, changes: [...last.values()] }
 }

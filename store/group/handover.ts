@@ -11,6 +11,7 @@ import type { StoreId } from '../../membership/configuration.ts'
 import { graceOf } from './grace.ts'
 import { type Group, majorityOf, sameMembers } from './history.ts'
 import type { Leader } from './leader.ts'
+import type { Found } from './lookup.ts'
 import type { GroupMessage, Item } from './messages.ts'
 import { Teacher } from './teacher.ts'
 
@@ -172,7 +173,7 @@ export class Handover {
   }
 
   /** Values were read. Returns false when no teacher waits for them. */
-  fetched (now: number, token: number, values: readonly ({ value: Uint8Array, seq: number } | null)[]): boolean {
+  fetched (now: number, token: number, values: Found): boolean {
     for (const teacher of this.#teachers.values()) if (teacher.fetched(now, token, values)) return true
     return false
   }

@@ -61,18 +61,23 @@ export interface Changed {
   readonly bytes: number
 }
 
-/** What an entry does to a key. */
+/** What an entry does to a key. `expires`: the partition's time at which the value may be removed (see expiry.ts). */
 export type Change =
-  | { readonly kind: 'put', readonly key: Uint8Array, readonly value: Uint8Array }
+  | { readonly kind: 'put', readonly key: Uint8Array, readonly value: Uint8Array, readonly expires?: number }
   | { readonly kind: 'del', readonly key: Uint8Array }
 
+/**
+ * `time`: what the partition's time was when the leader logged this, in milliseconds; it never falls along a history. The last one
+ * in the history is where the next leader's count begins (see expiry.ts).
+ */
 export type EntryBody =
-  | { readonly kind: 'noop' }
+  | { readonly kind: 'noop', readonly time?: number }
   /**
    * `operations` is null once compaction has dropped the values: the entry then remembers that `id` happened, how it ended, and in
    * `changed`, which keys it wrote, unless these are too many.
    * With `failed` a condition did not hold, and the write changes nothing. That is part of the history like anything else: whoever
    * sends the write again is told the same, however the key has changed since (rule S9).
+   * With `swept` the leader itself removes what has expired: whatever expires up to that time, and was logged before, is gone after this.
    */
   | {
     readonly kind: 'write'
@@ -80,6 +85,8 @@ export type EntryBody =
     readonly operations: readonly Change[] | null
     readonly changed?: Changed
     readonly failed?: FailedCondition
+    readonly time?: number
+    readonly swept?: number
   }
   /** The last entry of a generation. */
   | { readonly kind: 'stop', readonly next: Group }
@@ -124,7 +131,7 @@ export function changedBy ({ body }: Entry): Changed | undefined {
 }
 
 /** Bytes of keys that an entry without values remembers at most; of a write of many keys the index knows nothing. */
-const CHANGED_KEYS_BYTES_MAX = 512
+export const CHANGED_KEYS_BYTES_MAX = 512
 
 /** An entry as compaction leaves it. */
 export function withoutValues (entry: Entry): Entry {
@@ -134,5 +141,11 @@ export function withoutValues (entry: Entry): Entry {
   const remembered = changed.keys.reduce((bytes, key) => bytes + key.length, 0) <= CHANGED_KEYS_BYTES_MAX
   return { ...entry, body: { ...body, operations: null, ...(remembered ? { changed } : {}) } }
 }
+
+/** The partition's time as an entry tells it. */
+export const timeOf = ({ body }: Entry): number | undefined => body.kind === 'stop' ? undefined : body.time
+
+/** The id of what a leader does by itself at a place in the history. No client has this name. */
+export const ownOperation = (seq: number): OperationId => ({ client: '', number: seq, base: seq })
 
 export const operationName = (id: OperationId): string => `${id.client}/${id.number}`

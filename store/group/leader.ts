@@ -12,6 +12,7 @@ import type { StoreId } from '../../membership/configuration.ts'
 import { Confirmations } from './confirmations.ts'
 import type { Copy } from './copy.ts'
 import type { Answer, StoreWrite } from './effects.ts'
+import { Expiry } from './expiry.ts'
 import { Feed } from './feed.ts'
 import { Followers } from './followers.ts'
 import { Handover } from './handover.ts'
@@ -43,6 +44,7 @@ export class Leader {
   readonly lease: ReadLease
   readonly reads: Reads
   readonly scans: Scans
+  readonly expiry: Expiry
   readonly feed: Feed
   readonly writes: Writes
   phase: Phase = 'sealing'
@@ -76,6 +78,7 @@ export class Leader {
     this.lease = new ReadLease(this)
     this.reads = new Reads(this)
     this.scans = new Scans(this)
+    this.expiry = new Expiry(this)
     this.feed = new Feed(this)
     this.writes = new Writes(this)
   }
@@ -96,6 +99,7 @@ export class Leader {
     if (copy.last !== replica.group!.base) throw new Error(`invariant: generation ${replica.group!.generation} begins at ${replica.group!.base}, not ${copy.last}`)
     this.followers.durable = this.#persisting = copy.last
     this.#firstOwn = copy.last + 1
+    this.expiry.begin(now)
     this.append({ kind: 'noop' })
     this.phase = 'serving'
     this.followers.inherit(now)
@@ -181,6 +185,7 @@ export class Leader {
     this.followers.durable = this.#persisting = adopted
     this.#firstOwn = adopted + 1
     if (stops) this.phase = 'stopping'
+    this.expiry.begin(now)
     this.append(stops ? final : { kind: 'noop' })
     this.followers.begin(now, this.#sealed, adopted)
     this.flush(now)
@@ -356,6 +361,7 @@ export class Leader {
     this.handover.tick(now)
     this.confirmations.tick(now)
     this.feed.tick(now)
+    this.expiry.tick(now)
     if (this.copy.unapplied) this.replica.persist([])
     this.progress(now)
   }
@@ -373,6 +379,7 @@ export class Leader {
   /** Gives up the requests that had no effect yet: unconfirmed reads, and what waits for the phase `serving`. */
   #takeUntouched (): Request[] {
     this.confirmations.clear()
+    this.expiry.clear()
     this.#releases.clear()
     return [...this.reads.takeUntouched(), ...this.scans.takeUntouched(), ...this.feed.takeUntouched(), ...this.writes.takeUntouched()]
   }

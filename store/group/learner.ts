@@ -157,7 +157,7 @@ export class Learner {
 
   /** Begins a new snapshot, unless the message is an echo of the one that is being received. */
   #begin (message: GroupMessage & { kind: 'chunk' }, writes: StoreWrite[]): boolean {
-    const { start, floor, memory } = message
+    const { start, floor, memory, time } = message
     const before = this.#partial
     if (before !== undefined && before.copy.commit >= start) return before.start === start && before.copy.floor === floor && before.cursor === null
     const live = this.#replica.copy
@@ -171,7 +171,7 @@ export class Learner {
       this.#drop(before)
       this.#replica.out.ledger(this.#ledgerEpoch(), 'restarted')
     }
-    const copy = new Copy(this.#replica.nextCopy++, floor, start, memory, this.#replica.options)
+    const copy = new Copy(this.#replica.nextCopy++, floor, start, memory, this.#replica.options, time)
     if (!this.#replica.seatCompleted) this.#replica.out.ledger(this.#ledgerEpoch(), 'snapshots')
     for (const entry of memory) writes.push({ kind: 'entry', copy: copy.number, entry })
     this.#partial = { copy, start, cursor: null, reach: start, newest: new Map(), scanned: false }
@@ -259,7 +259,8 @@ export class Learner {
     for (const operation of entry.body.operations ?? []) {
       bytes += operation.key.length + (operation.kind === 'put' ? operation.value.length : 0)
       partial?.newest.set(keyText(operation.key), entry.seq)
-      writes.push({ kind: 'item', copy: copy.number, key: operation.key, value: operation.kind === 'put' ? operation.value : null, seq: entry.seq })
+      const expires = operation.kind === 'put' && operation.expires !== undefined ? { expires: operation.expires } : {}
+      writes.push({ kind: 'item', copy: copy.number, key: operation.key, value: operation.kind === 'put' ? operation.value : null, seq: entry.seq, ...expires })
     }
     return bytes
   }

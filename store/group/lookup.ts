@@ -9,7 +9,8 @@ import type { Item } from './messages.ts'
 import type { ReplicaInput } from './replica.ts'
 
 export type ReadRequest = ReplicaInput & { kind: 'read' }
-export type Found = readonly ({ value: Uint8Array, seq: number } | null)[]
+/** What the disk has, in the order of the keys that it was asked for. */
+export type Found = readonly (Omit<Item, 'key'> | null)[]
 
 export class Lookup {
   readonly request: ReadRequest

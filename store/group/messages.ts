@@ -20,6 +20,8 @@ export interface Item {
   readonly key: Uint8Array
   readonly value: Uint8Array
   readonly seq: number
+  /** The partition's time at which it may be removed, if it expires. */
+  readonly expires?: number
 }
 
 export type GroupMessage =
@@ -68,9 +70,9 @@ export type GroupMessage =
   | { readonly kind: 'learned', readonly generation: number, readonly ballot: Ballot, readonly round: number, readonly position: number, readonly whole: boolean, readonly scanned: boolean, readonly cursor: Uint8Array | null }
   /**
    * A piece of the snapshot, after key `after` (null: from the start; it empties the copy). What it tells, absences included, is the
-   * work of entries up to `reach`. `start`, `floor` and `memory`: with the first piece.
+   * work of entries up to `reach`. `start`, `floor`, `memory` and `time`, the partition's at the floor: with the first piece.
    */
-  | { readonly kind: 'chunk', readonly generation: number, readonly ballot: Ballot, readonly round: number, readonly after: Uint8Array | null, readonly items: readonly Item[], readonly done: boolean, readonly reach: number, readonly start: number, readonly floor: number, readonly memory: readonly Entry[] }
+  | { readonly kind: 'chunk', readonly generation: number, readonly ballot: Ballot, readonly round: number, readonly after: Uint8Array | null, readonly items: readonly Item[], readonly done: boolean, readonly reach: number, readonly start: number, readonly floor: number, readonly time: number, readonly memory: readonly Entry[] }
   /**
    * All that a copy which ends at `from` lacks: the entries after it, without values, and what the keys that they change are after the last
    * of them: `items`, or gone (`removed`).
@@ -151,9 +153,14 @@ export function validateChanges (list: readonly unknown[], from: number): Change
   return changes
 }
 
+/** A time of the partition, under its name; nothing where there is none. */
+function validateTime<Name extends string> (name: Name, value: unknown): { [Key in Name]?: number } {
+  return (value === undefined ? {} : { [name]: integer(value, 'a time') }) as { [Key in Name]?: number }
+}
+
 function validateChange (value: unknown): Change {
   const change = record(value, 'a change')
-  if (change.kind === 'put') return { kind: 'put', key: key(change.key), value: content(change.value) }
+  if (change.kind === 'put') return { kind: 'put', key: key(change.key), value: content(change.value), ...validateTime('expires', change.expires) }
   if (change.kind === 'del') return { kind: 'del', key: key(change.key) }
   return fail('the kind of a change')
 }
@@ -161,14 +168,15 @@ function validateChange (value: unknown): Change {
 function validateBody (value: unknown): EntryBody {
   const body = record(value, 'the body of an entry')
   switch (body.kind) {
-    case 'noop': return { kind: 'noop' }
+    case 'noop': return { kind: 'noop', ...validateTime('time', body.time) }
     case 'stop': return { kind: 'stop', next: validateGroup(body.next) }
     case 'write': {
       const id = validateOperationId(body.id)
       const failed = body.failed === undefined ? {} : { failed: validateFailedCondition(body.failed) }
-      if (body.operations === null) return { kind: 'write', id, operations: null, ...validateChanged(body.changed), ...failed }
+      const times = { ...validateTime('time', body.time), ...validateTime('swept', body.swept) }
+      if (body.operations === null) return { kind: 'write', id, operations: null, ...validateChanged(body.changed), ...failed, ...times }
       if (!Array.isArray(body.operations) || body.operations.length > WIRE_LIMITS.operationsPerWriteMax) return fail('operations')
-      return { kind: 'write', id, operations: body.operations.map(validateChange), ...failed }
+      return { kind: 'write', id, operations: body.operations.map(validateChange), ...failed, ...times }
     }
     default: return fail('the kind of an entry')
   }
@@ -189,7 +197,7 @@ function validateEntries (value: unknown, first?: number): Entry[] {
 
 function validateItem (value: unknown): Item {
   const item = record(value, 'an item')
-  return { key: key(item.key), value: content(item.value), seq: integer(item.seq, 'a version') }
+  return { key: key(item.key), value: content(item.value), seq: integer(item.seq, 'a version'), ...validateTime('expires', item.expires) }
 }
 
 const validateLease = (value: unknown): { lease?: number } => value === undefined ? {} : { lease: integer(value, 'the number of a lease') }
@@ -261,6 +269,7 @@ export function validateGroupMessage (value: unknown): GroupMessage {
         reach: integer(message.reach, 'a position'),
         start: integer(message.start, 'a start'),
         floor: integer(message.floor, 'a floor'),
+        time: integer(message.time, 'a time'),
         memory: validateEntries(message.memory)
       }
     }

@@ -16,7 +16,7 @@ import type { ScanSpec } from '../scan-range.ts'
 import { Acceptor } from './acceptor.ts'
 import { Copy, type CopyOptions } from './copy.ts'
 import { Deposed } from './deposed.ts'
-import { type Answer, type DurableState, type Effect, Outbox, type StoreWrite, type Ticket } from './effects.ts'
+import { type Answer, type DurableState, type Effect, type Expiring, Outbox, type StoreWrite, type Ticket } from './effects.ts'
 import { Election } from './election.ts'
 import { type Ballot, compareBallots, type Entry, type Group, inheritedBallot, majorityOf, NO_BALLOT, type Position } from './history.ts'
 import { Leader, type Request } from './leader.ts'
@@ -49,6 +49,13 @@ export interface ReplicaOptions extends CopyOptions {
   readonly batchBytesMax: number
   /** Bytes of one piece of a snapshot. */
   readonly chunkBytes: number
+  /** Values that a leader looks at in a turn to see whether they have expired. */
+  readonly expiryBatchMax: number
+  /**
+   * How often a leader logs what time it is while values wait to expire and nothing else that it logs tells it, in milliseconds. A
+   * change of the leader delays what expires by that much more at most. Raising it costs fewer entries.
+   */
+  readonly expiryStampMs: number
   /** Operations that wait at the leader, committed or not. Beyond it, STORE_OVERLOADED. */
   readonly waitingMax: number
 }
@@ -72,7 +79,7 @@ export type ReplicaInput =
   | { readonly kind: 'view', readonly view: PartitionView }
   | { readonly kind: 'message', readonly from: StoreId, readonly message: GroupMessage }
   | { readonly kind: 'persisted', readonly token: number }
-  | { readonly kind: 'fetched', readonly token: number, readonly values: readonly ({ value: Uint8Array, seq: number } | null)[] }
+  | { readonly kind: 'fetched', readonly token: number, readonly values: Found }
   | { readonly kind: 'scanned', readonly token: number, readonly items: readonly Item[], readonly done: boolean }
   | { readonly kind: 'write', readonly ticket: Ticket, readonly id: OperationId, readonly operations: readonly Operation[] }
   /** `after`: any replica may answer that has everything up to there; without it, the read is linearizable. */
@@ -80,6 +87,7 @@ export type ReplicaInput =
   | { readonly kind: 'scan', readonly ticket: Ticket, readonly scan: ScanSpec }
   | { readonly kind: 'watch', readonly ticket: Ticket, readonly watch: WatchSpec }
   | { readonly kind: 'ranged', readonly token: number, readonly items: readonly Item[], readonly done: boolean }
+  | { readonly kind: 'expiring', readonly token: number, readonly records: readonly Expiring[] }
   /** The end of a turn: whatever was collected goes out as one message per peer and one persist. */
   | { readonly kind: 'flush' }
   | { readonly kind: 'tick' }
@@ -130,6 +138,7 @@ export class Replica {
   run = 0
   #seat: DurableState['seat']
   #nonce: number
+  #now = 0
   /** The open question whether the live copy may go, or 0 when no answer to it counts any more. */
   #held = 0
   /** The state record as the disk has it, or will have it when what was persisted is durable. */
@@ -157,10 +166,11 @@ export class Replica {
     this.promised = this.seen = state.promised
     this.nextCopy = state.nextCopy
     this.#seat = state.seat
-    if (state.copy !== undefined) this.copy = new Copy(state.copy, state.floor, state.applied, entries, options)
+    if (state.copy !== undefined) this.copy = new Copy(state.copy, state.floor, state.applied, entries, options, state.time)
   }
 
   apply (now: number, input: ReplicaInput): Effect[] {
+    this.#now = now
     switch (input.kind) {
       case 'view': this.#changeView(now, input.view); break
       case 'message': this.#receive(now, input.from, input.message); break
@@ -168,6 +178,7 @@ export class Replica {
       case 'fetched': this.#fetched(now, input.token, input.values); break
       case 'scanned': this.leader?.scanned(now, input.token, input.items, input.done); break
       case 'ranged': this.leader?.scans.ranged(input.token, input.items, input.done); break
+      case 'expiring': this.leader?.expiry.found(input.token, input.records); break
       case 'write': case 'read': case 'scan': case 'watch': this.#request(now, input); break
       case 'flush': this.leader?.flush(now); break
       case 'tick': this.#tick(now); break
@@ -205,6 +216,7 @@ export class Replica {
       copy: this.copy?.number,
       nextCopy: this.nextCopy,
       floor: this.copy?.floor ?? 0,
+      time: this.copy?.floorTime ?? 0,
       applied: this.copy?.applied ?? 0,
       seat: this.#seat
     }
@@ -237,6 +249,8 @@ export class Replica {
     this.out.persist([...record, ...writes, ...compacted], () => {
       copy?.applyDone(applied)
       this.#durable = state
+      const swept = copy?.takeSwept() ?? 0
+      if (swept > 0) this.out.push({ kind: 'forgetExpired', copy: copy!.number, time: swept })
       for (const number of doomed) this.out.push({ kind: 'deleteCopy', copy: number })
       then()
     })
@@ -474,6 +488,9 @@ export class Replica {
     this.election.tick(now)
   }
 
+  /** When the input came that is being handled. */
+  get now (): number { return this.#now }
+
   #request (now: number, request: Request): void {
     if (request.kind === 'read' && this.#localReads.request(request)) return
     if (this.leader !== undefined) { this.leader.request(now, request); return }
@@ -523,5 +540,5 @@ export class Replica {
 /** True when a state record need not be written again. */
 function sameState (a: DurableState, b: DurableState | undefined): boolean {
   return b !== undefined && a.group === b.group && compareBallots(a.promised, b.promised) === 0 && a.copy === b.copy && a.nextCopy === b.nextCopy &&
-    a.floor === b.floor && a.applied === b.applied && a.seat === b.seat
+    a.floor === b.floor && a.time === b.time && a.applied === b.applied && a.seat === b.seat
 }

@@ -13,6 +13,7 @@ import { composeDelta, type DeltaPlan, planDelta } from './delta.ts'
 import type { HandoverState } from './handover.ts'
 import type { Leader } from './leader.ts'
 import { type GroupMessage, type Item, sameKey } from './messages.ts'
+import type { Found } from './lookup.ts'
 import { RoundTrip } from './round-trip.ts'
 
 /** A transfer holds nobody up, so its questions may get rare where answers take long. */
@@ -155,7 +156,7 @@ export class Teacher {
   }
 
   /** The values of a delta were read. Returns false when they were not for this teacher. */
-  fetched (now: number, token: number, values: readonly ({ value: Uint8Array, seq: number } | null)[]): boolean {
+  fetched (now: number, token: number, values: Found): boolean {
     const delta = this.#delta
     if (delta?.token !== token) return false
     this.#delta = undefined
@@ -232,6 +233,7 @@ export class Teacher {
       reach: copy.commit,
       start: first ? scan.start : 0,
       floor: first ? copy.floor : 0,
+      time: first ? copy.floorTime : 0,
       memory: first ? copy.memory(scan.start) : []
     })
     return true

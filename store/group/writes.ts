@@ -10,7 +10,7 @@
 import type { Operation } from '../client-protocol.ts'
 import { Conditions } from './conditions.ts'
 import type { Answer, Ticket } from './effects.ts'
-import { type Change, type Entry, operationName } from './history.ts'
+import { type Entry, type EntryBody, operationName } from './history.ts'
 import type { Leader } from './leader.ts'
 import type { Found } from './lookup.ts'
 import type { ReplicaInput } from './replica.ts'
@@ -70,11 +70,23 @@ export class Writes {
 
   #log ({ ticket, id, operations }: WriteRequest): void {
     const failed = this.#conditions.failed(operations)
-    const entry = this.#leader.append(failed === undefined
-      ? { kind: 'write', id, operations: operations.map(changeOf) }
-      : { kind: 'write', id, operations: [], failed })
-    this.#conditions.appended(entry)
+    const entry = this.append(failed === undefined ? { kind: 'write', id, ...this.#leader.expiry.changes(operations) } : { kind: 'write', id, operations: [], failed })
     this.#await(entry.seq, ticket)
+  }
+
+  /** Logs a write, whoever wants it. */
+  append (body: EntryBody & { kind: 'write' }): Entry {
+    const entry = this.#leader.append(body)
+    this.#conditions.appended(entry)
+    return entry
+  }
+
+  /**
+   * Those of some operations whose conditions hold, in the moment in which `then` is called and may log them. Forgotten, silently, with
+   * `takeUntouched`.
+   */
+  holding (operations: readonly Operation[], then: (holding: readonly Operation[]) => void): void {
+    this.#conditions.read(operations.map(({ key }) => key), () => { then(operations.filter(operation => this.#conditions.holds(operation))) })
   }
 
   /** The disk answered. Returns false when it was not for a write. */
@@ -134,11 +146,4 @@ export class Writes {
     this.#queue = []
     return requests
   }
-}
-
-/** What an operation does, with a copy of its bytes: the frame they arrived in is not kept alive by the log. */
-function changeOf (operation: Operation): Change {
-  return operation.kind === 'put'
-    ? { kind: 'put', key: Uint8Array.from(operation.key), value: Uint8Array.from(operation.value) }
-    : { kind: 'del', key: Uint8Array.from(operation.key) }
 }

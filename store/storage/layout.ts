@@ -5,7 +5,8 @@
  *     g <epoch:6>                        ledger of one epoch
  *     s <partition:2>                    state record of one partition
  *     l <partition:2> <copy:4> <seq:6>   log entry
- *     d <partition:2> <copy:4> <key>     data: <seq:6> <value>
+ *     d <partition:2> <copy:4> <key>     data: <seq:6> <value>; the highest bit of the number says that <time:6> is between them
+ *     e <partition:2> <copy:4> <time:6> <key>   index of what expires: <seq:6>
  *     b <number:6>                       a batch that was written; only the latest are kept (see batch-chain.ts)
  *
  * Numbers are big-endian, so that the order of keys is the order of numbers. Every record ends in a checksum over its key and itself.
@@ -14,14 +15,14 @@
  * Pure.
  */
 import { Packr } from 'msgpackr'
-import type { DurableState } from '../group/effects.ts'
+import type { DurableState, Expiring } from '../group/effects.ts'
 import type { Entry } from '../group/history.ts'
-import { validateBallot, validateEntry, validateGroup } from '../group/messages.ts'
+import { type Item, validateBallot, validateEntry, validateGroup } from '../group/messages.ts'
 import { CHECKSUM_BYTES, damaged, seal, unseal } from './checksum.ts'
 
 export const LAYOUT_VERSION = 1
 
-const TAG = Object.freeze({ identity: 0x6d, ledger: 0x67, state: 0x73, log: 0x6c, data: 0x64, batch: 0x62 })
+const TAG = Object.freeze({ identity: 0x6d, ledger: 0x67, state: 0x73, log: 0x6c, data: 0x64, expiry: 0x65, batch: 0x62 })
 const packr = new Packr({ useRecords: false })
 
 /** What a data directory says about itself. */
@@ -82,6 +83,14 @@ export function dataKey (partition: number, copy: number, key: Uint8Array): Uint
   return full
 }
 
+/** The place of a value in the index of what expires. */
+export function expiryKey (partition: number, copy: number, expires: number, key: Uint8Array): Uint8Array {
+  const full = copyPrefix(TAG.expiry, partition, copy, 6 + key.length)
+  full.writeUIntBE(expires, 7, 6)
+  full.set(key, 13)
+  return full
+}
+
 /** The range of all keys of a kind, or of one copy. */
 export interface KeyRange { readonly gte: Uint8Array, readonly lt: Uint8Array }
 
@@ -89,10 +98,10 @@ const kindRange = (tag: number): KeyRange => ({ gte: Buffer.from([tag]), lt: Buf
 
 export const ranges = Object.freeze({
   states: kindRange(TAG.state), ledgers: kindRange(TAG.ledger), logs: kindRange(TAG.log), data: kindRange(TAG.data),
-  batches: kindRange(TAG.batch)
+  expiries: kindRange(TAG.expiry), batches: kindRange(TAG.batch)
 })
 
-export function copyRange (kind: 'log' | 'data', partition: number, copy: number): KeyRange {
+export function copyRange (kind: 'log' | 'data' | 'expiry', partition: number, copy: number): KeyRange {
   const gte = copyPrefix(TAG[kind], partition, copy, 0)
   const lt = Buffer.from(gte)
   // Copy numbers stay far below 2^32, so the next prefix never overflows into the partition.
@@ -111,21 +120,49 @@ export const partitionOfState = (key: Uint8Array): number => (key[1]! << 8) | ke
 export const epochOfLedger = (key: Uint8Array): number => Buffer.from(key).readUIntBE(1, 6)
 export const numberOfBatch = epochOfLedger
 
-/** The bytes of the number before a value. */
+/** The bytes of the number before a value, and of the time at which it expires. */
 const SEQ_BYTES = 6
+const EXPIRES_BYTES = 6
+/** Of the first byte of the number: the value expires. Numbers stay far below 2^47. */
+const EXPIRES_BIT = 0x80
 
-export function encodeValue (key: Uint8Array, seq: number, value: Uint8Array): Uint8Array {
-  const record = Buffer.allocUnsafe(SEQ_BYTES + value.length + CHECKSUM_BYTES)
+export function encodeValue (key: Uint8Array, seq: number, value: Uint8Array, expires?: number): Uint8Array {
+  const from = SEQ_BYTES + (expires === undefined ? 0 : EXPIRES_BYTES)
+  const record = Buffer.allocUnsafe(from + value.length + CHECKSUM_BYTES)
   record.writeUIntBE(seq, 0, SEQ_BYTES)
-  record.set(value, SEQ_BYTES)
+  if (expires !== undefined) {
+    record[0]! |= EXPIRES_BIT
+    record.writeUIntBE(expires, SEQ_BYTES, EXPIRES_BYTES)
+  }
+  record.set(value, from)
   return seal(key, record)
 }
 
 /** @throws {StoreError} STORE_DIRECTORY_DAMAGED */
-export function decodeValue (key: Uint8Array, record: Uint8Array): { value: Uint8Array, seq: number } {
-  const body = unseal(key, record, `a value of partition ${copyOf(key).partition}`)
-  if (body.length < SEQ_BYTES) throw damaged('a value without its number')
-  return { value: body.subarray(SEQ_BYTES), seq: Buffer.from(body.buffer, body.byteOffset, SEQ_BYTES).readUIntBE(0, SEQ_BYTES) }
+export function decodeValue (key: Uint8Array, record: Uint8Array): Omit<Item, 'key'> {
+  const sealed = unseal(key, record, `a value of partition ${copyOf(key).partition}`)
+  const body = Buffer.from(sealed.buffer, sealed.byteOffset, sealed.length)
+  const expires = (body[0]! & EXPIRES_BIT) !== 0
+  const from = SEQ_BYTES + (expires ? EXPIRES_BYTES : 0)
+  if (body.length < from) throw damaged('a value without its number')
+  const seq = body.readUIntBE(0, SEQ_BYTES)
+  if (!expires) return { value: sealed.subarray(from), seq }
+  return { value: sealed.subarray(from), seq: seq - EXPIRES_BIT * 2 ** 40, expires: body.readUIntBE(SEQ_BYTES, EXPIRES_BYTES) }
+}
+
+export function encodeExpiring (key: Uint8Array, seq: number): Uint8Array {
+  const record = Buffer.allocUnsafe(SEQ_BYTES + CHECKSUM_BYTES)
+  record.writeUIntBE(seq, 0, SEQ_BYTES)
+  return seal(key, record)
+}
+
+/** @throws {StoreError} STORE_DIRECTORY_DAMAGED */
+export function decodeExpiring (key: Uint8Array, record: Uint8Array): Expiring {
+  const body = unseal(key, record, `the index of partition ${copyOf(key).partition}`)
+  if (body.length !== SEQ_BYTES || key.length < 13) throw damaged('a record of the index')
+  const bytes = Buffer.from(key.buffer, key.byteOffset, key.length)
+  const seq = Buffer.from(body.buffer, body.byteOffset, SEQ_BYTES).readUIntBE(0, SEQ_BYTES)
+  return { expires: bytes.readUIntBE(7, 6), key: key.subarray(13), seq }
 }
 
 export function encodeRecord (key: Uint8Array, value: unknown): Uint8Array {
@@ -172,6 +209,8 @@ export function decodeState (key: Uint8Array, record: Uint8Array): DurableState 
       copy: value.copy == null ? undefined : natural(value.copy),
       nextCopy: natural(value.nextCopy),
       floor: natural(value.floor),
+      // Records from before values could expire have none.
+      time: natural(value.time ?? 0),
       applied: natural(value.applied),
       seat: seat == null ? undefined : { epoch: natural(seat.epoch), completed: seat.completed === true }
     }

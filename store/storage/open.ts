@@ -131,8 +131,9 @@ async function checkBatches (database: Database, directory: string, partitions: 
 
 /** Copies that no state record names: half-received snapshots, and deletions that a crash cut short. */
 async function deleteLeftovers (database: Database, directory: string, partitions: ReadonlyMap<number, StoredPartition>): Promise<void> {
-  for (const kind of ['log', 'data'] as const) {
-    const all = kind === 'log' ? ranges.logs : ranges.data
+  const kinds = { log: ranges.logs, data: ranges.data, expiry: ranges.expiries }
+  for (const kind of ['log', 'data', 'expiry'] as const) {
+    const all = kinds[kind]
     let from = all.gte
     for (;;) {
       const [key] = await database.keys<Uint8Array>({ gte: from, lt: all.lt, limit: 1, keyEncoding: 'view' }).all()

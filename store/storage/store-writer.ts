@@ -10,7 +10,7 @@ import type { Database } from '../../membership/environment/environment.ts'
 import type { StoreWrite } from '../group/effects.ts'
 import { BatchChain } from './batch-chain.ts'
 import { BINARY } from './open.ts'
-import { batchKey, dataKey, encodeRecord, encodeValue, logKey, stateKey } from './layout.ts'
+import { batchKey, dataKey, encodeExpiring, encodeRecord, encodeValue, expiryKey, logKey, stateKey } from './layout.ts'
 
 type BatchOperation = { type: 'put', key: Uint8Array, value: Uint8Array } | { type: 'del', key: Uint8Array }
 
@@ -61,7 +61,10 @@ export class StoreWriter {
         return
       case 'item': {
         const key = dataKey(partition, write.copy, write.key)
-        operations.push(write.value === null ? { type: 'del', key } : { type: 'put', key, value: encodeValue(key, write.seq, write.value) })
+        operations.push(write.value === null ? { type: 'del', key } : { type: 'put', key, value: encodeValue(key, write.seq, write.value, write.expires) })
+        if (write.value === null || write.expires === undefined) return
+        const index = expiryKey(partition, write.copy, write.expires, write.key)
+        operations.push({ type: 'put', key: index, value: encodeExpiring(index, write.seq) })
       }
     }
   }

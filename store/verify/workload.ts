@@ -12,6 +12,7 @@ import type { Clock, Random } from '../../membership/environment/environment.ts'
 import type { HistoryOperation } from './checker.ts'
 
 interface Condition { readonly ifVersion?: number, readonly ifAbsent?: boolean }
+interface PutOptions extends Condition { readonly ttlMs?: number }
 type BatchEntry = Condition & ({ readonly type: 'put', readonly key: string, readonly value: string } | { readonly type: 'del', readonly key: string })
 interface VersionedEntry { readonly value: string, readonly version: number }
 
@@ -25,7 +26,7 @@ export interface WorkloadDatabase {
   /** Needed for scans alone. */
   iterator? (range: { gte: string, lt: string, reverse: boolean }): { all (): Promise<[key: string, value: string][]> }
   getEntry? (key: string): Promise<VersionedEntry | undefined>
-  putEntry? (key: string, value: string, options?: Condition): Promise<number>
+  putEntry? (key: string, value: string, options?: PutOptions): Promise<number>
   batchEntries? (operations: BatchEntry[]): Promise<number[]>
 }
 
@@ -48,17 +49,20 @@ export interface WorkloadOptions {
   /** The longest pause between a worker's operations, in milliseconds; each is drawn uniformly. @default 5 */
   readonly thinkMs?: number
   /**
-   * What workers do, as relative weights. Those of `scan`, of `getEntry` and of the actions with conditions need a database that offers them.
+   * What workers do, as relative weights. Those of `scan`, of `getEntry` and of the actions with conditions or a time to live need a database that
+   * offers them.
    * @default 4 put, 1 del, 6 get, 1 batch, 1 getMany, nothing else
    */
   readonly weights?: Partial<Record<WorkloadAction, number>>
   /** Precedes every key, so that several workloads can share a cluster. @default 'w' */
   readonly prefix?: string
+  /** The longest time that `putFor` gives a value, in milliseconds; each is drawn uniformly. @default 1000 */
+  readonly ttlMsMax?: number
   /** Ends the workload, as `durationMs` does, when it returns true. */
   readonly stopped?: () => boolean
 }
 
-export type WorkloadAction = 'put' | 'del' | 'get' | 'batch' | 'getMany' | 'scan' | 'getEntry' | 'putIf' | 'delIf' | 'batchIf'
+export type WorkloadAction = 'put' | 'del' | 'get' | 'batch' | 'getMany' | 'scan' | 'getEntry' | 'putFor' | 'putIf' | 'delIf' | 'batchIf'
 
 /** Keys below this number share a tag, so that a batch with conditions can have several. */
 const TAGGED = 4
@@ -80,10 +84,13 @@ export interface WorkloadResult {
 }
 
 const WEIGHTS: Readonly<Record<WorkloadAction, number>> = Object.freeze({
-  put: 4, del: 1, get: 6, batch: 1, getMany: 1, scan: 0, getEntry: 0, putIf: 0, delIf: 0, batchIf: 0
+  put: 4, del: 1, get: 6, batch: 1, getMany: 1, scan: 0, getEntry: 0, putFor: 0, putIf: 0, delIf: 0, batchIf: 0
 })
 /** Keys of one batch or getMany. */
 const MANY_MAX = 4
+
+/** How slowly the clock of the workload may run, beside the one that a time to live is counted by. */
+const CLOCK_RATE_MIN = 0.98
 
 /** Two things never have the same time, so that what one worker does next is known to come after what it did before. */
 const TICK_MS = 1e-6
@@ -94,6 +101,8 @@ interface Learned { readonly output?: string | undefined, readonly version?: num
 /** One thing a worker does: what to record for each key, and how to do it. */
 interface Step {
   readonly records: Pick<HistoryOperation, 'key' | 'kind' | 'input' | 'expected'>[]
+  /** Milliseconds after which what it writes may be gone. */
+  readonly ttlMs?: number
   /** The versions that it depends on, in the order of the records; 0 for none. */
   readonly conditions?: readonly (number | undefined)[]
   run (database: WorkloadDatabase): Promise<Learned[]>
@@ -128,7 +137,7 @@ class Workload {
   constructor (components: WorkloadComponents, options: WorkloadOptions) {
     this.#components = components
     this.#options = {
-      workers: 4, keys: 8, operationsPerWorker: 50, durationMs: Infinity, thinkMs: 5, prefix: 'w', stopped: () => false, ...options
+      workers: 4, keys: 8, operationsPerWorker: 50, durationMs: Infinity, thinkMs: 5, prefix: 'w', ttlMsMax: 1000, stopped: () => false, ...options
     }
     if (options.clients.length === 0) throw new RangeError('a workload needs a client')
     const weights = { ...WEIGHTS, ...options.weights }
@@ -174,7 +183,8 @@ class Workload {
         const { output, version } = learned[index] ?? {}
         this.#learn(operation.key, operation.kind === 'put' ? operation.input as string : output, version)
         const told = { ...(output === undefined ? {} : { output }), ...(version === undefined || operation.kind === 'del' ? {} : { version }) }
-        this.#history.push({ process: worker, ...operation, ...told, start, ...outcome })
+        const lives = step.ttlMs === undefined ? {} : { expiresAfter: start + step.ttlMs * CLOCK_RATE_MIN }
+        this.#history.push({ process: worker, ...operation, ...told, ...lives, start, ...outcome })
       })
     }
     const succeeded = (): void => {
@@ -292,6 +302,12 @@ class Workload {
             return [{ output: entry?.value, version: entry?.version }]
           }
         }
+      }
+      case 'putFor': {
+        const key = this.#key()
+        const input = this.#value(worker)
+        const ttlMs = 1 + this.#below(this.#options.ttlMsMax)
+        return { records: [{ key, kind: 'put', input }], ttlMs, run: async database => [{ version: await database.putEntry!(key, input, { ttlMs }) }] }
       }
       case 'putIf': {
         const key = this.#key()

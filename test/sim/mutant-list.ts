@@ -26,7 +26,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'the client is answered before the commit', rule: 'S2', file: `${GROUP}/writes.ts`,
-    find: 'if (seq <= copy.commit) { replica.out', replace: 'if (seq > 0) { replica.out'
+    find: 'if (seq <= copy.commit) { this.#answer(', replace: 'if (seq > 0) { this.#answer('
   },
   {
     name: 'a snapshot becomes the live copy before it is whole', rule: 'S2', file: `${GROUP}/learner.ts`,
@@ -95,7 +95,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a removal in the tail is passed over', rule: 'S6', file: `${GROUP}/learner.ts`,
-    find: 'value: operation.kind === \'put\' ? operation.value : null, seq: entry.seq })', replace: 'value: operation.kind === \'put\' ? operation.value : operation.key, seq: entry.seq })'
+    find: 'value: operation.kind === \'put\' ? operation.value : null, seq: entry.seq,', replace: 'value: operation.kind === \'put\' ? operation.value : operation.key, seq: entry.seq,'
   },
   {
     name: 'a store goes on after a failed write', rule: 'S8', file: 'store/storage/store-writer.ts',
@@ -138,7 +138,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'that a condition failed is forgotten with the values, at handovers', rule: 'S9', file: `${GROUP}/history.ts`,
-    find: 'body: { ...entry.body, operations: null }', replace: 'body: { kind: \'write\', id: entry.body.id, operations: null }'
+    find: 'body: { ...body, operations: null,', replace: 'body: { kind: \'write\', id: body.id, operations: null,'
   },
   {
     name: 'an operation from before the memory begins is logged', rule: 'S9', file: `${GROUP}/writes.ts`,
@@ -175,5 +175,34 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a watch is not told of what was committed when the leader stopped', rule: 'S10', file: `${GROUP}/feed.ts`,
     find: 'this.#answer(request, found, waiter.seen)', replace: 'this.#answer(request, found, copy.last)'
+  },
+  {
+    name: 'what has expired is removed, whatever was written since', rule: 'S10', file: `${GROUP}/writes.ts`,
+    find: 'then(operations.filter(operation => this.#conditions.holds(operation)))', replace: 'then(operations)'
+  },
+  {
+    name: 'a new leader counts the time by its own clock', rule: 'S10', file: `${GROUP}/expiry.ts`,
+    find: 'this.#base = Math.max(1, time)', replace: 'this.#base = Math.floor(now) + 1'
+  },
+  {
+    name: 'what expires is looked for before the data has it', rule: 'S10', file: `${GROUP}/expiry.ts`,
+    find: ' && copy.applied >= this.#look.seq', replace: ''
+  },
+  {
+    name: 'more is said to be swept than was', rule: 'S10', file: `${GROUP}/expiry.ts`,
+    find: 'Math.min(look.time, next - 1)', replace: 'look.time + 1000'
+  },
+  {
+    name: 'a snapshot does not tell when values expire', rule: 'S6', file: `${GROUP}/learner.ts`,
+    find: 'writes.push({ kind: \'item\', copy: partial.copy.number, ...item })',
+    replace: 'writes.push({ kind: \'item\', copy: partial.copy.number, key: item.key, value: item.value, seq: item.seq })'
+  },
+  {
+    name: 'a delta does not tell when values expire', rule: 'S6', file: `${GROUP}/delta.ts`,
+    find: 'items.push({ key, value, seq, ...expires === undefined ? {} : { expires } })', replace: 'items.push({ key, value, seq })'
+  },
+  {
+    name: 'the time is forgotten with the entries that told it', rule: 'S10', file: `${GROUP}/copy.ts`,
+    find: 'this.#floorTime = timeOf(entry) ?? this.#floorTime', replace: ''
   }
 ]

@@ -15,7 +15,7 @@ import { parseArgs } from 'node:util'
 import { createSystemClock } from '../../membership/environment/system.ts'
 import { runStoreScenario, type ScenarioResult } from './store-scenario.ts'
 
-const SUMMED = ['operations', 'failedDefinite', 'failedIndefinite', 'generations', 'leasedReads', 'localReads', 'watched', 'viewChanges', 'virtualMs', 'events'] as const
+const SUMMED = ['operations', 'failedDefinite', 'failedIndefinite', 'generations', 'leasedReads', 'localReads', 'watched', 'expired', 'viewChanges', 'virtualMs', 'events'] as const
 
 type Report = { seed: number, result: ScenarioResult } | { seed: number, error: string }
 
@@ -70,7 +70,7 @@ async function main (): Promise<void> {
   const clock = createSystemClock()
   const started = clock.now()
   const sums = {
-    operations: 0, failedDefinite: 0, failedIndefinite: 0, generations: 0, leasedReads: 0, localReads: 0, watched: 0,
+    operations: 0, failedDefinite: 0, failedIndefinite: 0, generations: 0, leasedReads: 0, localReads: 0, watched: 0, expired: 0,
     viewChanges: 0, virtualMs: 0, events: 0
   }
   const totals = { seeds: 0, failed: 0, ...sums }

@@ -7,21 +7,21 @@
  * ballot is started at most once), 22 (a generation begins only when a majority of it holds all before it durably), 23 and 34
  * (whoever may answer under a lease is the last to have committed), 25 (what is committed is on the disks of a majority), 26 (each
  * operation once), 29 (no transfer completes twice), 30 (a copy is released only when the whole group is level), 32 (no group
- * shrinks while enough stores live). Linearizability and the comparison of the data (19, also looked at when a copy is first said
- * to be whole) follow at the end of a run.
+ * shrinks while enough stores live), 36 (what expires by itself has expired). Linearizability and the comparison of the data (19, also
+ * looked at when a copy is first said to be whole) follow at the end of a run.
  *
  * Owns: its memories.
  */
 import type { StoreId } from '../../membership/configuration.ts'
 import type { Clock } from '../../membership/environment/environment.ts'
 import type { DurableState } from '../../store/group/effects.ts'
-import { type Ballot, compareBallots, type Entry, type Group, majorityOf, operationName } from '../../store/group/history.ts'
+import { type Ballot, compareBallots, type Entry, type Group, majorityOf, operationName, timeOf } from '../../store/group/history.ts'
 import type { Leader } from '../../store/group/leader.ts'
 import type { GroupMessage } from '../../store/group/messages.ts'
 import type { Replica } from '../../store/group/replica.ts'
 import { Leases } from '../../store/leases.ts'
 import type { StoreNode } from '../../store/node.ts'
-import { copyRange, decodeEntry, decodeState, decodeValue, logKey, stateKey, userKeyOf } from '../../store/storage/layout.ts'
+import { copyRange, decodeEntry, decodeExpiring, decodeState, decodeValue, expiryKey, logKey, stateKey, userKeyOf } from '../../store/storage/layout.ts'
 import type { SortedMap } from './sorted-map.ts'
 
 const ballotText = ({ epoch, attempt, store }: Ballot): string => `${epoch}.${attempt}.${store}`
@@ -35,6 +35,8 @@ function contentOf ({ body }: Entry): string {
     case 'write': return `write ${operationName(body.id)}${body.failed === undefined ? '' : ` failed ${body.failed.operation}@${body.failed.version}`}`
   }
 }
+
+const contentOfValue = (value: Uint8Array, expires: number | undefined): string => `${hex(value)}${expires === undefined ? '' : ` until ${expires}`}`
 
 /** What the oracle looks at besides the messages. */
 export interface OracleComponents {
@@ -67,6 +69,10 @@ class PartitionMemory {
   served: { generation: number, ballot: Ballot } | undefined
   /** Answers that each leader gave under a lease, as of the last look. */
   readonly leased = new WeakMap<Leader, number>()
+  /** The partition's time as the committed entries told it last. */
+  time = 0
+  /** The keys that have a value, in hexadecimal, with the time at which it expires. */
+  readonly values = new Map<string, number | undefined>()
   /** How far the commits of a copy have been compared. */
   readonly compared = new WeakMap<object, number>()
 }
@@ -76,6 +82,8 @@ export class StoreOracle {
   readonly #components: OracleComponents
   /** Reads that were answered under a lease. */
   leasedReads = 0
+  /** Values that were removed because their time was over. */
+  expired = 0
 
   constructor (components: OracleComponents) {
     this.#components = components
@@ -211,9 +219,46 @@ export class StoreOracle {
       memory.operations.set(name, seq)
     }
     memory.committed[seq] = { content, entry }
+    this.#checkExpiry(memory, entry)
     // A committed stop sign makes the next generation, whether or not anybody has stepped to it yet.
     if (entry.body.kind === 'stop') this.#checkGroup(partition, memory, entry.body.next)
     this.#checkMajority(partition, memory, seq, content)
+  }
+
+  /**
+   * Invariant 36: what a leader removes by itself is the value of a put whose time, as the history counts it, is over; the time never
+   * falls; and what such an entry says to be swept is gone.
+   */
+  #checkExpiry (memory: PartitionMemory, { seq, body }: Entry): void {
+    const time = timeOf({ seq, body } as Entry)
+    if (time !== undefined && time < memory.time) throw new Error(`invariant 36: the time is ${time} at ${seq}, and was ${memory.time}`)
+    memory.time = time ?? memory.time
+    if (body.kind !== 'write') return
+    if (body.operations === null) throw new Error(`the oracle never saw the values of ${seq}`)
+    const { values } = memory
+    for (const operation of body.operations) {
+      const key = hex(operation.key)
+      if (body.swept !== undefined) {
+        const expires = values.get(key)
+        if (expires === undefined || expires > memory.time) {
+          throw new Error(`invariant 36: number ${seq} removes ${Buffer.from(operation.key).toString()} at ${memory.time}, which ${values.has(key) ? `expires at ${expires}` : 'has no value'}`)
+        }
+        this.expired++
+      }
+      if (operation.kind === 'put') values.set(key, operation.expires)
+      else values.delete(key)
+    }
+    if (body.swept === undefined) return
+    for (const [key, expires] of values) {
+      if (expires !== undefined && expires <= body.swept) throw new Error(`invariant 36: number ${seq} says that ${body.swept} is swept; ${Buffer.from(key, 'hex').toString()} expires at ${expires} and is still there`)
+    }
+  }
+
+  /** Values that are there and will expire, in all partitions. */
+  get expiring (): number {
+    let count = 0
+    for (const { values } of this.#partitions.values()) for (const expires of values.values()) if (expires !== undefined) count++
+    return count
   }
 
   /** A store sent a message: what it says must be on its disk already, and what it promises may not fall any more. */
@@ -285,7 +330,12 @@ export class StoreOracle {
     const found = new Map<string, string>()
     for (const [key, record] of this.#components.disk(store)!.entries(undefined, false)) {
       if (Buffer.compare(key, range.gte) < 0 || Buffer.compare(key, range.lt) >= 0) continue
-      found.set(hex(userKeyOf(key)), hex(decodeValue(key, record).value))
+      const { value, seq, expires } = decodeValue(key, record)
+      found.set(hex(userKeyOf(key)), contentOfValue(value, expires))
+      if (expires === undefined) continue
+      const index = expiryKey(partition, state.copy, expires, userKeyOf(key))
+      const indexed = this.#components.disk(store)!.get(index)
+      if (indexed === undefined || decodeExpiring(index, indexed).seq !== seq) throw new Error(`invariant 19: partition ${partition} at ${store} has a value of ${seq} that expires at ${expires}, which its index does not name`)
     }
     const sorted = (map: Map<string, string>): string => JSON.stringify([...map].sort())
     if (sorted(found) === sorted(this.#replay(partition, state.applied))) return
@@ -328,14 +378,14 @@ export class StoreOracle {
     if (missing !== undefined) throw new Error(`invariant 30: a copy may go, but ${missing} has not reached the base of generation ${generation}`)
   }
 
-  /** What the data of a partition must be after the entry `to`: the replay of everything committed. Values by key, in hexadecimal. */
+  /** What the data of a partition must be after the entry `to`: the replay of everything committed. By key, in hexadecimal. */
   #replay (partition: number, to: number): Map<string, string> {
     const data = new Map<string, string>()
     this.#memory(partition).committed.forEach(({ entry }, seq) => {
       if (entry.body.kind !== 'write' || seq > to) return
       if (entry.body.operations === null) throw new Error(`the oracle never saw the values of ${seq}`)
       for (const operation of entry.body.operations) {
-        if (operation.kind === 'put') data.set(hex(operation.key), hex(operation.value))
+        if (operation.kind === 'put') data.set(hex(operation.key), contentOfValue(operation.value, operation.expires))
         else data.delete(hex(operation.key))
       }
     })

@@ -289,7 +289,7 @@ describe('learners (S6)', () => {
     expect(net.take(of('appended', 'C')).at(-1)?.message).toMatchObject({ seq: chunk.start + 2 })
     // And now the rest of the snapshot.
     const after = chunk.items.at(-1)!.key
-    net.receive('B', 'C', { kind: 'chunk', generation: 0, ballot: leader, round: 7, after, items: [], done: true, reach: chunk.start, start: 0, floor: 0, memory: [] })
+    net.receive('B', 'C', { kind: 'chunk', generation: 0, ballot: leader, round: 7, after, items: [], done: true, reach: chunk.start, start: 0, floor: 0, time: 0, memory: [] })
     expect(net.replica('C').copy!.last, 'what was acknowledged stays').toBe(chunk.start + 2)
     expect(net.replica('C').copy!.commit).toBe(chunk.start)
   })

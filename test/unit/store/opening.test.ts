@@ -23,7 +23,7 @@ const COPY = 1
 const bytes = (text: string): Uint8Array => Buffer.from(text)
 const group = { generation: 0, members: ['a', 'b', 'c'] as StoreId[], base: 0, previous: { ballot: NO_BALLOT, seq: 0 }, epoch: 1 }
 const stateAt = (applied: number): DurableState =>
-  ({ group, promised: NO_BALLOT, copy: COPY, nextCopy: 2, floor: 0, applied, seat: undefined })
+  ({ group, promised: NO_BALLOT, copy: COPY, nextCopy: 2, floor: 0, time: 0, applied, seat: undefined })
 
 function entryOf (seq: number): Entry {
   const id = { client: 'client', number: seq, base: 0 }

@@ -8,7 +8,7 @@ import type { StoreId } from '../../../membership/configuration.ts'
 import type { Absence } from '../../../store/absences.ts'
 import type { Operation, OperationId } from '../../../store/client-protocol.ts'
 import { keyText } from '../../../store/group/copy.ts'
-import type { Answer, DurableState, Effect, StoreWrite } from '../../../store/group/effects.ts'
+import type { Answer, DurableState, Effect, Expiring, StoreWrite } from '../../../store/group/effects.ts'
 import { type Ballot, type Entry, type EntryBody, type Group, NO_BALLOT } from '../../../store/group/history.ts'
 import { type GroupMessage, validateGroupMessage } from '../../../store/group/messages.ts'
 import { type LeaseOptions, Leases } from '../../../store/leases.ts'
@@ -32,13 +32,17 @@ export const OPTIONS: ReplicaOptions = Object.freeze({
   chunkBytes: 64,
   logEntriesMax: 16,
   logBytesMax: 100_000,
+  expiryBatchMax: 3,
+  expiryStampMs: 1000,
   waitingMax: 100
 })
 
 interface Disk {
   state: DurableState | undefined
   readonly logs: Map<number, Map<number, Entry>>
-  readonly data: Map<number, Map<string, { value: Uint8Array, seq: number }>>
+  readonly data: Map<number, Map<string, { value: Uint8Array, seq: number, expires?: number }>>
+  /** The index of what expires, by copy. */
+  readonly expiries: Map<number, Expiring[]>
 }
 
 interface Persist { readonly token: number, readonly writes: readonly StoreWrite[] }
@@ -49,7 +53,7 @@ interface Store {
   replica: Replica
   /** Writes that are not durable yet, oldest first. */
   persists: Persist[]
-  reads: (Effect & { kind: 'fetch' | 'scan' | 'range' })[]
+  reads: (Effect & { kind: 'fetch' | 'scan' | 'range' | 'expiring' })[]
   up: boolean
   /** While set, nothing that is written becomes durable. */
   slow: boolean
@@ -137,7 +141,7 @@ export class ReplicaNet {
   }
 
   #create (name: string): void {
-    const disk: Disk = { state: undefined, logs: new Map(), data: new Map() }
+    const disk: Disk = { state: undefined, logs: new Map(), data: new Map(), expiries: new Map() }
     this.stores.set(name, { name, disk, replica: this.#replica(name, disk), persists: [], reads: [], up: true, slow: false })
   }
 
@@ -188,8 +192,13 @@ export class ReplicaNet {
         return
       }
       case 'respond': this.answers.set(effect.ticket, effect.answer); return
-      case 'fetch': case 'scan': case 'range': store.reads.push(effect); return
-      case 'deleteCopy': store.disk.logs.delete(effect.copy); store.disk.data.delete(effect.copy); return
+      case 'fetch': case 'scan': case 'range': case 'expiring': store.reads.push(effect); return
+      case 'forgetExpired': {
+        const { expiries } = store.disk
+        expiries.set(effect.copy, (expiries.get(effect.copy) ?? []).filter(({ expires }) => expires > effect.time))
+        return
+      }
+      case 'deleteCopy': for (const kind of ['logs', 'data', 'expiries'] as const) store.disk[kind].delete(effect.copy); return
       case 'fault': this.faults.push(`${store.name}: ${effect.message}`); return
       case 'wake': return // Ticks come every 50 ms here.
       case 'ledger': this.ledger.push(`${store.name} ${effect.field} ${effect.amount}`)
@@ -228,13 +237,25 @@ export class ReplicaNet {
       case 'dropEntries': for (let seq = write.from; seq <= write.to; seq++) disk.logs.get(write.copy)?.delete(seq); return
       case 'item':
         if (write.value === null) disk.data.get(write.copy)?.delete(keyText(write.key))
-        else filed(disk.data, write.copy).set(keyText(write.key), { value: write.value, seq: write.seq })
+        else {
+          const { key, value, seq, expires } = write
+          filed(disk.data, write.copy).set(keyText(key), { value, seq, ...expires === undefined ? {} : { expires } })
+          if (expires === undefined) return
+          const others = (disk.expiries.get(write.copy) ?? []).filter(record => placeOf(record) !== placeOf({ expires, key, seq }))
+          disk.expiries.set(write.copy, [...others, { expires, key, seq }].sort((a, b) => placeOf(a) < placeOf(b) ? -1 : 1))
+        }
     }
   }
 
   #read (store: Store): void {
     for (const effect of store.reads.splice(0)) {
-      const data = store.disk.data.get(effect.copy) ?? new Map<string, { value: Uint8Array, seq: number }>()
+      if (effect.kind === 'expiring') {
+        const { after, limit } = effect
+        const records = (store.disk.expiries.get(effect.copy) ?? []).filter(record => after === null || placeOf(record) > placeOf(after))
+        this.input(store.name, { kind: 'expiring', token: effect.token, records: records.slice(0, limit) })
+        continue
+      }
+      const data = store.disk.data.get(effect.copy) ?? new Map<string, { value: Uint8Array, seq: number, expires?: number }>()
       if (effect.kind === 'fetch') {
         this.input(store.name, { kind: 'fetched', token: effect.token, values: effect.keys.map(key => data.get(keyText(key)) ?? null) })
         continue
@@ -330,6 +351,14 @@ export class ReplicaNet {
     return ticket
   }
 
+  /** A client writes a value that expires. */
+  writeFor (name: string, key: string, value: string, ttlMs: number): number {
+    const ticket = ++this.#tickets
+    const operation = { kind: 'put' as const, key: bytes(key), value: bytes(value), ttlMs }
+    this.input(name, { kind: 'write', ticket, id: this.operation(this.replica(name).copy?.commit), operations: [operation] })
+    return ticket
+  }
+
   /** A client writes several keys at once; null removes one. */
   batch (name: string, values: Record<string, string | null>): number {
     const ticket = ++this.#tickets
@@ -384,6 +413,9 @@ export class ReplicaNet {
   }
 }
 
+/** The order of the index of what expires. */
+const placeOf = ({ expires, key }: Expiring): string => `${String(expires).padStart(15, '0')} ${keyText(key)}`
+
 /** What is filed under a copy's number. */
 function filed<Key, Value> (maps: Map<number, Map<Key, Value>>, copy: number): Map<Key, Value> {
   let map = maps.get(copy)
@@ -395,7 +427,8 @@ export function bodyText (body: EntryBody): string {
   if (body.kind === 'noop') return 'noop'
   if (body.kind === 'stop') return `stop ${body.next.generation} ${body.next.members.join('')}`
   if (body.operations === null) return 'forgotten'
-  return body.operations.map(operation => `${keyText(operation.key)}=${operation.kind === 'put' ? keyText(operation.value) : ''}`).join(' ')
+  const text = body.operations.map(operation => `${keyText(operation.key)}=${operation.kind === 'put' ? keyText(operation.value) : ''}`).join(' ')
+  return body.swept === undefined ? text : `expired ${text}`
 }
 
 export const brief = ({ from, to, message }: Envelope): string => `${from}>${to} ${message.kind}`
