@@ -47,14 +47,15 @@ export class Monitor {
   #view!: View
   /** Invariant: the keys are exactly the subjects of this member in the current overlay. */
   #edges = new Map<MemberId, Edge>()
-  /** When each member of the configuration was last heard of. Kept across configurations for those that stay. */
-  #heardAtMs = new Map<MemberId, number>()
   /** Since when half of the subjects or more have been failing. */
   #doubtfulSinceMs: number | undefined
   #nextSurveyMs = 0
   #surveyCursor = 0
-  /** When each member of the sample was last probed. Invariant: empty while nothing is doubtful. */
-  readonly #surveyed = new Map<MemberId, number>()
+  /**
+   * When each member of the sample was last probed, and whether it was heard of since. Invariant: empty while nothing is doubtful, and
+   * size <= SURVEYED_MAX: what this process remembers of members besides its subjects does not grow with the cluster.
+   */
+  readonly #surveyed = new Map<MemberId, { readonly askedMs: number, heard: boolean }>()
   #isolated = false
   /** Set where only some members vote; then it judges isolation. */
   #watch: EnsembleWatch | undefined
@@ -88,9 +89,6 @@ export class Monitor {
     this.#edges = edges
     this.#stirred = true
     for (const id of this.#unanswered.keys()) if (!edges.has(id)) this.#unanswered.delete(id)
-    const heard = new Map<MemberId, number>()
-    for (const { id } of view.configuration.members) heard.set(id, this.#heardAtMs.get(id) ?? now)
-    this.#heardAtMs = heard
     this.#doubtfulSinceMs = undefined
     this.#surveyed.clear()
     if (view.electorate.isPartial) this.#watch ??= new EnsembleWatch(this.#tuning, voter => { this.#probe(voter, SURVEY_SEQUENCE) })
@@ -129,7 +127,8 @@ export class Monitor {
 
   /** Any valid message of a member of this configuration. */
   heard (now: number, id: MemberId): void {
-    if (this.#heardAtMs.has(id)) this.#heardAtMs.set(id, now)
+    const asked = this.#surveyed.get(id)
+    if (asked !== undefined) asked.heard = true
     this.#watch?.heard(now, id)
   }
 
@@ -228,8 +227,8 @@ export class Monitor {
   #reachable (now: number, failing: number): number {
     let sampled = this.#edges.size
     let reached = sampled - failing
-    for (const [id, askedMs] of this.#surveyed) {
-      if (this.#heardAtMs.get(id)! >= askedMs) reached++
+    for (const { askedMs, heard } of this.#surveyed.values()) {
+      if (heard) reached++
       else if (now - askedMs < this.#tuning.probeTimeoutMs) continue
       sampled++
     }
@@ -246,7 +245,7 @@ export class Monitor {
       if (member.id === this.#view.self.id || this.#edges.has(member.id)) continue
       left--
       this.#surveyed.delete(member.id)
-      this.#surveyed.set(member.id, now)
+      this.#surveyed.set(member.id, { askedMs: now, heard: false })
       if (this.#surveyed.size > SURVEYED_MAX) this.#surveyed.delete(this.#surveyed.keys().next().value!)
       this.#probe(member, SURVEY_SEQUENCE)
     }

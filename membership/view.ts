@@ -23,15 +23,15 @@ const indexes = new WeakMap<Configuration, Index>()
 
 function indexOf (configuration: Configuration): Index {
   let index = indexes.get(configuration)
-  if (index === undefined) {
-    const { members } = configuration
-    index = {
-      byId: new Map(members.map(member => [member.id, member])),
-      byAddress: new Map(members.map(member => [member.address, member])),
-      byStore: new Map(members.map(member => [member.storeId, member]))
-    }
-    indexes.set(configuration, index)
+  if (index !== undefined) return index
+  const [byId, byAddress, byStore] = [new Map<MemberId, Member>(), new Map<Address, Member>(), new Map<StoreId, Member>()]
+  for (const member of configuration.members) {
+    byId.set(member.id, member)
+    byAddress.set(member.address, member)
+    byStore.set(member.storeId, member)
   }
+  index = { byId, byAddress, byStore }
+  indexes.set(configuration, index)
   return index
 }
 

@@ -47,6 +47,7 @@ export interface PhiAccrualOptions {
 /** A subject that answers nothing for long is owed no more than so many answers at a time. */
 const OUTSTANDING_MAX = 64
 const DAY_MS = 86_400_000
+const DEFAULT_THRESHOLD = 8
 
 export class PhiAccrual implements Detector {
   readonly #tuning: MembershipTuning
@@ -74,13 +75,16 @@ export class PhiAccrual implements Detector {
   #silent = false
   #replaced = false
 
-  /** @throws {MembershipError} MEMBERSHIP_INVALID_OPTIONS naming the option that is out of its range. */
-  constructor (firstProbeAtMs: number, tuning: MembershipTuning, options: PhiAccrualOptions = {}) {
+  /**
+   * @param deviationsMax thresholdOf(options), which takes a while: detectors of a factory share it
+   * @throws {MembershipError} MEMBERSHIP_INVALID_OPTIONS naming the option that is out of its range.
+   */
+  constructor (firstProbeAtMs: number, tuning: MembershipTuning, options: PhiAccrualOptions = {}, deviationsMax = thresholdOf(options)) {
     this.#tuning = tuning
     validate(options)
     this.#options = withDefaults(options, tuning)
-    const { threshold, firstIntervalMs } = this.#options
-    this.#deviationsMax = deviationsOf(threshold)
+    const { firstIntervalMs } = this.#options
+    this.#deviationsMax = deviationsMax
     this.#nextProbeMs = firstProbeAtMs
     this.#graceMs = tuning.probeTimeoutMs * UNCONNECTED_FACTOR
     this.#evidence = new HardEvidence(tuning.refusalSpanMs)
@@ -229,8 +233,14 @@ function validate (options: PhiAccrualOptions): void {
   }
 }
 
+/** Standard deviations at which phi reaches the threshold. */
+function thresholdOf ({ threshold = DEFAULT_THRESHOLD }: PhiAccrualOptions): number {
+  return deviationsOf(threshold)
+}
+
 function withDefaults (options: PhiAccrualOptions, { probeIntervalMs, probeTimeoutMs }: MembershipTuning): Required<PhiAccrualOptions> {
-  const { threshold = 8, sampleWindow = 100, firstIntervalMs = probeIntervalMs, minStandardDeviationMs = probeIntervalMs / 10 } = options
+  const { threshold = DEFAULT_THRESHOLD, sampleWindow = 100, firstIntervalMs = probeIntervalMs } = options
+  const { minStandardDeviationMs = probeIntervalMs / 10 } = options
   const { acceptablePauseMs = probeTimeoutMs + 2.5 * probeIntervalMs, silenceMaxMs = 2.5 * (firstIntervalMs + acceptablePauseMs) } = options
   return { threshold, sampleWindow, minStandardDeviationMs, acceptablePauseMs, firstIntervalMs, silenceMaxMs }
 }
@@ -241,5 +251,6 @@ function withDefaults (options: PhiAccrualOptions, { probeIntervalMs, probeTimeo
  */
 export function phiAccrual (options: PhiAccrualOptions = {}): DetectorFactory {
   validate(options)
-  return (_subject: Member, firstProbeAtMs, tuning) => new PhiAccrual(firstProbeAtMs, tuning, options)
+  const deviationsMax = thresholdOf(options)
+  return (_subject: Member, firstProbeAtMs, tuning) => new PhiAccrual(firstProbeAtMs, tuning, options, deviationsMax)
 }

@@ -321,6 +321,39 @@ describe('many at once', () => {
     cluster.finish()
   })
 
+  test('200 processes join a cluster of 50 at once, by many seeds, in one view change', async () => {
+    const cluster = await formed(50, 1)
+    for (let index = 50; index < 250; index++) {
+      cluster.start(addressOf(index), { seeds: [addressOf(index % 50), addressOf((index * 7 + 3) % 50)] })
+    }
+    const end = await cluster.simulation.run({ untilMs: cluster.simulation.nowMs + 30_000, until: () => cluster.converged(250), everyMs: 50 })
+    expect(end).toBe('condition')
+    expect(cluster.epoch).toBe(3)
+    expect(cluster.processes.get(addressOf(0))!.changes.at(-1)!.joined).toHaveLength(200)
+    cluster.finish()
+  })
+
+  test('200 processes join a founder without a gate at once, in two view changes at most', async () => {
+    const cluster = new MembershipCluster({ seed: 1 })
+    cluster.start(addressOf(0), { found: true, seeds: [] })
+    await cluster.simulation.runFor(1500)
+    for (let index = 1; index <= 200; index++) cluster.start(addressOf(index), { seeds: [addressOf(0)] })
+    const end = await cluster.simulation.run({ untilMs: cluster.simulation.nowMs + 30_000, until: () => cluster.converged(201), everyMs: 50 })
+    expect(end).toBe('condition')
+    expect(cluster.epoch).toBeLessThanOrEqual(3)
+    cluster.finish()
+  })
+
+  test('40 processes join a cluster of 20 at once though three messages in ten are lost: all get in, and nobody is removed', async () => {
+    const cluster = await formed(20, 1)
+    cluster.simulation.network.faults.setEverywhere({ lossProbability: 0.3 })
+    for (let index = 20; index < 60; index++) cluster.start(addressOf(index), { seeds: [addressOf(index % 20), addressOf((index + 7) % 20)] })
+    const end = await cluster.simulation.run({ untilMs: cluster.simulation.nowMs + 20_000, until: () => cluster.converged(60), everyMs: 50 })
+    expect(end).toBe('condition')
+    expect(cluster.processes.get(addressOf(0))!.changes.flatMap(({ removed }) => removed)).toEqual([])
+    cluster.finish()
+  })
+
   test('M8: 60 processes form in two configurations though three messages in ten are lost', async () => {
     for (const seed of seedsToRun(5)) {
       const cluster = new MembershipCluster({ seed, network: { lossProbability: 0.3 } })

@@ -7,6 +7,16 @@
 
 const PRIME = 0x01000193
 
+/** A copy of a message that was copied, and so measured and checked, before: for the other receivers of the same one. */
+export function copyAgain (message: unknown): unknown {
+  if (typeof message !== 'object' || message === null) return message
+  if (Array.isArray(message)) return message.map(copyAgain)
+  if (message instanceof Uint8Array) return message.slice()
+  const copied: Record<string, unknown> = { ...message }
+  for (const name of Object.keys(copied)) if (typeof copied[name] === 'object') copied[name] = copyAgain(copied[name])
+  return copied
+}
+
 export class MessageCopier {
   /** About what the message takes as MessagePack. */
   bytes = 0

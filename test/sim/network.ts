@@ -11,7 +11,7 @@ import type { Address, Channel } from '../../membership/environment/environment.
 import type { SeededRandom } from '../../membership/environment/seeded-random.ts'
 import type { EventOwner, SimulatedEvent } from './event-queue.ts'
 import type { FaultTable, LinkFaults } from './faults.ts'
-import { MessageCopier } from './message-copy.ts'
+import { copyAgain, MessageCopier } from './message-copy.ts'
 import type { SimulatedTransport } from './transport.ts'
 
 /** What the network needs of the simulation. */
@@ -31,7 +31,7 @@ export interface NetworkStatistics {
   bytes: number
 }
 
-interface Packet {
+export interface Packet {
   readonly channel: Channel
   /** Nobody else's: a copy. */
   readonly message: unknown
@@ -187,9 +187,9 @@ export class SimulatedNetwork {
     return { channel, message: this.#copier.copy(message), bytes: this.#copier.bytes, digest: this.#copier.digest }
   }
 
-  /** Sends, or queues until the connection is open. */
-  send (from: LinkEnd, channel: Channel, message: unknown): void {
-    const packet = this.pack(channel, message)
+  /** Sends, or queues until the connection is open. @param like the packet of this message to another receiver, which has been measured. */
+  send (from: LinkEnd, channel: Channel, message: unknown, like?: Packet): Packet {
+    const packet = like === undefined ? this.pack(channel, message) : { ...like, message: copyAgain(like.message) }
     this.statistics.sent++
     this.statistics.bytes += packet.bytes
     if (from.state === 'open') {
@@ -200,6 +200,7 @@ export class SimulatedNetwork {
     } else {
       this.statistics.lost++
     }
+    return packet
   }
 
   #transmit (from: LinkEnd, packet: Packet): void {

@@ -6,7 +6,7 @@
 import type { Address, Channel, LinkEvent, Remote, Transport } from '../../membership/environment/environment.ts'
 import { TransportError } from '../../membership/errors.ts'
 import type { EventOwner } from './event-queue.ts'
-import type { LinkEnd, Scheduler, SimulatedNetwork } from './network.ts'
+import type { LinkEnd, Packet, Scheduler, SimulatedNetwork } from './network.ts'
 
 type Receiver = (message: unknown, from: Remote) => void
 
@@ -58,7 +58,12 @@ export class SimulatedTransport implements Transport {
   }
 
   sendToAll (to: readonly Address[], channel: Channel, message: unknown): void {
-    for (const address of to) this.send(address, channel, message)
+    let packet: Packet | undefined
+    for (const address of to) {
+      if (!this.#usable) return
+      if (address === this.address) this.#sendToSelf(channel, message)
+      else packet = this.#network.send(this.#endFor(address), channel, message, packet)
+    }
   }
 
   #sendToSelf (channel: Channel, message: unknown): void {

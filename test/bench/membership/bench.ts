@@ -3,8 +3,8 @@
  *
  *     --n N          processes of the fault and formation scenarios (1000)
  *     --seeds S      runs of each scenario, with seeds 1 to S (2); COTERIE_SEED=N in the environment runs that one alone
- *     --only TEXT    scenarios whose name contains this: formation, crash, powerLoss, flipFlop, egressLoss, ingressLoss, conflict, broadcast,
- *                    centralized
+ *     --only TEXT    scenarios whose name contains this: formation, joins, crash, powerLoss, flipFlop, egressLoss, ingressLoss,
+ *                    conflict, broadcast, centralized
  *     --full         larger clusters too, and all processes of Figure 11: see the sizes below; takes up to 8 GiB, and writes the figures
  *     --figures DIR  writes one SVG per figure into this directory (dist/figures with --full)
  *
@@ -20,6 +20,7 @@ import { conflictRates } from './conflicts.ts'
 import { type FaultName, type FaultOutcome, inflict } from './faults.ts'
 import { broadcastPanels, conflictPanels, faultPanel, formationPanel, latencyPanel } from './figures.ts'
 import { form, type Formation } from './formation.ts'
+import { join as joinAtOnce } from './joins.ts'
 import { conflictRateInPaper, distinctSizesInPaper, FAULTS_IN_PAPER, FORMATION_TIME, TABLE_2 } from './paper.ts'
 import { mean, quantile, rounded } from '../samples.ts'
 import { orderedRow, type Row, summary } from './rows.ts'
@@ -42,6 +43,8 @@ const SEEDS = 2
 const UNGATED_ONCE_ABOVE = 500
 const FULL_GATED: readonly number[] = [2000, 5000]
 const FULL_UNGATED: readonly number[] = [2000]
+/** Members of the cluster that a wave of joiners meets. */
+const JOINED = 100
 const CONFLICT_REPETITIONS = 20
 /** Of the thousand processes of the paper's experiment those that are looked at, per repetition; all of them in full. */
 const WITNESSES = 100
@@ -89,6 +92,7 @@ class MembershipBench {
     if (this.#wants('formation')) {
       for (const nodes of [this.#nodes, ...full ? FULL_GATED : []]) this.#formation(nodes, full ? FULL_UNGATED : [])
     }
+    if (this.#wants('joins')) this.#joins()
     for (const name of Object.keys(SCENARIO_OF) as FaultName[]) if (this.#wants(name)) this.#fault(name)
     if (this.#wants('conflict')) this.#conflicts(full ? NODES : WITNESSES)
     if (this.#wants('broadcast')) this.#broadcasts(full ? [...BROADCAST_NODES, ...FULL_BROADCAST_NODES] : BROADCAST_NODES)
@@ -138,6 +142,16 @@ class MembershipBench {
     }
     this.#draw(`figure-6-formation-latency-${nodes}`, () => [latencyPanel(`Bootstrap latency, N = ${nodes}`, formations)])
     this.#draw(`figure-7-formation-${nodes}`, () => [...formations].map(([variant, result]) => formationPanel(`N = ${nodes}, ${variant}`, result)))
+  }
+
+  #joins (): void {
+    const [nodes, joiners] = [JOINED, this.#nodes]
+    const { results, wallMs } = this.#timed(`${joiners} join ${nodes} at once`, this.#seeds, seed => joinAtOnce({ seed, nodes }, joiners))
+    const times = summary(results.map(({ ms }) => ms))
+    const falseRemovals = results.reduce((sum, outcome) => sum + outcome.falseRemovals, 0)
+    const common = { scenario: 'joins', variant: `${joiners} at once`, nodes, paper: '', ms: times.ours, falseRemovals, wallMs } as const
+    this.#add({ ...common, measure: 'time until all agree', ...times, unit: 'ms' })
+    this.#add({ ...common, measure: 'view changes', ...summary(results.map(({ steps }) => steps.length)), unit: 'steps' })
   }
 
   #fault (name: FaultName): void {

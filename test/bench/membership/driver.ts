@@ -27,8 +27,10 @@ import { Traffic } from './traffic.ts'
 
 export interface DriverOptions {
   readonly seed: number
-  /** Processes at most. */
+  /** Processes that form the cluster. */
   readonly nodes: number
+  /** Processes at most. @default nodes */
+  readonly processes?: number
   readonly tuning?: Partial<MembershipTuning>
   /** So many processes vote, the first ones; all others are agents. @default all of them */
   readonly voters?: number
@@ -132,7 +134,7 @@ export class Driver {
     const root = new SeededRandom(options.seed)
     this.random = root.fork('scenario')
     this.#ids = root.fork('ids')
-    this.traffic = new Traffic(options.nodes)
+    this.traffic = new Traffic(options.processes ?? options.nodes)
     this.#links = new Links(this, this.#queue, root.fork('network'), this.traffic, options.meshed ?? false)
   }
 
@@ -146,8 +148,8 @@ export class Driver {
     this.#queue.add(Math.max(timeMs, this.nowMs), undefined, run)
   }
 
-  /** A founder, or a process that joins through the first one, from now on. @param expect see MembershipOptions.expect */
-  start (role: 'found' | 'join', expect?: number): Process {
+  /** A founder, or a process that joins through `seed`, the first one by default, from now on. @param expect see MembershipOptions.expect */
+  start (role: 'found' | 'join', expect?: number, seed = this.processes[0]): Process {
     const index = this.processes.length
     const { tuning = {}, broadcaster = gossip, detector = windowedPing, voters = Infinity } = this.#options
     const address = `10.${index >> 16}.${(index >> 8) & 255}.${index & 255}:7000`
@@ -156,7 +158,7 @@ export class Driver {
       id: id as MemberId, address, storeId: id as StoreId, incarnation: 1, metadata: { zone: '', weight: 1, tags: {} },
       metadataVersion: 0, ...index < voters ? {} : { role: 'agent' as const }
     }
-    const seeds = role === 'found' ? [] : [this.processes[0]!.address]
+    const seeds = role === 'found' ? [] : [seed!.address]
     const options = resolveOptions({
       joinTimeoutMs: 3_600_000, ...tuning, clusterName: 'bench', seeds, found: role === 'found', ...expect === undefined ? {} : { expect }
     })

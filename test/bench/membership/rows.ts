@@ -2,7 +2,7 @@
 import { median, rounded } from '../samples.ts'
 
 export interface Row {
-  readonly scenario: 'formation' | 'crash' | 'flipFlop' | 'packetLoss' | 'bandwidth' | 'conflict' | 'broadcast' | 'centralized'
+  readonly scenario: 'formation' | 'joins' | 'crash' | 'flipFlop' | 'packetLoss' | 'bandwidth' | 'conflict' | 'broadcast' | 'centralized'
   readonly variant: string
   readonly nodes: number
   readonly measure: string

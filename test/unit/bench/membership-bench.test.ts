@@ -11,6 +11,7 @@ import { modeCost } from '../../bench/membership/centralized.ts'
 import { broadcastCost } from '../../bench/membership/broadcasts.ts'
 import { type FaultName, inflict } from '../../bench/membership/faults.ts'
 import { form } from '../../bench/membership/formation.ts'
+import { join } from '../../bench/membership/joins.ts'
 import { summary } from '../../bench/membership/rows.ts'
 import { chart } from '../../bench/membership/svg.ts'
 import { median, quantile } from '../../bench/samples.ts'
@@ -85,6 +86,16 @@ describe('formation (Figures 5 to 7, Table 1)', () => {
     expect(distinctSizes.at(-1)).toBe(NODES)
     expect(distinctSizes.length).toBeLessThanOrEqual(8)
   })
+})
+
+test('many that join at once, by any members, are in after one view change or two, and nobody is removed', () => {
+  for (const seed of [1, 2]) {
+    const { steps, falseRemovals, ms } = join({ seed, nodes: NODES }, 200)
+    expect(steps.flatMap(({ joined }) => joined)).toHaveLength(200)
+    expect(steps.length).toBeLessThanOrEqual(2)
+    expect(falseRemovals).toBe(0)
+    expect(ms).toBeLessThan(5000)
+  }
 })
 
 describe('faults (Figures 1, 8, 9 and 10)', () => {
