@@ -22,44 +22,43 @@ export interface WatchScope {
 export interface WatchPlace {
   /** By the order of the scope's partitions: everything up to here was delivered. */
   readonly positions: Float64Array
-  /** The partition whose next entry was delivered in part, by its place in the scope's order; -1 for none. */
-  readonly partial: number
-  /** How many changes of that entry were delivered. */
-  readonly skip: number
+  /**
+   * How many changes of the entry after its position were delivered, by the same order, where some were. More than one partition may have
+   * such an entry: one that a watch was resumed in the middle of may be answered after others have begun.
+   */
+  readonly skips: ReadonlyMap<number, number>
 }
 
 interface Step { readonly index: number, readonly position: number, readonly skip: number }
-interface Segment { readonly base: Float64Array, readonly partial: number, readonly skip: number, readonly steps: Step[] }
+interface Segment { readonly base: WatchPlace, readonly steps: Step[] }
 
 /** The place after the first `count` steps of a segment. */
-function placeIn ({ base, partial, skip, steps }: Segment, count: number): WatchPlace {
-  const positions = Float64Array.from(base)
-  let place = { partial, skip }
-  for (let index = 0; index < count; index++) {
-    const step = steps[index]!
-    positions[step.index] = step.position
-    // Changes of one entry follow one another, so at most one entry at a time is delivered in part.
-    if (step.skip > 0) place = { partial: step.index, skip: step.skip }
-    else if (place.partial === step.index) place = { partial: -1, skip: 0 }
+function placeIn ({ base, steps }: Segment, count: number): WatchPlace {
+  const positions = Float64Array.from(base.positions)
+  const skips = new Map(base.skips)
+  for (let step = 0; step < count; step++) {
+    const { index, position, skip } = steps[step]!
+    positions[index] = position
+    if (skip > 0) skips.set(index, skip)
+    else skips.delete(index)
   }
-  return { positions, ...place }
+  return { positions, skips }
 }
 
 export class WatchProgress {
   readonly #scope: WatchScope
   #segment: Segment
 
-  constructor (scope: WatchScope, { positions, partial, skip }: WatchPlace) {
+  constructor (scope: WatchScope, base: WatchPlace) {
     this.#scope = scope
-    this.#segment = { base: positions, partial, skip, steps: [] }
+    this.#segment = { base, steps: [] }
   }
 
   /** Everything of a partition up to `position` was delivered, and so many changes of the entry after it. */
   advance (index: number, position: number, skip = 0): void {
     const { steps } = this.#segment
     if (steps.length >= Math.max(SEGMENT_STEPS_MIN, this.#scope.partitions.length)) {
-      const { positions, partial, skip: skipped } = placeIn(this.#segment, steps.length)
-      this.#segment = { base: positions, partial, skip: skipped, steps: [] }
+      this.#segment = { base: placeIn(this.#segment, steps.length), steps: [] }
     }
     this.#segment.steps.push({ index, position, skip })
   }
@@ -77,10 +76,11 @@ function* digits (value: number): Generator<number> {
   yield value
 }
 
-export function encodeCursor ({ clusterId, prefix, partitions }: WatchScope, { positions, partial, skip }: WatchPlace): string {
+export function encodeCursor ({ clusterId, prefix, partitions }: WatchScope, { positions, skips }: WatchPlace): string {
   const id = Buffer.from(clusterId)
   const bytes = [VERSION, ...digits(id.length), ...id, ...digits(prefix.length), ...prefix]
-  bytes.push(...digits(partitions.length), ...digits(partitions[0] ?? 0), ...digits(partial + 1), ...digits(skip))
+  bytes.push(...digits(partitions.length), ...digits(partitions[0] ?? 0), ...digits(skips.size))
+  for (const [index, skip] of [...skips].sort(([a], [b]) => a - b)) bytes.push(...digits(index), ...digits(skip))
   for (const position of positions) bytes.push(...digits(position))
   return Buffer.from(bytes).toString('base64url')
 }
@@ -108,10 +108,14 @@ export function decodeCursor (cursor: string, { clusterId, prefix, partitions }:
   if (part().toString() !== clusterId) return fail('of another cluster')
   if (!part().equals(prefix)) return fail('of another prefix')
   if (number() !== partitions.length || number() !== (partitions[0] ?? 0)) return fail('of other partitions')
-  const partial = number() - 1
-  const skip = number()
-  if (partial >= partitions.length) return fail('a partition out of range')
+  const skips = new Map<number, number>()
+  let before = -1
+  for (let left = number(); left > 0; left--) {
+    const [index, skip] = [number(), number()]
+    if (index <= before || index >= partitions.length || skip === 0) return fail('a partition out of range')
+    skips.set(before = index, skip)
+  }
   const positions = Float64Array.from(partitions, number)
   if (at !== bytes.length) return fail('it is too long')
-  return { positions, partial, skip }
+  return { positions, skips }
 }

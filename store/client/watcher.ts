@@ -98,14 +98,14 @@ export class Watcher<K, V> implements AsyncIterableIterator<WatchEvent<K, V>, un
       throw this.#failure ?? error
     }
     this.#progress = new WatchProgress(this.#components.scope, place)
-    place.positions.forEach((position, index) => { this.#ask(index, position, index === place.partial ? place.skip : 0) })
+    place.positions.forEach((position, index) => { this.#ask(index, position, place.skips.get(index) ?? 0) })
   }
 
   /** Where each partition is now. */
   async #present (): Promise<WatchPlace> {
     const { partitions } = this.#components.scope
     const positions = await Promise.all(partitions.map(async partition => (await this.#poll(partition, -1)).upTo))
-    return { positions: Float64Array.from(positions), partial: -1, skip: 0 }
+    return { positions: Float64Array.from(positions), skips: new Map() }
   }
 
   #poll (partition: number, after: number): Promise<Changes> {

@@ -83,7 +83,8 @@ export class SimulatedWatch {
         const to = stretch === last ? entries.length - 1 : end.positions[partition]!
         const expected: string[] = []
         for (let seq = start.positions[partition]! + 1; seq <= to; seq++) expected.push(...this.#changes(entries[seq]!))
-        if (stretch !== last && end.partial === partition) expected.push(...this.#changes(entries[to + 1]!).slice(0, end.skip))
+        const skip = end.skips.get(partition)
+        if (stretch !== last && skip !== undefined) expected.push(...this.#changes(entries[to + 1]!).slice(0, skip))
         const found = stretch.events.filter(({ key }) => partitionOf(key, partitions) === partition)
           .map(({ key, value, version }) => `${version} ${key}=${value ?? 'deleted'}`)
         const difference = expected.findIndex((change, index) => change !== found[index])

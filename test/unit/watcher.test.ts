@@ -1,0 +1,44 @@
+/**
+ * A watch over partitions that a test answers for.
+ *
+ * Mutation caught: a cursor that knows of one partition alone that an entry was delivered in part.
+ */
+import { expect, test } from 'vitest'
+import type { ChangedEntry, WatchSpec } from '../../store/client-protocol.ts'
+import type { WatchScope } from '../../store/client/watch-cursor.ts'
+import { type Changes, Watcher } from '../../store/client/watcher.ts'
+
+const scope: WatchScope = { clusterId: 'cluster', prefix: Buffer.from(''), partitions: [0, 1] }
+
+/** An entry that changes two keys. */
+const entryOf = (partition: number, seq: number): ChangedEntry => ({
+  seq, changes: ['a', 'b'].map(name => ({ key: Buffer.from(`${name}${partition}.${seq}`), value: Buffer.from('x') }))
+})
+
+/** Each partition has such entries at 1 and 2; one that `silent` names never answers. */
+function watch (since: string | undefined, silent: readonly number[]): Watcher<string, string> {
+  const poll = (partition: number, { after }: WatchSpec): Promise<Changes> => {
+    if (after < 0) return Promise.resolve({ entries: [], upTo: 0 })
+    if (after >= 2 || silent.includes(partition)) return new Promise(() => {})
+    return Promise.resolve({ entries: [1, 2].filter(seq => seq > after).map(seq => entryOf(partition, seq)), upTo: 2 })
+  }
+  const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString()
+  return new Watcher({ scope, waitMs: 1000, poll, decodeKey: text, decodeValue: text }, since)
+}
+
+async function keys (watcher: Watcher<string, string>, count: number): Promise<string[]> {
+  const found: string[] = []
+  while (found.length < count) found.push((await watcher.next()).value!.key)
+  await watcher.return()
+  return found
+}
+
+test('a watch that is left in the middle of an entry, and again in the middle of another one, delivers the rest of both', async () => {
+  const first = watch(undefined, [1])
+  expect(await keys(first, 1)).toEqual(['a0.1'])
+  // The partition whose entry was begun is silent while another one's is.
+  const second = watch(first.cursor, [0])
+  expect(await keys(second, 3)).toEqual(['a1.1', 'b1.1', 'a1.2'])
+  const third = await keys(watch(second.cursor, []), 4)
+  expect([...third].sort()).toEqual(['a0.2', 'b0.1', 'b0.2', 'b1.2'])
+})
