@@ -1,5 +1,6 @@
 /**
- * The deliberate breakages of the core that the scenario must notice: which rule each breaks, and how, as a change of the source text.
+ * The deliberate breakages of the core that the scenario, or a test that is named, must notice: which rule each breaks, and how, as a change
+ * of the source text.
  *
  * Pure.
  */
@@ -11,6 +12,8 @@ export interface Mutant {
   /** Occurs exactly once in the file. */
   readonly find: string
   readonly replace: string
+  /** The test that must notice it, where the scenario does not look at the rule. @default the scenario, seed by seed */
+  readonly test?: string
 }
 
 const GROUP = 'store/group'
@@ -204,5 +207,37 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the time is forgotten with the entries that told it', rule: 'S10', file: `${GROUP}/copy.ts`,
     find: 'this.#floorTime = timeOf(entry) ?? this.#floorTime', replace: ''
+  },
+  {
+    name: 'the first leader of a generation counts the time by its own clock', rule: 'S10', file: `${GROUP}/leader.ts`,
+    find: 'this.expiry.begin(now)\n    this.append({ kind: \'noop\' })', replace: 'this.append({ kind: \'noop\' })'
+  },
+  {
+    name: 'copies are made at once, though the store may be back', rule: 'R2', file: `${GROUP}/grace.ts`, test: 'test/unit/store/grace.test.ts',
+    find: 'return now < until ? { until, epoch } : undefined', replace: 'return undefined'
+  },
+  {
+    name: 'the grace never ends', rule: 'R2', file: `${GROUP}/grace.ts`, test: 'test/unit/store/grace.test.ts',
+    find: 'return now < until ? { until, epoch } : undefined', replace: 'return { until, epoch }'
+  },
+  {
+    name: 'a store counts as drained while it has copies', rule: 'S5', file: 'store/drain.ts', test: 'test/sim/store-drain.test.ts',
+    find: 'leading + members + copies + seats === 0', replace: 'leading + seats === 0'
+  },
+  {
+    name: 'a store is drained though the others are too few', rule: 'S5', file: 'store/drain.ts', test: 'test/sim/store-drain.test.ts',
+    find: 'if (blocked !== undefined) throw new StoreError(\'STORE_TOO_FEW_STORES\', `this', replace: 'if (blocked === \'\') throw new StoreError(\'STORE_TOO_FEW_STORES\', `this'
+  },
+  {
+    name: 'transfers get their places in the order of their coming', rule: 'S11', file: 'store/transfer-schedule.ts', test: 'test/unit/store/transfer-schedule.test.ts',
+    find: 'if (other !== holder && wish.liveReplicas < liveReplicas) ahead++', replace: ''
+  },
+  {
+    name: 'transfers are as fast as they can be', rule: 'S11', file: 'store/transfer-schedule.ts', test: 'test/unit/store/transfer-schedule.test.ts',
+    find: 'this.#tokens -= bytes', replace: ''
+  },
+  {
+    name: 'transfers do not slow down for clients', rule: 'S11', file: 'store/transfer-schedule.ts', test: 'test/unit/store/transfer-schedule.test.ts',
+    find: 'this.#rate = Math.max(greatest * RATE_PART_MIN, this.#rate / 2)', replace: 'this.#rate = greatest'
   }
 ]

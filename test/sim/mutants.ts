@@ -6,11 +6,12 @@
  *     --workers W    processes (one per core)
  *
  * Prints one line per mutant: its name, the seed that caught it, how many seeds that took, and what was seen. A scenario that does
- * not notice a broken rule proves nothing about the rule, so a survivor is a reason to sharpen the scenario or the oracle.
+ * not notice a broken rule proves nothing about the rule, so a survivor is a reason to sharpen the scenario or the oracle. For rules that the
+ * scenario does not look at, a test is named in the list, and run in its place.
  *
- * Run it in the root of the repository, after a build. Owns: copies of the build in a temporary directory, removed at the end.
+ * Run it in the root of the repository, after a build. Owns: copies of the build, or of the sources, in a temporary directory, removed at the end.
  */
-import { fork } from 'node:child_process'
+import { fork, spawn } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -25,31 +26,71 @@ const DURATION_MS = 20_000
 /** A seed that runs longer than this in real time is stuck, which is a way to be caught. */
 const SEED_TIMEOUT_MS = 120_000
 
+/** A test takes no longer, started from nothing; one that does is stuck. */
+const TEST_TIMEOUT_MS = 600_000
+
 const clock = createSystemClock()
 
 type Report = { readonly seed: number, readonly error?: string }
 
 /** Where the compiled program is, and so what a copy must contain. */
 const BUILD = resolve(fileURLToPath(import.meta.url), '../../..')
+/** Where the sources are. */
+const ROOT = process.cwd()
 
-/** A copy of the build in which one file is compiled from a changed source. @throws {Error} when the mutation does not fit the source. */
-function mutate (directory: string, { name, file, find, replace }: Mutant): void {
+/** The changed source. @throws {Error} when the mutation does not fit it. */
+function mutatedSource ({ name, file, find, replace }: Mutant): string {
+  const source = readFileSync(join(ROOT, file), 'utf8')
+  if (source.split(find).length !== 2) throw new Error(`mutant '${name}': ${file} must have this exactly once: ${find}`)
+  return source.replace(find, () => replace)
+}
+
+/** A copy of the sources with one file changed. @throws as `mutatedSource` */
+function mutateSources (directory: string, mutant: Mutant): void {
+  for (const name of ['membership', 'ring', 'store', 'test', 'package.json', 'tsconfig.json', 'vitest.config.ts']) {
+    cpSync(join(ROOT, name), join(directory, name), { recursive: true })
+  }
+  symlinkSync(join(ROOT, 'node_modules'), join(directory, 'node_modules'))
+  writeFileSync(join(directory, mutant.file), mutatedSource(mutant))
+}
+
+/** Runs a test in such a copy. @returns what it said when it failed */
+function runTest (directory: string, test: string): Promise<string | undefined> {
+  return new Promise((resolve, reject) => {
+    const args = [join(ROOT, 'node_modules/vitest/vitest.mjs'), 'run', test, '--maxWorkers=1']
+    const child = spawn(process.execPath, args, { cwd: directory, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NO_COLOR: '1' } })
+    let output = ''
+    const collect = (chunk: Buffer): void => { output += chunk.toString() }
+    child.stdout.on('data', collect)
+    child.stderr.on('data', collect)
+    const cancel = clock.setTimer(TEST_TIMEOUT_MS, () => { child.kill('SIGKILL') })
+    child.on('error', reject)
+    child.on('exit', code => {
+      cancel()
+      if (code === 0) resolve(undefined)
+      else if (code === null) resolve(`no end within ${TEST_TIMEOUT_MS} ms`)
+      // A run in which nothing was tested has not caught anything.
+      else if (!/ failed/.test(output)) reject(new Error(`${test} could not be run:\n${output}`))
+      else resolve(/^.*Error: .*$/m.exec(output)?.[0] ?? 'it failed')
+    })
+  })
+}
+
+/** A copy of the build in which one file is compiled from a changed source. @throws as `mutatedSource` */
+function mutate (directory: string, mutant: Mutant): void {
   for (const folder of ['membership', 'ring', 'store', 'test']) {
     cpSync(join(BUILD, folder), join(directory, folder), { recursive: true, filter: path => !/\.(map|d\.ts)$/.test(path) })
   }
-  const root = process.cwd()
-  symlinkSync(join(root, 'node_modules'), join(directory, 'node_modules'))
+  symlinkSync(join(ROOT, 'node_modules'), join(directory, 'node_modules'))
   writeFileSync(join(directory, 'package.json'), '{ "type": "module" }')
-  const source = readFileSync(join(root, file), 'utf8')
-  if (source.split(find).length !== 2) throw new Error(`mutant '${name}': ${file} must have this exactly once: ${find}`)
   const compilerOptions: ts.CompilerOptions = {
     target: ts.ScriptTarget.ES2022,
     module: ts.ModuleKind.ESNext,
     verbatimModuleSyntax: true,
     rewriteRelativeImportExtensions: true
   }
-  const { outputText } = ts.transpileModule(source.replace(find, () => replace), { compilerOptions, fileName: file })
-  writeFileSync(join(directory, file.replace(/\.ts$/, '.js')), outputText)
+  const { outputText } = ts.transpileModule(mutatedSource(mutant), { compilerOptions, fileName: mutant.file })
+  writeFileSync(join(directory, mutant.file.replace(/\.ts$/, '.js')), outputText)
 }
 
 /** Runs seeds in a child process of the mutated copy until one fails. */
@@ -79,6 +120,18 @@ function runUntilCaught (directory: string, limit: number): Promise<Report | und
   })
 }
 
+async function bySeeds (directory: string, mutant: Mutant, limit: number): Promise<string> {
+  mutate(directory, mutant)
+  const caught = await runUntilCaught(directory, limit)
+  return caught === undefined ? `SURVIVED ${limit} seeds` : `caught by seed ${caught.seed}, ${caught.seed} seeds needed: ${firstLine(caught.error)}`
+}
+
+async function byTest (directory: string, mutant: Mutant, test: string): Promise<string> {
+  mutateSources(directory, mutant)
+  const said = await runTest(directory, test)
+  return said === undefined ? `SURVIVED ${test}` : `caught by ${test}: ${firstLine(said)}`
+}
+
 async function main (): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -95,11 +148,9 @@ async function main (): Promise<void> {
   const work = async (): Promise<void> => {
     for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) {
       const directory = mkdtempSync(join(base, 'mutant-'))
-      mutate(directory, mutant)
-      const caught = await runUntilCaught(directory, limit)
+      const how = mutant.test === undefined ? await bySeeds(directory, mutant, limit) : await byTest(directory, mutant, mutant.test)
       rmSync(directory, { recursive: true, force: true })
-      if (caught === undefined) survivors.push(mutant.name)
-      const how = caught === undefined ? `SURVIVED ${limit} seeds` : `caught by seed ${caught.seed}, ${caught.seed} seeds needed: ${firstLine(caught.error)}`
+      if (how.startsWith('SURVIVED')) survivors.push(mutant.name)
       process.stdout.write(`${mutant.rule.padEnd(4)} ${mutant.name}, ${how}\n`)
     }
   }
