@@ -98,6 +98,8 @@ export type ClientRequest =
   | {
     readonly kind: 'status'
     readonly request: number
+    /** Why the configuration of this epoch came about, instead of the status. */
+    readonly explain?: number
   } & NodeChange
 
 /** The cluster as a node knows it: what a client needs in order to route by itself. */
@@ -255,7 +257,12 @@ export function validateClientRequest (value: unknown): ClientRequest {
   const request = natural(value.request, 'a request number')
   switch (value.kind) {
     case 'view': return { kind: 'view', request, protocol: natural(value.protocol, 'a protocol version') }
-    case 'status': return { kind: 'status', request, ...validateNodeChange(value) }
+    case 'status': {
+      const change = validateNodeChange(value)
+      if (value.explain === undefined) return { kind: 'status', request, ...change }
+      if (Object.keys(change).length > 0) return fail('a change and a question at once')
+      return { kind: 'status', request, explain: natural(value.explain, 'an epoch') }
+    }
     case 'read': {
       const after = value.after === undefined ? {} : { after: natural(value.after, 'a position') }
       const keys = list(value.keys, WIRE_LIMITS.keysPerReadMax, 'keys', key)

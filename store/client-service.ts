@@ -10,11 +10,14 @@ import { type AgreedState, encodeAgreedState } from './agreed-state.ts'
 import { CLIENT_PROTOCOL_VERSION, type ClientRequest, type ClusterView, type NodeChange, type NodeResponse, validateClientRequest } from './client-protocol.ts'
 import { StoreError } from './errors.ts'
 import type { Answer, Ticket } from './group/effects.ts'
+import type { NodeExplanation } from './node-explanation.ts'
 import type { PartitionHost } from './partition-host.ts'
 
 export interface ClientServiceComponents {
   readonly environment: Pick<Environment, 'transport' | 'log' | 'clock'>
   readonly status: () => unknown
+  /** Why the configuration of an epoch came about; null where this node does not know. */
+  readonly explain: (epoch: number) => NodeExplanation | null
   /** Changes what a request of status asks for; resolves when it is agreed on. */
   readonly change: (change: NodeChange) => Promise<void>
 }
@@ -97,7 +100,11 @@ export class ClientService {
   }
 
   #handle (request: ClientRequest, remote: Remote): void {
-    if (request.kind === 'status' && request.drain === undefined && request.update === undefined) { this.#reply(remote, request.request, { kind: 'status', status: this.#components.status() }); return }
+    if (request.kind === 'status' && request.drain === undefined && request.update === undefined) {
+      const { status, explain } = this.#components
+      this.#reply(remote, request.request, { kind: 'status', status: request.explain === undefined ? status() : explain(request.explain) })
+      return
+    }
     if (this.#failure !== undefined) {
       this.#reply(remote, request.request, this.#error('STORE_FAILED', `this store stopped: ${this.#failure.message}`))
       return

@@ -20,6 +20,7 @@ import { StoreError } from './errors.ts'
 import { type Group, NO_BALLOT } from './group/history.ts'
 import type { PartitionView } from './group/replica.ts'
 import { Ledger } from './ledger.ts'
+import { nodeExplanation } from './node-explanation.ts'
 import { type NodeStatus, partitionCounts, pendingHandovers, rebalanceStatus } from './node-status.ts'
 import { type NodeOptions, type ResolvedNodeOptions, resolveNodeOptions } from './options.ts'
 import { PartitionHost } from './partition-host.ts'
@@ -94,6 +95,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
     this.#service = new ClientService({
       environment,
       status: () => this.status(),
+      explain: epoch => this.#membership === undefined ? null : nodeExplanation(this.#membership, epoch),
       change: async ({ drain, update }) => {
         if (update !== undefined) await this.update(update)
         else if (drain === true) await this.#started().begin()

@@ -10,6 +10,7 @@ import { callDeadlineMs, fillSessionOptions } from '../client/options.ts'
 import { Runner } from '../client/runner.ts'
 import type { NodeChange } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
+import type { NodeExplanation } from '../node-explanation.ts'
 import type { NodeStatus } from '../node-status.ts'
 import { type Arguments, DEFAULT_ADDRESS } from './command.ts'
 
@@ -53,21 +54,34 @@ export type StatusAnswer = { readonly node: string, readonly status: NodeStatus 
  * Asks each node for its status, all at once; with `change`, has it change that about itself before it answers. It needs no view of
  * the cluster: a node that is still joining answers, too.
  */
-export async function askStatus (nodes: readonly string[], { deadlineMs }: Reach, change?: NodeChange): Promise<StatusAnswer[]> {
+export async function askStatus (nodes: readonly string[], target: Reach, change?: NodeChange): Promise<StatusAnswer[]> {
+  return await withRunner(nodes, target, runner => Promise.all(nodes.map(async (node): Promise<StatusAnswer> => {
+    try {
+      const answer = await runner.perform({ kind: 'status', address: node, ...(change === undefined ? {} : { change }) }, -1, 0, undefined)
+      return { node, status: (answer as { status?: unknown }).status as NodeStatus }
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error
+      return { node, error }
+    }
+  })))
+}
+
+/** Why a node is in the configuration of an epoch; null where it does not know. @throws {StoreError} when it does not answer */
+export async function askExplanation (node: string, target: Reach, epoch: number): Promise<NodeExplanation | null> {
+  return await withRunner([node], target, async runner => {
+    const answer = await runner.perform({ kind: 'status', address: node, explain: epoch }, -1, 0, undefined)
+    return (answer as { status?: unknown }).status as NodeExplanation | null
+  })
+}
+
+/** Runs `work` with what talks to nodes without a view of their cluster. */
+async function withRunner<T> (nodes: readonly string[], { deadlineMs }: Reach, work: (runner: Runner) => Promise<T>): Promise<T> {
   const clock = createSystemClock()
   const transport = createWebSocketTransport({ clock, log: silentLog })
   await transport.start()
   const runner = new Runner({ transport, clock, random: createSystemRandom(), log: silentLog }, fillSessionOptions({ seeds: nodes, deadlineMs }))
   try {
-    return await Promise.all(nodes.map(async (node): Promise<StatusAnswer> => {
-      try {
-        const answer = await runner.perform({ kind: 'status', address: node, ...(change === undefined ? {} : { change }) }, -1, 0, undefined)
-        return { node, status: (answer as { status?: unknown }).status as NodeStatus }
-      } catch (error) {
-        if (!(error instanceof StoreError)) throw error
-        return { node, error }
-      }
-    }))
+    return await work(runner)
   } finally {
     runner.close()
     await transport.close()

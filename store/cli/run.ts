@@ -8,6 +8,8 @@ import { type Command, COMMON, describe, EXIT, exitCodeOf, Arguments, laterComma
 import { membersCommand, ringCommand, statusCommand } from './cluster-commands.ts'
 import { delCommand, getCommand, putCommand } from './data-commands.ts'
 import { drainCommand } from './drain-command.ts'
+import { explainCommand } from './explain-command.ts'
+import { planCommand } from './plan-command.ts'
 import { scanCommand, watchCommand } from './range-commands.ts'
 import { startCommand } from './start-command.ts'
 import { updateCommand } from './update-command.ts'
@@ -25,10 +27,10 @@ export const COMMANDS: readonly Command[] = [
   delCommand,
   scanCommand,
   watchCommand,
-  laterCommand('plan', 'what a change of the cluster would move', ''),
+  planCommand,
   laterCommand('leave', 'take a node out of the cluster', ': drain it, then end its process, and the cluster removes it'),
   verifyCommand,
-  laterCommand('explain', 'why a view change came about', ': a node\'s log has the view changes, and Membership.explain() the reasons')
+  explainCommand
 ]
 
 const aligned = (rows: readonly (readonly [string, string])[]): string[] => {

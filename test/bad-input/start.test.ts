@@ -74,7 +74,10 @@ describe('the command line', () => {
     ['a key too many', ['get', 'a', 'b'], /expected: coterie get <key>/],
     ['a value twice', ['put', 'a', 'b', '--stdin'], /either as an argument or by --stdin/],
     ['a node that is no address', ['get', 'a', '--node', 'here'], /STORE_INVALID_OPTIONS: --node must be host:port/],
-    ['a command that comes later', ['plan', 'out', 'n1'], /STORE_NOT_SUPPORTED: .*'plan'/]
+    ['a time without its unit', ['put', 'a', 'b', '--ttl', '30'], /--ttl must be a time with its unit/],
+    ['a plan of nothing', ['plan'], /expected: --join, --remove or --drain/],
+    ['an epoch that is none', ['explain', 'now'], /expected: an epoch/],
+    ['a command that comes later', ['leave', 'n1'], /STORE_NOT_SUPPORTED: .*'leave'/]
   ]
   test.each(wrong)('%s: exit code 2 and a message', async (_name, args, message) => {
     const result = await runCli(args)
