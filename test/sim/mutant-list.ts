@@ -233,8 +233,8 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (other !== holder && wish.liveReplicas < liveReplicas) ahead++', replace: ''
   },
   {
-    name: 'transfers are as fast as they can be', rule: 'S11', file: 'store/transfer-schedule.ts', test: 'test/unit/store/transfer-schedule.test.ts',
-    find: 'this.#tokens -= bytes', replace: ''
+    name: 'transfers are four times as fast as they may be', rule: 'S11', file: 'store/transfer-schedule.ts', test: 'test/unit/store/transfer-schedule.test.ts',
+    find: 'this.#tokens -= bytes', replace: 'this.#tokens -= bytes / 4'
   },
   {
     name: 'transfers do not slow down for clients', rule: 'S11', file: 'store/transfer-schedule.ts', test: 'test/unit/store/transfer-schedule.test.ts',

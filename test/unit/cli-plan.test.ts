@@ -31,7 +31,13 @@ async function coterie (...args: string[]): Promise<Result> {
 
 const plan = (...args: string[]): Promise<Result> => coterie('plan', ...args)
 
-interface Json { moves: number, lowerBound: number, fewestLiveReplicas: number, withoutMajority: number, stores: { address: string | null, before: number, after: number }[] }
+interface Json {
+  moves: number
+  lowerBound: number
+  fewestLiveReplicas: number
+  withoutMajority: number
+  stores: { address: string | null, before: number, after: number }[]
+}
 
 test('nodes that come take their share, and nothing else moves', async () => {
   const { code, lines } = await plan('--join', '2', '--json')
