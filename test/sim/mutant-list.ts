@@ -205,8 +205,12 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'items.push({ key, value, seq, ...expires === undefined ? {} : { expires } })', replace: 'items.push({ key, value, seq })'
   },
   {
-    name: 'the time is forgotten with the entries that told it', rule: 'S10', file: `${GROUP}/copy.ts`,
+    name: 'the time is forgotten with the entries that told it', rule: 'S10', file: `${GROUP}/copy.ts`, test: 'test/unit/store/expiry.test.ts',
     find: 'this.#floorTime = timeOf(entry) ?? this.#floorTime', replace: ''
+  },
+  {
+    name: 'the time is forgotten at a restart', rule: 'S10', file: `${GROUP}/replica.ts`, test: 'test/unit/store/expiry.test.ts',
+    find: 'entries, options, state.time)', replace: 'entries, options)'
   },
   {
     name: 'the first leader of a generation counts the time by its own clock', rule: 'S10', file: `${GROUP}/leader.ts`,

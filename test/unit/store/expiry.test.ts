@@ -1,5 +1,9 @@
 /**
  * Values that expire (store/group/expiry.ts): never early, whoever leads; gone for everybody by an entry of the log; nothing else with them.
+ *
+ * Mutations of the core that these tests caught: what has expired is removed, whatever was written since; more is said to be swept than was;
+ * a new leader, or the first one of a generation, counts by its own clock; entries that were cut off have told the time; it is told
+ * with values alone; it is forgotten with the entries that told it, at a restart, in a snapshot.
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
@@ -109,6 +113,48 @@ test('a restart, a snapshot and a delta keep the times', () => {
   expect(time).toBeGreaterThan(3000)
   net.pass(22_000 - time)
   for (const store of 'DBC') expect(net.data(store)).toEqual({ y: '29' })
+})
+
+/** A value that is to expire, so many writes later that the log has forgotten it. */
+function forgotten (): ReplicaNet {
+  const net = formed('ABC', { expiryStampMs: 1_000_000 })
+  net.writeFor('A', 'x', '1', 5000)
+  for (let round = 0; round < 40; round++) { net.write('A', 'y', String(round)); net.pass(50) }
+  expect(net.replica('B').copy!.floor).toBeGreaterThan(2)
+  return net
+}
+
+test('the time outlives the entries that told it: a new leader, a restart, a snapshot', () => {
+  const led = forgotten()
+  led.crash('A')
+  led.view(2, 'BC', 'ABC')
+  const restarted = forgotten()
+  for (const store of 'ABC') restarted.crash(store)
+  for (const store of 'ABC') restarted.restart(store)
+  restarted.view(2, 'ABC', 'ABC')
+  const taught = forgotten()
+  taught.view(2, 'ABCD', 'DBC')
+  for (const net of [led, restarted, taught]) net.pass(1000)
+  expect([led, restarted, taught].map(net => [net.leader, net.data('B').x])).toEqual([['B', '1'], ['A', '1'], ['D', '1']])
+  for (const net of [led, restarted, taught]) {
+    net.pass(6000)
+    expect(net.data('B')).toEqual({ y: '39' })
+  }
+})
+
+test('the first leader of a generation goes on from there, too', () => {
+  const net = formed('ABC', { expiryStampMs: 1_000_000 })
+  net.writeFor('A', 'x', '1', 5000)
+  net.pass(4000)
+  net.crash('A')
+  net.pass(3000)
+  net.view(2, 'BC', 'ABC')
+  net.pass(200)
+  net.view(3, 'BCD', 'DBC')
+  net.pass(1500)
+  expect([net.leader, net.data('D').x]).toEqual(['D', '1'])
+  net.pass(5000)
+  expect(net.data('D')).toEqual({})
 })
 
 test('so many at a time, also where all are due at once', () => {
