@@ -91,11 +91,12 @@ export class Accusations {
 
   /**
    * Those below L whom a majority of the voters accuses, where it accuses more than half of all others: most members died at once, and too few
-   * observers are left to raise a tally to L (rule M13). Without agents no such majority lives.
+   * observers are left to raise a tally to L (rule M13). Without agents no such majority lives. Reports are not taken back, and these were
+   * made long ago: whom this member hears itself is not dead.
    */
-  get forsaken (): Tally[] {
+  forsaken (heard: ReadonlySet<MemberId>): Tally[] {
     if (!this.#electorate.isPartial) return []
-    const accused = this.filter(({ reporters }) => this.#electorate.isMajority(reporters))
+    const accused = this.filter(({ reporters, subject }) => this.#electorate.isMajority(reporters) && !heard.has(subject))
     return accused.length * 2 > this.#size - 1 ? accused.filter(({ suspected }) => !suspected) : []
   }
 

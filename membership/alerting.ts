@@ -54,6 +54,8 @@ export class Alerting {
   #examinedVersion = 0
   #examinedAtMs = -Infinity
   #examineAtMs = Infinity
+  /** The subjects of this member with a verdict against them, as of the last look at them. */
+  #faulty: readonly MemberId[] = []
   /** The faulty edges that were last weighed, and the version of the tallies then. */
   #weighed = ''
   /** Rises with every change of a tally. */
@@ -80,6 +82,7 @@ export class Alerting {
     this.#lastLook.enter()
     this.#examinedVersion = this.version
     this.#examineAtMs = Infinity
+    this.#faulty = []
     this.#weighed = ''
     this.firstAlertAtMs = undefined
     this.proposedAtMs = undefined
@@ -90,6 +93,7 @@ export class Alerting {
    * @param doubtful whether it may be, by the edges that look bad, those without a verdict yet included.
    */
   reportFaulty (now: number, faulty: readonly MemberId[], doubtful: boolean): void {
+    this.#faulty = faulty
     if (faulty.length === 0) return
     const weighed = `${this.version} ${doubtful} ${faulty.join()}`
     if (weighed === this.#weighed) return
@@ -232,7 +236,7 @@ export class Alerting {
       if (this.#view.overlay.observersOf(subject).includes(this.#view.self.id)) this.reportRemoval(now, subject)
     }
     for (const joiner of joins) if (!this.#own.has(`join ${joiner.id}`)) this.#host.vouch(joiner)
-    const { promoted, voided, lapsed } = this.#detector.expire(now)
+    const { promoted, voided, lapsed } = this.#detector.expire(now, this.#heardSubjects())
     if (promoted.length + voided.length + lapsed.length > 0) this.version++
     for (const joiner of voided) {
       if (this.#own.withdraw(`join ${joiner.id}`)) this.#host.vouch(joiner)
@@ -240,6 +244,12 @@ export class Alerting {
     for (const { subject } of lapsed) {
       if (this.#own.withdraw(`remove ${subject}`)) this.#host.rearm(subject)
     }
+  }
+
+  #heardSubjects (): Set<MemberId> {
+    const heard = new Set(this.#view.subjects)
+    for (const subject of this.#faulty) heard.delete(subject)
+    return heard
   }
 
   #settle (now: number): void {

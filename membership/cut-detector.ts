@@ -128,10 +128,13 @@ export class CutDetector {
     return this.#clock.overdue(now)
   }
 
-  /** Ends what has waited long enough: promotes removals, voids joins, forgets lone reports. May make a proposal possible. */
-  expire (now: number): CutExpiry {
+  /**
+   * Ends what has waited long enough: promotes removals, voids joins, forgets lone reports. May make a proposal possible.
+   * @param heard subjects of this member with which it finds nothing wrong itself
+   */
+  expire (now: number, heard: ReadonlySet<MemberId> = new Set()): CutExpiry {
     this.#noticedMs = now
-    return this.#clock.expire(now)
+    return this.#clock.expire(now, heard)
   }
 
   /**

@@ -64,15 +64,15 @@ export class TallyClock {
     return { removals: removals.map(({ subject }) => subject), joins: joins.map(({ joiner }) => joiner) }
   }
 
-  /** Ends what has waited long enough. */
-  expire (now: number): CutExpiry {
+  /** Ends what has waited long enough. @param heard subjects of this member with which it finds nothing wrong */
+  expire (now: number, heard: ReadonlySet<MemberId>): CutExpiry {
     this.notice(now)
     const expiry: CutExpiry = { promoted: [], voided: [], lapsed: [] }
     // What ends takes implicit reports and the credit of accusers with it, so others may end by it. Each turn ends one at least.
     for (let ended = true; ended;) {
       // Promotions come first: they may complete a cut that a joiner waits for, or accuse the last member.
       const settled = this.#accusations.filter(tally => this.#accusations.isUnstable(tally) && this.#removalEndsMs(tally) <= now)
-      const { forsaken } = this.#accusations
+      const forsaken = this.#accusations.forsaken(heard)
       const promoted = forsaken.some(tally => this.#removalEndsMs(tally) <= now) ? [...settled, ...forsaken].sort(bySubject) : settled
       this.#accusations.promote(promoted)
       this.notice(now)

@@ -21,7 +21,8 @@ interface Voter {
   /** When the oldest question was asked that is not answered. */
   askedMs: number | undefined
   silent: boolean
-  heardMs: number
+  /** Since when it has been heard of while half of the own subjects or more fail; Infinity where it has not, or fell silent. */
+  heardSinceMs: number
 }
 
 export class EnsembleWatch {
@@ -38,8 +39,7 @@ export class EnsembleWatch {
   #alarmed = false
   /** Half of the own subjects or more fail. */
   #isDoubtful = false
-  /** Since when they do. */
-  #doubtfulSinceMs = Infinity
+  #vouches = false
   /** Since when fewer than a majority are within reach. */
   #shortSinceMs: number | undefined
   #isolated = false
@@ -57,7 +57,7 @@ export class EnsembleWatch {
     const known = this.#voters
     this.#view = view
     const others = view.electorate.voters.filter(({ id }) => id !== view.self.id)
-    const unheard = { askedMs: undefined, silent: false, heardMs: -Infinity }
+    const unheard = { askedMs: undefined, silent: false, heardSinceMs: Infinity }
     this.#voters = new Map(others.map(member => [member.id, known.get(member.id) ?? { member, ...unheard }]))
     this.#order = [...this.#voters.values()]
     this.#cursor = hash32(view.self.id, 6n)
@@ -65,12 +65,12 @@ export class EnsembleWatch {
   }
 
   /**
-   * True while half of the own subjects or more fail, and a majority of those who vote has been heard of since: the fault is theirs then. Else
-   * few would ever accuse many, as each of them would doubt itself (rule M10).
+   * True while half of the own subjects or more fail, and a majority of those who vote has been heard of since, long enough ago that the
+   * subjects would have answered, too, had this member been cut off: the fault is theirs then. Else few would ever accuse many, as each of
+   * them would doubt itself (rule M10).
    */
   get vouches (): boolean {
-    const heard = this.#order.filter(({ heardMs }) => heardMs > this.#doubtfulSinceMs).length
-    return this.#isDoubtful && heard + (this.#view.votes ? 1 : 0) >= this.#view.majority
+    return this.#vouches
   }
 
   /** Any message of a member. */
@@ -79,19 +79,23 @@ export class EnsembleWatch {
     if (voter === undefined) return
     voter.askedMs = undefined
     voter.silent = false
-    voter.heardMs = now
+    if (this.#isDoubtful) voter.heardSinceMs = Math.min(voter.heardSinceMs, now)
   }
 
   /** @param isDoubtful whether half of the own subjects or more fail. */
   advance (now: number, isDoubtful: boolean): void {
-    this.#doubtfulSinceMs = isDoubtful ? Math.min(this.#doubtfulSinceMs, now) : Infinity
     this.#isDoubtful = isDoubtful
+    if (!isDoubtful) for (const voter of this.#order) voter.heardSinceMs = Infinity
     for (const voter of this.#order) {
       if (voter.askedMs === undefined || now < voter.askedMs + this.#tuning.probeTimeoutMs) continue
       if (!voter.silent) this.#alarmed = true
       voter.silent = true
+      voter.heardSinceMs = Infinity
       voter.askedMs = undefined
     }
+    const { probeIntervalMs, probeTimeoutMs } = this.#tuning
+    const vouching = this.#order.filter(({ heardSinceMs }) => now >= heardSinceMs + probeIntervalMs + probeTimeoutMs)
+    this.#vouches = isDoubtful && vouching.length + (this.#view.votes ? 1 : 0) >= this.#view.majority
     this.#judge(now)
     if (this.#wantsSurvey) {
       if (now < this.#nextSurveyMs) return

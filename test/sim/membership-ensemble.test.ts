@@ -3,7 +3,8 @@
  *
  * Mutations that were tried and are caught here: no last look; an agent that does not vouch anew with the voters; a removed process that tells
  * nobody why; a restart that keeps voters that are gone, or does not say that nobody votes; a member that doubts itself whoever answers; no
- * promotion of those whom most voters accuse. Not caught: new attempts that agents hear of only when they are repeated, which costs time.
+ * promotion of those whom most voters accuse; one of those whom the voter itself hears again. Not caught: new
+ * attempts that agents hear of only when they are repeated, which costs time.
  */
 import { describe, expect, test } from 'vitest'
 import type { MembershipMessage } from '../../membership/messages.ts'
@@ -126,6 +127,19 @@ describe('most members die at once, and a majority of the voters does not', () =
       cluster.finish()
     })
   }
+
+  test('an only voter that was cut off for a while removes nobody that it hears again', async () => {
+    for (const cutMs of [4000, 6000, 15_000]) {
+      const cluster = await form(1, 8)
+      const { faults } = cluster.simulation.network
+      faults.partition([addressOf(0)], cluster.live.map(({ address }) => address).slice(1))
+      await cluster.simulation.runFor(cutMs)
+      faults.heal()
+      await cluster.simulation.runFor(40_000)
+      expect([cutMs, cluster.epoch]).toEqual([cutMs, 2])
+      cluster.finish()
+    }
+  })
 
   test('a member that hears nobody accuses nobody: no agent is removed for it', async () => {
     const cluster = await form(3, 8)
