@@ -5,10 +5,9 @@
  */
 import type { Configuration, StoreId } from '../membership/configuration.ts'
 import type { DrainStatus } from './drain.ts'
-import type { HandoverState } from './group/handover.ts'
 import type { Replica } from './group/replica.ts'
 import type { Ledger, LedgerPage } from './ledger.ts'
-import type { TransferStatus } from './transfer-schedule.ts'
+import type { TransfersStatus } from './rebalance-watch.ts'
 
 export interface RebalanceStatus extends LedgerPage {
   readonly epoch: number
@@ -44,30 +43,10 @@ export interface NodeStatus {
   /** Whether this store is being emptied; absent before it is a member. */
   readonly drain?: DrainStatus
   readonly operationsInFlight: number
-  /** The copies that this store sends, as the leader of their partitions, and what its handovers wait for. */
-  readonly transfers: TransferStatus & PendingHandovers
+  /** The copies that this store sends, as the leader of their partitions, what its handovers wait for, and how they get on. */
+  readonly transfers: TransfersStatus
   /** This store's part of each rebalance; the moves in it are those that gave this store a seat. */
   readonly rebalances: readonly RebalanceStatus[]
-}
-
-export interface PendingHandovers {
-  /** Partitions led here whose group is not the placement's yet, by what they wait for. */
-  readonly pending: Readonly<Record<HandoverState, number>>
-  /** Milliseconds until the first grace ends; absent where nothing waits for one. */
-  readonly graceLeftMs?: number
-}
-
-/** Adds up what the handovers of the partitions that are led here wait for. */
-export function pendingHandovers (now: number, replicas: Iterable<Replica>): PendingHandovers {
-  const pending: Record<HandoverState, number> = { grace: 0, majority: 0, place: 0, rate: 0, silent: 0, copying: 0, ending: 0 }
-  let graceEnds = Infinity
-  for (const { leader } of replicas) {
-    const waits = leader?.handover.waitsFor(now)
-    if (waits === undefined) continue
-    pending[waits.state]++
-    if (waits.until !== undefined) graceEnds = Math.min(graceEnds, waits.until)
-  }
-  return graceEnds === Infinity ? { pending } : { pending, graceLeftMs: Math.max(0, Math.round(graceEnds - now)) }
 }
 
 type Counts = Omit<NodeStatus['partitions'], 'total'>

@@ -21,9 +21,10 @@ import { type Group, NO_BALLOT } from './group/history.ts'
 import type { PartitionView } from './group/replica.ts'
 import { Ledger } from './ledger.ts'
 import { nodeExplanation } from './node-explanation.ts'
-import { type NodeStatus, partitionCounts, pendingHandovers, rebalanceStatus } from './node-status.ts'
+import { type NodeStatus, partitionCounts, rebalanceStatus } from './node-status.ts'
 import { type NodeOptions, type ResolvedNodeOptions, resolveNodeOptions } from './options.ts'
 import { PartitionHost } from './partition-host.ts'
+import { NO_TRANSFERS, RebalanceWatch, type TransfersStatus } from './rebalance-watch.ts'
 import { decodeNumbers, epochOfLedger, type Identity, ranges } from './storage/layout.ts'
 import { BINARY, openStore, writeIdentity } from './storage/open.ts'
 
@@ -55,6 +56,11 @@ export interface NodeEvents {
   'view-change': [change: ViewChange<AgreedState>]
   /** The placement of a new configuration differs from the one before: these are the moves, for the whole cluster. */
   rebalance: [rebalance: Rebalance]
+  /**
+   * How the handovers of the partitions that this store leads get on: once a second while any is left or waits for a store that may come back,
+   * and once when none is any more. The same as `status().transfers`.
+   */
+  progress: [transfers: TransfersStatus]
   /** The cluster has its first placement: from here on it takes data. */
   ready: []
   /**
@@ -78,6 +84,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
   #membership: Membership<AgreedState> | undefined
   #host: PartitionHost | undefined
   #drain: Drain | undefined
+  #watch: RebalanceWatch | undefined
   #change: ViewChange<AgreedState> | undefined
   #state: NodeStatus['state'] = 'joining'
   #identityWrites: Promise<void> = Promise.resolve()
@@ -171,6 +178,8 @@ export class StoreNode extends EventEmitter<NodeEvents> {
       membership, clock: environment.clock, self: this.storeId, replicas: host.replicas, stopped: () => this.#state === 'failed' || this.#state === 'closed'
     })
     host.start()
+    this.#watch = new RebalanceWatch(environment.clock, host, status => { this.emit('progress', status) })
+    this.#watch.start()
     this.#service.start(host)
   }
 
@@ -273,15 +282,9 @@ export class StoreNode extends EventEmitter<NodeEvents> {
       partitions: { total: placement?.partitions ?? 0, ...partitionCounts(this.storeId, configuration, this.replicas.values()) },
       ...(configuration === undefined ? {} : { drain: this.#drain!.status() }),
       operationsInFlight: this.#service.inFlight,
-      transfers: this.#transferStatus(),
+      transfers: this.#watch?.look() ?? NO_TRANSFERS,
       rebalances: rebalanceStatus(this.#ledger, this.#plans)
     }
-  }
-
-  #transferStatus (): NodeStatus['transfers'] {
-    const now = this.#environment.clock.now()
-    const sent = this.#host?.schedule.status(now) ?? { running: 0, waiting: 0, bytesPerSecond: 0, bytesPerSecondMax: 0 }
-    return { ...sent, ...pendingHandovers(now, this.replicas.values()) }
   }
 
   /** A store that cannot trust its disk or itself answers nothing more, and lets the cluster notice. */
@@ -293,6 +296,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
     const damage = damageOf(error)
     // The next start must not have to come across it again: it may serve other records meanwhile, and this one as absent.
     if (damage !== undefined) this.#updateIdentity({ damage }).catch((cause: unknown) => { this.#environment.log.error({ cause }, 'the damage could not be noted') })
+    this.#watch?.stop()
     void this.#host?.stop()
     void this.#membership?.close()
     this.emit('failed', error)
@@ -365,6 +369,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
 
   async #close (): Promise<void> {
     this.#state = 'closed'
+    this.#watch?.stop()
     await this.#membership?.close()
     await this.#host?.stop()
     await this.#environment.transport.close()

@@ -4,7 +4,9 @@
  * *Places.* `transfersMax` snapshots are under way at once. A place that becomes free goes to the partition with the fewest live
  * replicas: lost redundancy is restored before anything is balanced.
  *
- * *Rate.* A bucket of tokens, one per byte, which a snapshot's pieces are taken from; one piece may overdraw it. How fast it fills follows
+ * *Rate.* A bucket of tokens, one per byte, which a snapshot's pieces are taken from; one piece may overdraw it. Deltas and the tail of
+ * committed entries are counted and do not wait: a learner that cannot keep up with the tail would never be level. They may overdraw the bucket
+ * by a second, so that pieces always get on. How fast it fills follows
  * the writes of clients at this store: additive increase, multiplicative decrease (Chiu and Jain, "Analysis of the increase and
  * decrease algorithms for congestion avoidance", Computer Networks 1989). While nothing is copied the latency of writes is learned; while
  * something is, each second in which its 99th percentile is above `LATENCY_FACTOR` times that halves the rate, and each other raises it.
@@ -41,6 +43,8 @@ export interface TransferStatus {
   /** Sent within the last whole second, and what may be sent in one now. */
   readonly bytesPerSecond: number
   readonly bytesPerSecondMax: number
+  /** Since the process started. */
+  readonly bytesSent: number
 }
 
 interface Wish { readonly partition: number, readonly liveReplicas: number }
@@ -51,13 +55,14 @@ export class TransferSchedule {
   /** In the order in which they came. */
   readonly #waiting = new Map<object, Wish>()
   #rate: number
-  /** Invariant: at most what the rate gives in a second. Below 0 after a piece that overdrew. */
+  /** Invariant: at most what the rate gives in a second, above or below 0. */
   #tokens: number
   #filledAt = -Infinity
   #windowStart = -Infinity
   #samples: number[] = []
   #bytes = 0
   #lastBytes = 0
+  #sent = 0
   /** The undisturbed 99th percentile, once one was seen. */
   #undisturbedMs: number | undefined
 
@@ -104,8 +109,9 @@ export class TransferSchedule {
   spend (now: number, bytes: number): void {
     this.#turn(now)
     this.#fill(now)
-    this.#tokens -= bytes
+    this.#tokens = Math.max(this.#tokens - bytes, -this.#rate)
     this.#bytes += bytes
+    this.#sent += bytes
   }
 
   /** A client's write was answered after so long. */
@@ -117,14 +123,18 @@ export class TransferSchedule {
   status (now: number): TransferStatus {
     this.#turn(now)
     return {
-      running: this.#running.size, waiting: this.#waiting.size, bytesPerSecond: this.#lastBytes, bytesPerSecondMax: Math.round(this.#rate)
+      running: this.#running.size,
+      waiting: this.#waiting.size,
+      bytesPerSecond: this.#lastBytes,
+      bytesPerSecondMax: Math.round(this.#rate),
+      bytesSent: this.#sent
     }
   }
 
   #fill (now: number): void {
     const elapsed = now - this.#filledAt
     this.#filledAt = now
-    this.#tokens = Math.min(this.#rate, this.#tokens + this.#rate * Math.min(elapsed, WINDOW_MS) / 1000)
+    this.#tokens = Math.min(this.#rate, Math.max(this.#tokens, -this.#rate) + this.#rate * Math.min(elapsed, WINDOW_MS) / 1000)
   }
 
   /** Ends the window if it is over, and draws the conclusion from it. */

@@ -38,12 +38,23 @@ function waits ({ pending, graceLeftMs }: NodeStatus['transfers']): string {
   return words.length === 0 ? '-' : words.join(', ')
 }
 
+/** How the handovers of a node get on, in a few words. */
+function gettingOn ({ handoversLeft, handoversPerSecond, leftMs, bytesPerSecond, standsStill }: NodeStatus['transfers']): string {
+  if (handoversLeft === 0) return '-'
+  if (standsStill !== undefined) {
+    const { state, stores, forMs } = standsStill
+    return `${handoversLeft} left, still for ${Math.round(forMs / 1000)} s: ${state}${stores.length === 0 ? '' : ` (${stores.join(', ')})`}`
+  }
+  const rates = `${handoversPerSecond.toFixed(1)}/s, ${(bytesPerSecond / 2 ** 20).toFixed(1)} MiB/s`
+  return `${handoversLeft} left, ${rates}${leftMs === undefined ? '' : `, about ${Math.ceil(leftMs / 1000)} s`}`
+}
+
 function statusRow (answer: StatusAnswer): string[] {
   if ('error' in answer) return [answer.node, answer.error.code]
   const { state, membership, epoch, members, operationsInFlight, transfers } = answer.status
   const { seats, leading, settled, leftovers, unavailable } = answer.status.partitions
   const counts = [epoch, members, seats, leading, settled, leftovers, unavailable, operationsInFlight]
-  return [answer.node, state, membership, ...counts.map(String), waits(transfers)]
+  return [answer.node, state, membership, ...counts.map(String), waits(transfers), gettingOn(transfers)]
 }
 
 export const statusCommand: Command = {
@@ -65,7 +76,7 @@ export const statusCommand: Command = {
         : { node: answer.node, ...answer.status })
       terminal.out(JSON.stringify({ ok: contradiction === undefined && answers.every(answer => 'status' in answer), nodes: plain }))
     } else {
-      const head = ['node', 'state', 'membership', 'epoch', 'members', 'seats', 'leading', 'settled', 'leftovers', 'unavailable', 'in flight', 'handovers wait for']
+      const head = ['node', 'state', 'membership', 'epoch', 'members', 'seats', 'leading', 'settled', 'leftovers', 'unavailable', 'in flight', 'handovers wait for', 'progress']
       for (const line of table(head, answers.map(statusRow))) terminal.out(line)
     }
     for (const answer of answers) if ('error' in answer) terminal.error(`${answer.error.code}: ${answer.node}: ${answer.error.message}`)

@@ -68,15 +68,22 @@ export class Handover {
     return serving && confirmedEpoch >= view!.epoch && this.#inPlace ? view!.epoch : 0
   }
 
-  /** What is in the way of the placement, or undefined where the group is the placement's. */
-  waitsFor (now: number): { readonly state: HandoverState, readonly until?: number } | undefined {
+  /** What is in the way of the placement, and which stores that is about; undefined where the group is the placement's. */
+  waitsFor (now: number): { readonly state: HandoverState, readonly stores: readonly StoreId[], readonly until?: number } | undefined {
     const { group, view, options } = this.#leader.replica
     if (this.#inPlace || view!.epoch < group!.epoch) return undefined
-    if (this.#heldBack(now).size > 0) return { state: 'grace', until: graceOf(now, group!, view!, options.rereplicateAfterMs)!.until }
-    if (view!.seats.filter(store => view!.live.has(store)).length < majorityOf(view!.seats.length)) return { state: 'majority' }
-    const states = new Set([...this.#teachers.values()].map(teacher => teacher.state(now)))
-    for (const state of ['silent', 'place', 'rate', 'copying'] as const) if (states.has(state)) return { state }
-    return { state: 'ending' }
+    if (this.#heldBack(now).size > 0) {
+      const stores = group!.members.filter(store => !view!.live.has(store))
+      return { state: 'grace', stores, until: graceOf(now, group!, view!, options.rereplicateAfterMs)!.until }
+    }
+    const missing = view!.seats.filter(store => !view!.live.has(store))
+    if (view!.seats.length - missing.length < majorityOf(view!.seats.length)) return { state: 'majority', stores: missing }
+    const taught = [...this.#teachers.values()]
+    for (const state of ['silent', 'place', 'rate', 'copying'] as const) {
+      const stores = taught.filter(teacher => teacher.state(now) === state).map(({ target }) => target)
+      if (stores.length > 0) return { state, stores }
+    }
+    return { state: 'ending', stores: [] }
   }
 
   /** True for a store that holds, or is to hold, this partition by this leader's knowledge. */
@@ -178,8 +185,8 @@ export class Handover {
     return false
   }
 
-  committed (): void {
-    for (const teacher of this.#teachers.values()) teacher.committed()
+  committed (now: number): void {
+    for (const teacher of this.#teachers.values()) teacher.committed(now)
   }
 
   #holds (store: StoreId): number {

@@ -291,7 +291,7 @@ export class Leader {
         replica.adopt(now, body.next)
         return
       }
-      this.handover.committed()
+      this.handover.committed(now)
     }
     if (this.phase === 'recovering' && copy.commit >= this.#firstOwn) {
       this.phase = 'serving'

@@ -27,8 +27,13 @@ interface Partial {
   cursor: Uint8Array | null
   /** The pieces tell of entries up to here. Only with all of them is the copy a prefix of the history. */
   reach: number
-  /** The number of the newest change of a key that the tail brought: a piece may be older. */
+  /**
+   * The number of the newest change of a key that the tail brought: a piece may be older, if it is no change up to `told`.
+   * So this is what comes in between two pieces or so, however long the whole takes.
+   */
   readonly newest: Map<string, number>
+  /** Where this copy stood after the last piece. The teacher was told of that before it read the next one, which has all up to there. */
+  told: number
   /** The last piece is in: it becomes live as soon as it may. */
   scanned: boolean
 }
@@ -139,6 +144,8 @@ export class Learner {
     }
     const partial = this.#partial
     if (partial === undefined || !sameKey(partial.cursor, message.after)) { this.#report(from); return }
+    for (const [key, seq] of partial.newest) if (seq <= partial.told) partial.newest.delete(key)
+    partial.told = partial.copy.commit
     let bytes = 0
     for (const item of message.items) {
       bytes += item.key.length + item.value.length
@@ -174,7 +181,7 @@ export class Learner {
     const copy = new Copy(this.#replica.nextCopy++, floor, start, memory, this.#replica.options, time)
     if (!this.#replica.seatCompleted) this.#replica.out.ledger(this.#ledgerEpoch(), 'snapshots')
     for (const entry of memory) writes.push({ kind: 'entry', copy: copy.number, entry })
-    this.#partial = { copy, start, cursor: null, reach: start, newest: new Map(), scanned: false }
+    this.#partial = { copy, start, cursor: null, reach: start, newest: new Map(), told: start, scanned: false }
     return true
   }
 
@@ -246,6 +253,8 @@ export class Learner {
       copy.installed(entry.seq)
     }
     this.#count(bytes)
+    // The log of the live copy forgets by itself; this one would have the whole tail in the end.
+    if (partial !== undefined) writes.push(...partial.copy.compact())
     if (partial === undefined) this.#replica.taught()
     else this.#finish(partial, writes)
     if (writes.length > 0) this.#replica.persist(writes)

@@ -11,6 +11,7 @@
 import type { StoreId } from '../../membership/configuration.ts'
 import { composeDelta, type DeltaPlan, planDelta } from './delta.ts'
 import type { HandoverState } from './handover.ts'
+import { entryBytes } from './history.ts'
 import type { Leader } from './leader.ts'
 import { type GroupMessage, type Item, sameKey } from './messages.ts'
 import type { Found } from './lookup.ts'
@@ -20,6 +21,9 @@ import { RoundTrip } from './round-trip.ts'
 const DELAY_FACTOR_MAX = 32
 /** A delta is one message, and one batch at the learner: it may be as large as so many pieces of a snapshot, about. */
 const DELTA_CHUNKS_MAX = 16
+
+/** Messages of the tail under way to a learner, at most; each has `batchBytesMax`, or one entry that is larger. */
+const TAILS_MAX = 4
 
 /** A learner that has not answered for so long is said to be silent. */
 const SILENT_MS = 3000
@@ -37,6 +41,8 @@ export class Teacher {
   #position = -1
   #cursor: Uint8Array | null = null
   #sentTail = 0
+  /** Where the messages of the tail end that the learner has not answered. Invariant: at most TAILS_MAX, ascending. */
+  #tails: number[] = []
   /** The number of the last question or piece sent. What the learner said before it got that one is old, and counts for nothing. */
   #round = Infinity
   #askedAt = -Infinity
@@ -132,7 +138,11 @@ export class Teacher {
     if (this.#resync || position > this.#position || !sameKey(cursor, this.#cursor)) this.#progressAt = now
     this.#position = position
     this.#cursor = cursor
-    if (this.#resync) this.#sentTail = position
+    if (this.#resync) {
+      this.#sentTail = position
+      this.#tails = []
+    }
+    this.#tails = this.#tails.filter(end => end > position)
     this.#resync = false
     // A member goes on by appends, which name the ballot of the entry before them.
     const reaches = position >= copy.valueFloor && this.#leader.replica.ballotAt(position) !== undefined
@@ -172,6 +182,7 @@ export class Teacher {
     this.#unansweredSince = now
     this.#round = this.#leader.handover.nextRound()
     this.#resync = true
+    replica.transfers.spend(now, message.items.reduce((bytes, { key, value }) => bytes + key.length + value.length, 0))
     replica.out.send(this.target, { kind: 'delta', generation: replica.group!.generation, ballot, round: this.#round, ...message })
     return true
   }
@@ -188,18 +199,20 @@ export class Teacher {
       this.#scan = { token, after: wanted.after, start: copy.applied }
       replica.out.push({ kind: 'scan', token, copy: copy.number, after: wanted.after, bytesMax: replica.options.chunkBytes })
     }
-    this.committed()
+    this.committed(now)
   }
 
   /** Entries were committed: passes them on. */
-  committed (): void {
+  committed (now: number): void {
     const { replica, copy, ballot } = this.#leader
     const { batchEntriesMax, batchBytesMax } = replica.options
     if (this.#resync || this.#position < copy.valueFloor || this.#sentTail >= copy.commit) return
-    if (this.#sentTail - this.#position >= 4 * batchEntriesMax) return
+    if (this.#tails.length >= TAILS_MAX) return
     const from = Math.max(this.#sentTail, this.#position)
     const entries = copy.slice(from + 1, batchEntriesMax, batchBytesMax, copy.commit)
     this.#sentTail = from + entries.length
+    this.#tails.push(this.#sentTail)
+    replica.transfers.spend(now, entries.reduce((bytes, entry) => bytes + entryBytes(entry), 0))
     replica.out.send(this.target, { kind: 'tail', generation: replica.group!.generation, ballot, from, entries })
   }
 

@@ -67,9 +67,12 @@ export class NodeProcess {
   #notify: () => void = () => {}
   #ended = false
 
-  /** @param args what follows `coterie start --json` */
-  constructor (args: readonly string[]) {
-    const child = this.#child = launch(['--import', END_WITH_PARENT], ['start', '--json', ...args])
+  /**
+   * @param args what follows `coterie start --json`
+   * @param nodeArgs options of Node.js itself
+   */
+  constructor (args: readonly string[], nodeArgs: readonly string[] = []) {
+    const child = this.#child = launch([...nodeArgs, '--import', END_WITH_PARENT], ['start', '--json', ...args])
     createInterface({ input: child.stdout! }).on('line', line => {
       this.#events.push(JSON.parse(line) as NodeEvent)
       this.#notify()

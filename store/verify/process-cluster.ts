@@ -17,6 +17,8 @@ export interface ClusterOptions {
   readonly replicas?: number
   /** What else follows `coterie start`, at every node. */
   readonly args?: readonly string[]
+  /** Options of Node.js itself, at every node. */
+  readonly nodeArgs?: readonly string[]
   /** Data directories of nodes, by index, that are not to be below the cluster's own; whoever names one removes it. */
   readonly directories?: ReadonlyMap<number, string>
 }
@@ -26,17 +28,20 @@ export class ProcessCluster {
   readonly #nodes = new Map<number, NodeProcess>()
   readonly #addresses: string[] = []
   readonly #args: readonly string[]
+  readonly #nodeArgs: readonly string[]
   readonly #directories: ReadonlyMap<number, string>
 
-  private constructor (root: string, args: readonly string[], directories: ReadonlyMap<number, string>) {
+  private constructor (root: string, { args = [], nodeArgs = [], directories = new Map() }: ClusterOptions) {
     this.root = root
     this.#args = args
+    this.#nodeArgs = nodeArgs
     this.#directories = directories
   }
 
   /** Starts all nodes and waits until the cluster takes data. */
-  static async form ({ nodes, partitions = 64, replicas = 3, args = [], directories = new Map() }: ClusterOptions): Promise<ProcessCluster> {
-    const cluster = new ProcessCluster(await mkdtemp(join(tmpdir(), 'coterie-process-')), args, directories)
+  static async form (options: ClusterOptions): Promise<ProcessCluster> {
+    const { nodes, partitions = 64, replicas = 3 } = options
+    const cluster = new ProcessCluster(await mkdtemp(join(tmpdir(), 'coterie-process-')), options)
     try {
       const settings = ['--found', '--expect', String(nodes), '--partitions', String(partitions), '--replicas', String(replicas)]
       const founder = cluster.#launch(0, '127.0.0.1:0', settings)
@@ -60,7 +65,7 @@ export class ProcessCluster {
   #launch (index: number, listen: string, args: readonly string[]): NodeProcess {
     // Whoever is killed here is waited for by the tests themselves.
     const fixed = ['--listen', listen, '--directory', this.directory(index), '--rereplicate-after-ms', '0']
-    const node = new NodeProcess([...fixed, ...this.#args, ...args])
+    const node = new NodeProcess([...fixed, ...this.#args, ...args], this.#nodeArgs)
     this.#nodes.set(index, node)
     return node
   }

@@ -13,6 +13,7 @@ import { namespaceBench } from './namespaces/scenarios.ts'
 import { placementBench } from './placement.ts'
 import { formationBench } from './processes/formation.ts'
 import { failoverBench } from './store/failover.ts'
+import { handoverBench } from './store/handover.ts'
 import { kvBench } from './store/kv.ts'
 import { rebalanceBench } from './store/rebalance.ts'
 
@@ -35,6 +36,7 @@ const BENCHMARKS: Readonly<Record<string, (values: Values) => Promise<readonly o
   kv: () => kvBench({ progress }),
   failover: ({ only }) => failoverBench(only),
   rebalance: () => rebalanceBench(),
+  handover: ({ n }) => handoverBench(n === undefined ? undefined : count('n', n)),
   formation: async ({ n }) => formationBench(n === undefined ? 100 : count('n', n)),
   namespaces: async ({ n, only }) => namespaceBench(n === undefined ? 50 : count('n', n), only),
   membership: async ({ n, seeds, full, only, figures }) => membershipBench({

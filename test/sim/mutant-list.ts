@@ -243,5 +243,31 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'transfers do not slow down for clients', rule: 'S11', file: 'store/transfer-schedule.ts', test: 'test/unit/store/transfer-schedule.test.ts',
     find: 'this.#rate = Math.max(greatest * RATE_PART_MIN, this.#rate / 2)', replace: 'this.#rate = greatest'
+  },
+  {
+    name: 'the first leader of a generation need not have what it begins from', rule: 'S4', file: `${GROUP}/election.ts`, test: 'test/unit/store/inheriting.test.ts',
+    find: '|| !level || view?.live', replace: '|| view?.live'
+  },
+  {
+    name: 'an inherited ballot is heard of before the disk knows of it', rule: 'S4', file: `${GROUP}/replica.ts`, test: 'test/unit/store/inheriting.test.ts',
+    find: 'this.persist([], () => { if (this.leader === leader) leader.inherit(now) })', replace: 'leader.inherit(now)'
+  },
+  {
+    name: 'a store that starts again begins its inherited ballot again', rule: 'S4', file: `${GROUP}/election.ts`, test: 'test/unit/store/inheriting.test.ts',
+    find: 'if (!force && this.expected() !== self) return\n',
+    replace: 'if (!force && this.expected() !== self) return\n' +
+      'if (seen.attempt === 0 && seen.store === self && replica.level) { replica.inherit(now, seen); return }\n'
+  },
+  {
+    name: 'a lease is named before the disk has the promise that stands for it', rule: 'S7', file: `${GROUP}/acceptor.ts`, test: 'test/unit/store/inheriting.test.ts',
+    find: 'if (replica.promiseDurable) answer()', replace: 'if (replica.group !== undefined) answer()'
+  },
+  {
+    name: 'a learner keeps the whole tail', rule: 'S6', file: `${GROUP}/learner.ts`, test: 'test/unit/store/handover.test.ts',
+    find: 'if (partial !== undefined) writes.push(...partial.copy.compact())', replace: ''
+  },
+  {
+    name: 'the tail is sent however much of it is under way', rule: 'S6', file: `${GROUP}/teacher.ts`, test: 'test/unit/store/handover.test.ts',
+    find: 'if (this.#tails.length >= TAILS_MAX) return', replace: ''
   }
 ]

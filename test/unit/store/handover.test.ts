@@ -4,7 +4,8 @@
  * Mutations of the core that these tests caught: a stop sign that does not wait for the next group; entries after an adopted one; any
  * history taken for the one that a generation begins from; a snapshot that is live before it is whole, or that replaces a newer copy;
  * an old report, or an answer from before a teacher came, that counts; a release while a member is not level, or by a leader that
- * nobody confirmed; a log that forgets what a learner still needs; a taught leader that goes on leading.
+ * nobody confirmed; the whole tail kept by a learner, or sent at once; a log that forgets what a learner still needs; a taught leader that
+ * goes on leading.
  */
 import { describe, expect, test } from 'vitest'
 import type { GroupMessage } from '../../../store/group/messages.ts'
@@ -345,6 +346,42 @@ describe('learners (S6)', () => {
     net.pass(3000)
     expect(net.ledger.filter(line => line.startsWith('D restarted'))).toEqual([])
     expect(net.replica('D').isMember).toBe(true)
+    expect(net.data('D')).toEqual(net.data(net.leader!))
+  })
+
+  test('what a learner keeps of the tail does not grow with the time that the snapshot takes', () => {
+    const net = formed('ABC', { logEntriesMax: 8, logBytesMax: 400, chunkBytes: 1, patienceMs: 1_000_000 })
+    fill(net, 60)
+    net.view(2, 'ABCD', 'ABD')
+    let log = 0
+    for (let i = 0; i < 120; i++) {
+      if (net.leader !== undefined) net.write(net.leader, `n${i}`, `${i}`)
+      // A piece of the snapshot once in a while, and the tail all the time.
+      net.pass(50, of('chunk'))
+      for (const entries of net.store('D').disk.logs.values()) log = Math.max(log, entries.size)
+      if (i % 8 === 0) net.deliver(net.take(of('chunk')).slice(0, 1))
+    }
+    expect(net.replica('D').isMember, 'it is still being taught').toBe(false)
+    expect(log, 'entries, with an eighth of slack').toBeLessThanOrEqual(16)
+    net.pass(3000)
+    expect(net.ledger.filter(line => line.startsWith('D restarted'))).toEqual([])
+    expect(net.replica('D').isMember).toBe(true)
+    expect(net.data('D')).toEqual(net.data(net.leader!))
+  })
+
+  test('no more than a few messages of the tail are under way to a learner, however large their entries are', () => {
+    const net = formed('ABC', { logBytesMax: 1_000_000, batchBytesMax: 10 })
+    fill(net, 10)
+    net.view(2, 'ABCD', 'ABD')
+    // The second piece of the snapshot does not come yet.
+    net.pass(100, of('chunk tail'))
+    net.deliver(net.take(of('chunk')).slice(0, 1))
+    for (let i = 0; i < 30; i++) {
+      net.write('A', 'n', `${i}`)
+      net.settle(of('chunk tail'))
+    }
+    expect(net.wire.filter(of('tail'))).toHaveLength(4)
+    net.pass(3000)
     expect(net.data('D')).toEqual(net.data(net.leader!))
   })
 
