@@ -42,6 +42,8 @@ export class Expiry {
   #since = 0
   /** The time that the history told last. */
   #told = 0
+  /** The last entry that was logged for that alone. */
+  #stamp = 0
   /** Nothing expires before. */
   #earliest = Infinity
   /** The same for what was logged since the present look began. */
@@ -106,8 +108,9 @@ export class Expiry {
       out.push({ kind: 'expiring', token, copy: copy.number, after: this.#after, limit: options.expiryBatchMax + 1 })
       this.#look = { kind: 'reading', token, time: this.#look.time }
     }
-    if (this.#earliest < Infinity && time - this.#told >= options.expiryStampMs) {
-      leader.append({ kind: 'noop', time: this.#tell(now) })
+    // Not again and again while nothing is committed.
+    if (this.#earliest < Infinity && time - this.#told >= options.expiryStampMs && copy.commit >= this.#stamp) {
+      this.#stamp = leader.append({ kind: 'noop', time: this.#tell(now) }).seq
       leader.flush(now)
     }
   }

@@ -82,12 +82,13 @@ test('a new leader goes on from the time that the history told last: what passed
 })
 
 test('what an old leader told in entries that were never committed does not count', () => {
-  const net = formed('ABC', { expiryStampMs: 200 })
-  net.writeFor('A', 'x', '1', 1000)
+  const net = formed('ABC', { expiryStampMs: 700 })
+  net.writeFor('A', 'x', '1', 10_000)
   net.pass(100)
   net.lost = of('*', 'A')
-  net.pass(800)
-  expect(net.replica('A').copy!.time, 'as A counts').toBeGreaterThan(800)
+  net.pass(3000)
+  expect(net.replica('A').copy!.time, 'as A counts').toBeGreaterThan(700)
+  expect(net.log('A'), 'told once, since that is not committed').toEqual(['1 noop', '2 x=1', '3 noop'])
   net.view(2, 'BC', 'ABC', 'BC')
   net.settle()
   net.lost = () => false
