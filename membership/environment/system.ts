@@ -119,3 +119,11 @@ export function onNextTurn (callback: () => void): void {
 export function nextTurn (): Promise<void> {
   return new Promise(resolve => { setImmediate(resolve) })
 }
+
+/**
+ * Resolves when every promise that was ready has been acted upon, within the present turn of the event loop: for a part of what the
+ * next turn costs, and nothing that waits for the system gets on meanwhile. Only for callers that are asynchronous functions themselves.
+ */
+export function promisesActedUpon (): Promise<void> {
+  return new Promise(resolve => { process.nextTick(resolve) })
+}

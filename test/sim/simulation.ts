@@ -8,7 +8,7 @@
  */
 import type { Address, CancelTimer, Clock, Environment } from '../../membership/environment/environment.ts'
 import { SeededRandom } from '../../membership/environment/seeded-random.ts'
-import { nextTurn } from '../../membership/environment/system.ts'
+import { nextTurn, promisesActedUpon } from '../../membership/environment/system.ts'
 import { Disk, DISK_DEFAULTS, type DiskOptions } from './disk.ts'
 import { EventQueue, type EventOwner, type SimulatedEvent } from './event-queue.ts'
 import { FaultTable, type LinkFaults } from './faults.ts'
@@ -52,8 +52,8 @@ export type RunEnd = 'condition' | 'time' | 'idle'
 
 const EVENTS_MAX = 20_000_000
 const SETTLE_LIMIT_MS = 600_000
-/** A synchronous simulation still lets the real event loop have a turn after so many events. */
-const EVENTS_PER_TURN = 50_000
+/** The real event loop, and with it the time limits of whoever runs the simulation, has a turn after so many events. */
+const EVENTS_PER_TURN = 1000
 
 export class Simulation {
   readonly seed: number
@@ -195,7 +195,8 @@ export class Simulation {
       this.#count++
       try {
         next.run()
-        if (!this.#synchronous || this.#count % EVENTS_PER_TURN === 0) await nextTurn()
+        if (this.#count % EVENTS_PER_TURN === 0) await nextTurn()
+        else if (!this.#synchronous) await promisesActedUpon()
         if (this.#invariants.length > 0) this.#checkInvariants()
       } catch (error) {
         throw this.#failure(error)
