@@ -7,7 +7,7 @@ import { type Address, CHANNELS, type Environment, type Remote } from '../member
 import type { Configuration, StoreId } from '../membership/configuration.ts'
 import { partitionOf, type PartitionIndex } from '../ring/index.ts'
 import { type AgreedState, encodeAgreedState } from './agreed-state.ts'
-import { CLIENT_PROTOCOL_VERSION, type ClientRequest, type ClusterView, type NodeChange, type NodeResponse, validateClientRequest } from './client-protocol.ts'
+import { CLIENT_PROTOCOL_VERSION, type ClientRequest, type ClusterView, type NodeChange, type NodeResponse, type Operation, validateClientRequest } from './client-protocol.ts'
 import { StoreError } from './errors.ts'
 import type { Answer, Ticket } from './group/effects.ts'
 import type { NodeExplanation } from './node-explanation.ts'
@@ -22,17 +22,25 @@ export interface ClientServiceComponents {
   readonly change: (change: NodeChange) => Promise<void>
 }
 
-interface Pending { readonly remote: Remote, readonly request: number, readonly since: number, readonly poll: boolean }
+/** `bytes` of keys and values that it holds until it is answered. */
+interface Pending { readonly remote: Remote, readonly request: number, readonly since: number, readonly poll: boolean, readonly bytes: number }
 
 /** Polls of watches that wait at a node. They wait for something to happen, and do not count as operations in progress. */
 const POLLS_MAX = 100_000
 
+export interface ClientServiceOptions {
+  readonly operationsInFlightMax: number
+  readonly bytesInFlightMax: number
+}
+
 export class ClientService {
   readonly #components: ClientServiceComponents
-  readonly #inFlightMax: number
+  readonly #options: ClientServiceOptions
   readonly #pending = new Map<Ticket, Pending>()
   /** Polls among those. */
   #polls = 0
+  /** Invariant: the bytes of all pending requests. */
+  #bytes = 0
   #nextTicket = 1
   #host: PartitionHost | undefined
   #configuration: Configuration | undefined
@@ -40,9 +48,9 @@ export class ClientService {
   #view: ClusterView | undefined
   #failure: Error | undefined
 
-  constructor (components: ClientServiceComponents, inFlightMax: number) {
+  constructor (components: ClientServiceComponents, options: ClientServiceOptions) {
     this.#components = components
-    this.#inFlightMax = inFlightMax
+    this.#options = options
   }
 
   start (host: PartitionHost): void {
@@ -70,6 +78,7 @@ export class ClientService {
     if (pending === undefined) return
     this.#pending.delete(ticket)
     if (pending.poll) this.#polls--
+    this.#bytes -= pending.bytes
     if (answer.kind === 'written') {
       const now = this.#components.environment.clock.now()
       this.#host?.schedule.answered(now, now - pending.since)
@@ -161,8 +170,15 @@ export class ClientService {
       refuse(this.#error('STORE_OVERLOADED', `${POLLS_MAX} polls of watches wait at this node`))
       return
     }
-    if (request.kind !== 'watch' && this.inFlight >= this.#inFlightMax) {
-      refuse(this.#error('STORE_OVERLOADED', `${this.#inFlightMax} operations are in progress at this node`))
+    const { operationsInFlightMax, bytesInFlightMax } = this.#options
+    if (request.kind !== 'watch' && this.inFlight >= operationsInFlightMax) {
+      refuse(this.#error('STORE_OVERLOADED', `${operationsInFlightMax} operations are in progress at this node`))
+      return
+    }
+    // A write that is larger than all that may be is taken alone.
+    const bytes = request.kind === 'write' ? bytesOf(request.operations) : 0
+    if (bytes > 0 && this.#bytes > 0 && this.#bytes + bytes > bytesInFlightMax) {
+      refuse(this.#error('STORE_OVERLOADED', `writes of ${this.#bytes} bytes are in progress at this node`))
       return
     }
     if (this.#host!.replica(partition) === undefined) {
@@ -170,7 +186,8 @@ export class ClientService {
       return
     }
     const ticket = this.#nextTicket++
-    this.#pending.set(ticket, { remote, request: request.request, since: this.#components.environment.clock.now(), poll: request.kind === 'watch' })
+    this.#pending.set(ticket, { remote, request: request.request, since: this.#components.environment.clock.now(), poll: request.kind === 'watch', bytes })
+    this.#bytes += bytes
     if (request.kind === 'watch') this.#polls++
     switch (request.kind) {
       case 'read': this.#host!.apply(partition, { kind: 'read', ticket, keys: request.keys, ...request.after === undefined ? {} : { after: request.after } }); return
@@ -188,4 +205,10 @@ export class ClientService {
       return address === undefined ? [] : [{ storeId, address }]
     })
   }
+}
+
+function bytesOf (operations: readonly Operation[]): number {
+  let bytes = 0
+  for (const operation of operations) bytes += operation.key.length + (operation.kind === 'put' ? operation.value.length : 0)
+  return bytes
 }

@@ -108,7 +108,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
         else if (drain === true) await this.#started().begin()
         else await this.undrain()
       }
-    }, this.#options.operationsInFlightMax)
+    }, this.#options)
   }
 
   /** @throws {StoreError} STORE_CLOSED before start() */

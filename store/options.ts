@@ -41,6 +41,12 @@ export interface NodeOptions {
   readonly standIn?: boolean | { readonly port: number }
   /** Operations of clients in progress at this node. Beyond it, STORE_OVERLOADED. @default 20000 */
   readonly operationsInFlightMax?: number
+  /**
+   * Bytes of keys and values in the clients' writes that are in progress at this node, from 1 to 2^40; a larger write is taken alone. Beyond
+   * it, STORE_OVERLOADED, and clients try again after a pause. Raising it lets more large values be under way, and takes that much memory,
+   * several times over while they are sent to the other replicas and to the disk. @default 67108864
+   */
+  readonly bytesInFlightMax?: number
   /** Tuning of the membership. */
   readonly membership?: Partial<Omit<MembershipOptions, 'clusterName' | 'seeds' | 'found' | 'expect' | 'settings' | 'storeId' | 'incarnation' | 'metadata' | 'clusterId' | 'role'>>
   /** Tuning of the replication. */
@@ -80,7 +86,7 @@ export type ResolvedNodeOptions = Required<Omit<NodeOptions, 'advertise' | 'part
   Pick<NodeOptions, 'advertise' | 'partitions' | 'replicas' | 'expect'> & { readonly replication: PartitionHostOptions }
 
 const NAMES = new Set(['listen', 'advertise', 'directory', 'clusterName', 'seeds', 'found', 'expect', 'partitions', 'replicas', 'zone', 'weight', 'role', 'tags',
-  'standIn', 'operationsInFlightMax', 'membership', 'replication'])
+  'standIn', 'operationsInFlightMax', 'bytesInFlightMax', 'membership', 'replication'])
 
 const invalid = (message: string): never => { throw new StoreError('STORE_INVALID_OPTIONS', message) }
 
@@ -115,6 +121,7 @@ export function resolveNodeOptions (options: NodeOptions): ResolvedNodeOptions {
     tags: {},
     standIn: false,
     operationsInFlightMax: 20_000,
+    bytesInFlightMax: 64 * 1024 * 1024,
     membership: {},
     ...options,
     replication: { ...REPLICATION_DEFAULTS, ...options.replication }
@@ -138,6 +145,7 @@ export function resolveNodeOptions (options: NodeOptions): ResolvedNodeOptions {
   if (typeof resolved.standIn === 'object' && (resolved.standIn as unknown) !== null) integer('standIn.port', resolved.standIn.port, 1, 65_535)
   else if (typeof resolved.standIn !== 'boolean') invalid('standIn must be true, false, or { port }')
   integer('operationsInFlightMax', resolved.operationsInFlightMax, 1, 10_000_000)
+  integer('bytesInFlightMax', resolved.bytesInFlightMax, 1, 2 ** 40)
   for (const [name, value] of Object.entries(resolved.replication)) {
     const [minimum, maximum] = REPLICATION_RANGES[name as keyof PartitionHostOptions] ?? [1, 2 ** 31]
     integer(`replication.${name}`, value, minimum, maximum)
