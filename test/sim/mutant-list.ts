@@ -201,7 +201,7 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'writes.push({ kind: \'item\', copy: partial.copy.number, key: item.key, value: item.value, seq: item.seq })'
   },
   {
-    name: 'a delta does not tell when values expire', rule: 'S6', file: `${GROUP}/delta.ts`,
+    name: 'a delta does not tell when values expire', rule: 'S6', file: `${GROUP}/delta.ts`, test: 'test/unit/store/expiry.test.ts',
     find: 'items.push({ key, value, seq, ...expires === undefined ? {} : { expires } })', replace: 'items.push({ key, value, seq })'
   },
   {
@@ -238,7 +238,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'transfers are four times as fast as they may be', rule: 'S11', file: 'store/transfer-schedule.ts', test: 'test/unit/store/transfer-schedule.test.ts',
-    find: 'this.#tokens -= bytes', replace: 'this.#tokens -= bytes / 4'
+    find: 'Math.max(this.#tokens - bytes, -this.#rate)', replace: 'Math.max(this.#tokens - bytes / 4, -this.#rate)'
   },
   {
     name: 'transfers do not slow down for clients', rule: 'S11', file: 'store/transfer-schedule.ts', test: 'test/unit/store/transfer-schedule.test.ts',

@@ -3,7 +3,8 @@
  *
  * Mutations of the core that these tests caught: what has expired is removed, whatever was written since; more is said to be swept than was;
  * a new leader, or the first one of a generation, counts by its own clock; entries that were cut off have told the time; it is told
- * with values alone; it is forgotten with the entries that told it, at a restart, in a snapshot.
+ * with values alone; it is forgotten with the entries that told it, at a restart, in a snapshot; a delta
+ * does not tell when values expire.
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
@@ -114,6 +115,21 @@ test('a restart, a snapshot and a delta keep the times', () => {
   expect(time).toBeGreaterThan(3000)
   net.pass(22_000 - time)
   for (const store of 'DBC') expect(net.data(store)).toEqual({ y: '29' })
+})
+
+test('a delta tells when values expire', () => {
+  const net = formed('ABC', { logBytesMax: 400, logEntriesMax: 200, expiryStampMs: 1_000_000 })
+  net.crash('C')
+  net.view(2, 'AB', 'ABC')
+  net.writeFor('A', 'x', '1', 60_000)
+  for (let round = 0; round < 20; round++) { net.write('A', 'y', 'v'.repeat(50)); net.pass(300) }
+  net.restart('C')
+  net.view(3, 'ABC', 'ABC')
+  net.pass(1000)
+  expect(net.sent.filter(({ message }) => message.kind === 'delta')).toHaveLength(1)
+  const expires = (store: string): number | undefined => net.store(store).disk.data.get(1)!.get('x')!.expires
+  expect(expires('B')).toBeGreaterThan(60_000)
+  expect(expires('C')).toBe(expires('B'))
 })
 
 /** A value that is to expire, so many writes later that the log has forgotten it. */
