@@ -160,7 +160,8 @@ class EnsembleScenario {
   }
 
   #update (index: number): void {
-    this.#cluster.processes.get(addressOf(index))?.membership.update({ weight: 1 + this.#random.below(9) }).catch(() => {})
+    this.#cluster.processes.get(addressOf(index))?.membership.update({ weight: 1 + this.#random.below(9) })
+      .catch((error: unknown) => { this.#cluster.expectCode('update', error) })
   }
 
   #pause (index: number): void {

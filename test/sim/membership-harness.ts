@@ -3,6 +3,7 @@
  *
  * Owns: the processes it starts, and a record of every configuration that any of them ever saw.
  */
+import { MembershipError, TransportError } from '../../membership/errors.ts'
 import { Membership } from '../../membership/membership.ts'
 import type { MembershipComponents } from '../../membership/membership-components.ts'
 import type { MembershipOptions } from '../../membership/options.ts'
@@ -98,7 +99,7 @@ export class MembershipCluster {
     membership.on('removed', () => { process.removals++ })
     membership.on('halted', error => { process.halted = error })
     process.started = environment.transport.start().then(() => membership.start())
-    process.started.catch(() => {})
+    process.started.catch((error: unknown) => { this.expectCode('start', error) })
     this.processes.set(address, process)
     return process
   }
@@ -230,6 +231,11 @@ export class MembershipCluster {
 
   /** What was violated. Listeners' errors are caught by the membership, so tests look here. */
   readonly violations: string[] = []
+
+  /** Refusing is part of many lives, failing in a way that nobody foresaw is not: such an error is a violation. */
+  expectCode (call: string, error: unknown): void {
+    if (!(error instanceof MembershipError || error instanceof TransportError)) this.violations.push(`${call} rejected with ${String(error)}`)
+  }
 
   /** Ends all processes, so that nothing keeps running after a test. @throws when any invariant was violated. */
   finish (): void {
