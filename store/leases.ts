@@ -27,6 +27,11 @@ export interface LeaseOptions {
   readonly leaseMs: number
   /** The bound on how much faster one store's monotonic clock runs than another's, in per cent. */
   readonly leaseDriftPercent: number
+  /**
+   * A lease is asked for, or renewed, once so many reads within a third of `leaseMs` would have done with it. Fewer are cheaper to confirm
+   * one by one: a round costs a message to each member and back, and so does a renewal.
+   */
+  readonly leaseReadsMin: number
 }
 
 /** What a replica needs to know of its store's leases. */
@@ -46,7 +51,7 @@ export interface ReplicaLeases {
 
 /** For replicas that have none. */
 export const NO_LEASES: ReplicaLeases = Object.freeze({
-  options: Object.freeze({ leaseMs: 0, leaseDriftPercent: 0 }),
+  options: Object.freeze({ leaseMs: 0, leaseDriftPercent: 0, leaseReadsMin: 1 }),
   forgottenUntil: -Infinity,
   numberFor: () => 0,
   revoke: () => -Infinity,
@@ -79,6 +84,9 @@ interface Held {
 interface Use {
   usedAt: number
   askedAt: number
+  /** Reads that would do with the lease, since `since`. */
+  reads: number
+  since: number
   /** By request number, oldest first. Invariant: at most ASKED_MAX. */
   readonly asked: Map<number, { readonly at: number, readonly offset: number }>
 }
@@ -132,29 +140,40 @@ export class Leases implements ReplicaLeases {
 
   use (now: number, granter: StoreId): void {
     if (this.options.leaseMs === 0) return
-    const use = this.#uses.get(granter)
-    if (use !== undefined) { use.usedAt = now; return }
-    this.#uses.set(granter, { usedAt: now, askedAt: -Infinity, asked: new Map() })
-    this.#dueAt = -Infinity
+    let use = this.#uses.get(granter)
+    if (use === undefined) this.#uses.set(granter, use = { usedAt: now, askedAt: -Infinity, reads: 0, since: now, asked: new Map() })
+    use.usedAt = now
+    if (now - use.since >= this.#renewMs) {
+      use.since = now
+      use.reads = 0
+    }
+    use.reads++
+    this.#dueAt = Math.min(this.#dueAt, this.#worthwhile(now, use) ? now : Math.max(now, use.askedAt) + this.#renewMs)
+  }
+
+  get #renewMs (): number { return this.options.leaseMs * RENEW_FRACTION }
+
+  #worthwhile (now: number, { reads, askedAt }: Use): boolean {
+    return reads >= this.options.leaseReadsMin && now - askedAt >= this.#renewMs
   }
 
   /** Who is to be asked for a lease now. A granter that nobody used for the length of a lease is asked no more. */
   due (now: number): { readonly to: StoreId, readonly message: LeaseMessage }[] {
     if (now < this.#dueAt) return []
     const { leaseMs } = this.options
-    const renewMs = leaseMs * RENEW_FRACTION
     const messages: { to: StoreId, message: LeaseMessage }[] = []
     this.#dueAt = Infinity
     for (const [granter, use] of this.#uses) {
       if (now - use.usedAt > leaseMs) { this.#uses.delete(granter); continue }
-      if (now - use.askedAt >= renewMs) {
-        use.askedAt = now
+      if (this.#worthwhile(now, use)) {
+        use.askedAt = use.since = now
+        use.reads = 0
         const request = ++this.#number
         use.asked.set(request, { at: now, offset: this.#offset })
         for (const oldest of use.asked.keys()) if (use.asked.size > ASKED_MAX) use.asked.delete(oldest)
         messages.push({ to: granter, message: { kind: 'ask', request } })
       }
-      this.#dueAt = Math.min(this.#dueAt, use.askedAt + renewMs)
+      this.#dueAt = Math.min(this.#dueAt, now + this.#renewMs)
     }
     return messages
   }

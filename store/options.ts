@@ -72,7 +72,8 @@ export const REPLICATION_DEFAULTS: PartitionHostOptions = Object.freeze({
   expiryStampMs: 10_000,
   waitingMax: 10_000,
   leaseMs: 750,
-  leaseDriftPercent: 5
+  leaseDriftPercent: 5,
+  leaseReadsMin: 4
 })
 
 /** Where other than from 1 to 2^31. */

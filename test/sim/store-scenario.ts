@@ -78,6 +78,7 @@ class Scenario {
         // Copying begins at once, while the store may be back any moment, or after it is.
         rereplicateAfterMs: [0, 1000, 6000][seed % 3]!,
         // Some leases are so long that whatever happens to a node falls into one.
+        leaseReadsMin: 1,
         ...seed % 4 === 1 ? {} : { leaseMs: 3000 }
       }
     })
