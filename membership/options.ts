@@ -227,7 +227,7 @@ function resolveTuning (options: MembershipOptions): MembershipTuning {
   const tuning: Record<string, number> = { ...preset }
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined || IDENTITY_KEYS.includes(name)) continue
-    if (!(name in preset)) refuse(`unknown option ${name}`)
+    if (!Object.hasOwn(preset, name)) refuse(`unknown option ${name}`)
     const bounds = COUNT_BOUNDS[name]
     const [low, high] = bounds ?? [1, DAY_MS]
     const fits = typeof value === 'number' && value >= low && value <= high && (bounds === undefined || Number.isInteger(value))

@@ -42,6 +42,9 @@ export type Operation = Condition & (
   | { readonly kind: 'put', readonly key: Uint8Array, readonly value: Uint8Array, readonly ttlMs?: number }
   | { readonly kind: 'del', readonly key: Uint8Array })
 
+/** Bytes of its key and value. */
+export const operationBytes = (operation: Operation): number => operation.key.length + (operation.kind === 'put' ? operation.value.length : 0)
+
 /** Names one write of one client for ever, so that a retry of it happens once (rule S9). */
 export interface OperationId {
   /** The client's id, fresh at each connect(). */

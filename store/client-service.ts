@@ -7,7 +7,7 @@ import { type Address, CHANNELS, type Environment, type Remote } from '../member
 import type { Configuration, StoreId } from '../membership/configuration.ts'
 import { partitionOf, type PartitionIndex } from '../ring/index.ts'
 import { type AgreedState, encodeAgreedState } from './agreed-state.ts'
-import { CLIENT_PROTOCOL_VERSION, type ClientRequest, type ClusterView, type NodeChange, type NodeResponse, type Operation, validateClientRequest } from './client-protocol.ts'
+import { CLIENT_PROTOCOL_VERSION, type ClientRequest, type ClusterView, type NodeChange, type NodeResponse, operationBytes, validateClientRequest } from './client-protocol.ts'
 import { StoreError } from './errors.ts'
 import type { Answer, Ticket } from './group/effects.ts'
 import type { NodeExplanation } from './node-explanation.ts'
@@ -176,7 +176,7 @@ export class ClientService {
       return
     }
     // A write that is larger than all that may be is taken alone.
-    const bytes = request.kind === 'write' ? bytesOf(request.operations) : 0
+    const bytes = request.kind === 'write' ? request.operations.reduce((sum, operation) => sum + operationBytes(operation), 0) : 0
     if (bytes > 0 && this.#bytes > 0 && this.#bytes + bytes > bytesInFlightMax) {
       refuse(this.#error('STORE_OVERLOADED', `writes of ${this.#bytes} bytes are in progress at this node`))
       return
@@ -205,10 +205,4 @@ export class ClientService {
       return address === undefined ? [] : [{ storeId, address }]
     })
   }
-}
-
-function bytesOf (operations: readonly Operation[]): number {
-  let bytes = 0
-  for (const operation of operations) bytes += operation.key.length + (operation.kind === 'put' ? operation.value.length : 0)
-  return bytes
 }

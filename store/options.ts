@@ -109,7 +109,7 @@ function integer (name: string, value: unknown, minimum: number, maximum: number
 export function resolveNodeOptions (options: NodeOptions): ResolvedNodeOptions {
   for (const name of Object.keys(options)) if (!NAMES.has(name)) invalid(`unknown option '${name}'; the options are ${[...NAMES].join(', ')}`)
   for (const name of Object.keys(options.replication ?? {})) {
-    if (!(name in REPLICATION_DEFAULTS)) invalid(`unknown option 'replication.${name}'; the options are ${Object.keys(REPLICATION_DEFAULTS).join(', ')}`)
+    if (!Object.hasOwn(REPLICATION_DEFAULTS, name)) invalid(`unknown option 'replication.${name}'; the options are ${Object.keys(REPLICATION_DEFAULTS).join(', ')}`)
   }
   const resolved: ResolvedNodeOptions = {
     listen: '127.0.0.1:0',

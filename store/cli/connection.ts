@@ -30,17 +30,15 @@ export function reach (given: Arguments): Reach {
 
 /** Runs `work` with a client of the cluster, and closes it. @throws {StoreError} STORE_NO_SEED and what `work` throws */
 export async function withClient<T> ({ nodes, deadlineMs }: Reach, work: (client: Client<string, Buffer>) => Promise<T>): Promise<T> {
-  const client = await connect<string, Buffer>(nodes, { deadlineMs, valueEncoding: 'buffer' })
-  try {
-    return await work(client)
-  } finally {
-    await client.close()
-  }
+  return await closing(await connect<string, Buffer>(nodes, { deadlineMs, valueEncoding: 'buffer' }), work)
 }
 
 /** The same with keys as they are, byte for byte. @throws as `withClient` */
 export async function withBytesClient<T> ({ nodes, deadlineMs }: Reach, work: (client: Client<Buffer, Buffer>) => Promise<T>): Promise<T> {
-  const client = await connect<Buffer, Buffer>(nodes, { deadlineMs, keyEncoding: 'buffer', valueEncoding: 'buffer' })
+  return await closing(await connect<Buffer, Buffer>(nodes, { deadlineMs, keyEncoding: 'buffer', valueEncoding: 'buffer' }), work)
+}
+
+async function closing<K, T> (client: Client<K, Buffer>, work: (client: Client<K, Buffer>) => Promise<T>): Promise<T> {
   try {
     return await work(client)
   } finally {

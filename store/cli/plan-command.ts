@@ -4,7 +4,7 @@
  * Owns nothing.
  */
 import type { StoreId } from '../../membership/configuration.ts'
-import { type FoldState, type RosterEntry, whatIf } from '../../ring/index.ts'
+import { type FoldState, type RosterEntry, WEIGHT_MAX, whatIf } from '../../ring/index.ts'
 import { decodeAgreedState } from '../agreed-state.ts'
 import type { ClusterView } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
@@ -19,7 +19,7 @@ const JOIN_MAX = 10_000
 function storesOf (given: Arguments, option: string, { addresses }: ClusterView): StoreId[] {
   const byAddress = new Map(Object.entries(addresses).map(([store, address]) => [address, store]))
   return given.texts(option).map(name => {
-    const store = byAddress.get(name) ?? (name in addresses ? name : undefined)
+    const store = byAddress.get(name) ?? (Object.hasOwn(addresses, name) ? name : undefined)
     if (store === undefined) throw new StoreError('STORE_INVALID_OPTIONS', `--${option}: '${name}' is neither the address nor the store id of a member`)
     return store as StoreId
   })
@@ -31,6 +31,7 @@ function joiners (given: Arguments): RosterEntry[] {
   const zones = given.texts('zone')
   if (count < 0 || count > JOIN_MAX) throw new UsageError(`--join must be from 0 to ${JOIN_MAX}`)
   const weight = given.integer('weight') ?? 1
+  if (weight < 0 || weight > WEIGHT_MAX) throw new UsageError(`--weight must be from 0 to ${WEIGHT_MAX}`)
   return Array.from({ length: count }, (_, index): RosterEntry => ({
     storeId: `new-${index + 1}` as StoreId, incarnation: 1, metadata: { weight, zone: zones[index % zones.length] ?? '' }
   }))

@@ -3,7 +3,7 @@
  *
  * Pure.
  */
-import { WIRE_LIMITS, type Operation } from '../client-protocol.ts'
+import { WIRE_LIMITS, type Operation, operationBytes } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
 import { CLIENT_LIMITS, type Consistency } from './options.ts'
 import type { CallPayload } from './call.ts'
@@ -40,8 +40,6 @@ export function checkOperation (operation: Operation): void {
   checkKey(operation.key)
   if (operation.kind === 'put') checkValue(operation.value)
 }
-
-const operationBytes = (operation: Operation): number => operation.key.length + (operation.kind === 'put' ? operation.value.length : 0)
 
 /**
  * One write per partition, in the order in which the partitions first appear; within each, operations keep their order.

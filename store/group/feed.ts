@@ -9,6 +9,7 @@
  * Pure: a part of the leader.
  */
 import type { ChangedEntry } from '../client-protocol.ts'
+import { keyText } from './copy.ts'
 import type { Answer } from './effects.ts'
 import { changedBy, type Entry } from './history.ts'
 import type { Leader } from './leader.ts'
@@ -158,7 +159,7 @@ export function changesOf (entry: Entry, prefix: Uint8Array): ChangedEntry | und
   const last = new Map<string, ChangedEntry['changes'][number]>()
   for (const operation of body.operations) {
     if (!startsWith(operation.key, prefix)) continue
-    const name = Buffer.from(operation.key).toString('latin1')
+    const name = keyText(operation.key)
     last.delete(name)
     last.set(name, { key: operation.key, value: operation.kind === 'put' ? operation.value : null })
   }

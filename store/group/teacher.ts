@@ -13,8 +13,8 @@ import { composeDelta, type DeltaPlan, planDelta } from './delta.ts'
 import type { HandoverState } from './handover.ts'
 import { entryBytes } from './history.ts'
 import type { Leader } from './leader.ts'
-import { type GroupMessage, type Item, sameKey } from './messages.ts'
 import type { Found } from './lookup.ts'
+import { type GroupMessage, type Item, sameKey } from './messages.ts'
 import { RoundTrip } from './round-trip.ts'
 
 /** A transfer holds nobody up, so its questions may get rare where answers take long. */

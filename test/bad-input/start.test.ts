@@ -30,6 +30,7 @@ describe('options', () => {
   const wrong: readonly (readonly [string, Record<string, unknown>, RegExp])[] = [
     ['an unknown option', { directoy: 'x' }, /unknown option 'directoy'/],
     ['an unknown tuning option', { replication: { retries: 3 } }, /unknown option 'replication.retries'/],
+    ['a tuning option by the name of what every object has', { replication: { toString: 3 } as never }, /unknown option 'replication.toString'/],
     ['no directory', { directory: '' }, /directory/],
     ['a directory that is no path', { directory: 7 }, /directory/],
     ['listen without a port', { listen: 'localhost' }, /listen must be 'host:port'/],

@@ -156,7 +156,7 @@ class EnsembleScenario {
       if (this.#cluster.processes.get(address) === process) this.#cluster.crash(address)
       this.#leaving.delete(address)
     }
-    process.membership.leave({ deadlineMs: 30_000 }).then(gone, gone)
+    process.membership.leave({ deadlineMs: 30_000 }).catch((error: unknown) => { this.#cluster.expectCode('leave', error) }).finally(gone)
   }
 
   #update (index: number): void {

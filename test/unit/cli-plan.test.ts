@@ -71,6 +71,9 @@ test('what it cannot work out', async () => {
   const unknown = await plan('--remove', '127.0.0.1:1')
   expect(unknown.code).toBe(2)
   expect(unknown.errors[0]).toContain('STORE_INVALID_OPTIONS: --remove: \'127.0.0.1:1\' is neither the address nor the store id of a member')
+  // What every object has by that name is no store either.
+  expect(await plan('--drain', 'constructor')).toMatchObject({ code: 2, lines: [] })
+  for (const weight of ['-5', '1001']) expect(await plan('--join', '1', '--weight', weight), weight).toMatchObject({ code: 2, lines: [] })
 })
 
 test('why a configuration came about: who reported the nodes that came, and how it was decided', async () => {

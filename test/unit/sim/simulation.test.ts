@@ -25,7 +25,7 @@ async function chatter (options: SimulationOptions): Promise<string> {
     await simulation.settle(transport.start())
     transport.receive(membership, (message, from) => {
       const { hops } = message as { hops: number }
-      db.put(Buffer.from(random.id()), Buffer.from([hops]), { sync: true } as object).catch(() => {})
+      void db.put(Buffer.from(random.id()), Buffer.from([hops]), { sync: true } as object)
       if (hops > 0) from.reply({ hops: hops - 1 })
     })
     const tick = (): void => {
