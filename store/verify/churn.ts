@@ -16,7 +16,6 @@ const EVENTS: readonly ChurnEvent[] = ['kill', 'killTwo', 'replace', 'pause', 'j
 const PAUSE_MS_MAX = 8000
 /** How long a node that is replaced stays away, at most. */
 const ABSENCE_MS_MAX = 3000
-const SETTLE_TIMEOUT_MS = 120_000
 
 export interface ChurnComponents {
   readonly cluster: ProcessCluster
@@ -80,7 +79,7 @@ export class Churn {
         this.#alive.splice(this.#alive.indexOf(victim), 1)
         break
     }
-    await cluster.settled(client, this.#alive, SETTLE_TIMEOUT_MS)
+    await cluster.settled(client, this.#alive)
   }
 
   async #restart (index: number, afterMs: number): Promise<void> {

@@ -8,6 +8,7 @@ import { existsSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { createSystemClock } from '../../membership/environment/system.ts'
+import { PATIENCE_MS } from './eventually.ts'
 
 /** The built CLI, whether this file is built itself or not: what is shipped is what runs. */
 export const CLI = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? '../../dist/store/cli/main.js' : '../cli/main.js', import.meta.url))
@@ -43,7 +44,7 @@ function launch (nodeArgs: readonly string[], args: readonly string[]): ChildPro
 }
 
 /** Runs one command to its end. A command that does not end in time is killed, which its `signal` shows. */
-export async function runCli (args: readonly string[], { input = '', timeoutMs = 20_000 } = {}): Promise<CliResult> {
+export async function runCli (args: readonly string[], { input = '', timeoutMs = PATIENCE_MS } = {}): Promise<CliResult> {
   const child = launch([], args)
   const texts = { stdout: '', stderr: '' }
   child.stdout!.on('data', (data: Buffer) => { texts.stdout += data.toString() })
@@ -94,7 +95,7 @@ export class NodeProcess {
   get ended (): boolean { return this.#ended }
 
   /** Resolves with the first event of that kind. @throws when the process ends before it, or it does not come in time */
-  async event (kind: NodeEvent['event'], timeoutMs = 30_000): Promise<NodeEvent> {
+  async event (kind: NodeEvent['event'], timeoutMs = PATIENCE_MS): Promise<NodeEvent> {
     const deadline = clock.now() + timeoutMs
     for (;;) {
       const found = this.#events.find(({ event }) => event === kind)
@@ -115,7 +116,7 @@ export class NodeProcess {
   }
 
   /** Resolves when the process is gone. @throws when it is not in time */
-  async exit (timeoutMs = 15_000): Promise<Exit> {
+  async exit (timeoutMs = PATIENCE_MS): Promise<Exit> {
     let cancel = (): void => {}
     const late = new Promise<never>((_resolve, reject) => {
       cancel = clock.setTimer(timeoutMs, () => { reject(new Error(`the node did not end within ${timeoutMs} ms:\n${this.errors}`)) })

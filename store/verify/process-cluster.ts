@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Client } from '../client/client.ts'
 import type { NodeStatus } from '../node-status.ts'
-import { eventually } from './eventually.ts'
+import { eventually, PATIENCE_MS } from './eventually.ts'
 import { type NodeEvent, NodeProcess, runCli } from './node-process.ts'
 
 export interface ClusterOptions {
@@ -79,7 +79,7 @@ export class ProcessCluster {
 
   /** Has a node move everything away and ends its process, as an operator would. Resolves when it has ended. */
   async drain (index: number): Promise<void> {
-    const { code, stderr } = await runCli(['drain', '--node', this.address(index)], { timeoutMs: 60_000 })
+    const { code, stderr } = await runCli(['drain', '--node', this.address(index)])
     if (code !== 0) throw new Error(`drain ended with ${code}: ${stderr}`)
     this.node(index).signal('SIGTERM')
     await this.node(index).exit()
@@ -112,7 +112,7 @@ export class ProcessCluster {
    * belongs, and no store keeps a copy that nobody wants.
    * @param nodes all of them, unless told otherwise
    */
-  async settled (client: Pick<Client, 'nodeStatus'>, nodes?: readonly number[], timeoutMs = 30_000): Promise<NodeStatus[]> {
+  async settled (client: Pick<Client, 'nodeStatus'>, nodes?: readonly number[], timeoutMs = PATIENCE_MS): Promise<NodeStatus[]> {
     let statuses: NodeStatus[] = []
     await eventually(timeoutMs, async () => {
       try {

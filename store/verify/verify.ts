@@ -58,7 +58,6 @@ const KEYS = 40
 const THINK_MS = 20
 /** A round of this length has some thousands of operations, which are checked in less than a second. */
 const ROUND_MS = 10_000
-const SETTLE_TIMEOUT_MS = 120_000
 
 type FilledOptions = Required<Omit<VerifyOptions, 'historyFile' | 'signal'>> & Pick<VerifyOptions, 'signal'>
 
@@ -126,7 +125,7 @@ class Verification {
   async #conclude (): Promise<VerifyReport> {
     const { seed, progress } = this.#options
     progress('the cluster comes to rest; every key is read again')
-    const statuses = await this.#cluster.settled(this.#clients[0]!, this.#churn.alive, SETTLE_TIMEOUT_MS)
+    const statuses = await this.#cluster.settled(this.#clients[0]!, this.#churn.alive)
     for (const { prefix, result } of this.#rounds) {
       const reads = await this.#readAll(prefix)
       await this.#file?.append(reads)

@@ -12,7 +12,7 @@ import { type Client, connect } from '../../store/client/client.ts'
 import { BINARY, openStore } from '../../store/storage/open.ts'
 import { copyOf, decodeValue, ranges, userKeyOf } from '../../store/storage/layout.ts'
 import { type KillableNode, levelStorage } from '../../store/start-node.ts'
-import { eventually } from '../../store/verify/eventually.ts'
+import { eventually, PATIENCE_MS } from '../../store/verify/eventually.ts'
 import { Nodes } from './nodes.ts'
 
 const KEYS = 400
@@ -33,7 +33,7 @@ let directory: string
 let client: Client
 
 async function settled (members: readonly KillableNode[]): Promise<void> {
-  await eventually(5_000, () => {
+  await eventually(PATIENCE_MS, () => {
     const statuses = members.map(node => node.status())
     const done = statuses.reduce((sum, { partitions }) => sum + partitions.settled, 0)
     const behind = [...members[0]!.replicas.keys()].filter(partition => {

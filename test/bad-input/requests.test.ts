@@ -10,6 +10,7 @@ import { partitionOf } from '../../ring/index.ts'
 import { type Client, connect } from '../../store/client/client.ts'
 import { WIRE_LIMITS } from '../../store/client-protocol.ts'
 import type { KillableNode } from '../../store/start-node.ts'
+import { PATIENCE_MS } from '../../store/verify/eventually.ts'
 import { failure, Nodes } from './nodes.ts'
 import { frame, HELLO, Stranger } from './stranger.ts'
 
@@ -27,7 +28,7 @@ let stranger: Stranger
 beforeEach(async () => {
   nodes = await Nodes.create()
   node = await nodes.found({ partitions: PARTITIONS })
-  client = await connect([node.address], { deadlineMs: 5000 })
+  client = await connect([node.address], { deadlineMs: PATIENCE_MS })
   stranger = await Stranger.connect(node.address)
 })
 

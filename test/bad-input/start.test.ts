@@ -130,7 +130,8 @@ describe('addresses', () => {
     const begun = performance.now()
     const { code } = await failure(nodes.start({ seeds: [seed], membership: { joinTimeoutMs: 500 } }))
     expect(code).toBe('MEMBERSHIP_JOIN_TIMEOUT')
-    expect(performance.now() - begun).toBeLessThan(5000)
+    // The preset says 20 s, and a slow machine takes some seconds to start a node.
+    expect(performance.now() - begun).toBeLessThan(15_000)
   })
 
   test('a client whose seeds do not answer: STORE_NO_SEED', async () => {
@@ -161,7 +162,7 @@ describe('joining', () => {
 
   test('a joiner of a cluster of another name is refused with the reason', async () => {
     const { address } = await nodes.found({ clusterName: 'one' })
-    const { code, message } = await failure(nodes.start({ seeds: [address], clusterName: 'two', membership: { joinTimeoutMs: 2000 } }))
+    const { code, message } = await failure(nodes.start({ seeds: [address], clusterName: 'two' }))
     expect(code).toBe('MEMBERSHIP_JOIN_REFUSED')
     expect(message).toMatch(/one|two/)
   })

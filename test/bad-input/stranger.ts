@@ -7,6 +7,7 @@
 import { connect, type Socket } from 'node:net'
 import { Packr } from 'msgpackr'
 import { WebSocket } from 'ws'
+import { PATIENCE_MS } from '../../store/verify/eventually.ts'
 
 const packr = new Packr({ useRecords: false })
 
@@ -77,14 +78,14 @@ export class Stranger {
   }
 
   /** The answer to one request. @throws when the connection ends before it */
-  async answer (request: number, timeoutMs = 5000): Promise<StrangerAnswer> {
+  async answer (request: number, timeoutMs = PATIENCE_MS): Promise<StrangerAnswer> {
     const find = (): StrangerAnswer | undefined => this.#answers.find(answer => answer.request === request)
     await this.#until(() => find() !== undefined || this.#closed, timeoutMs, `an answer to request ${request}`)
     return find() ?? Promise.reject(new Error('the node closed the connection'))
   }
 
   /** Resolves once the node has closed the connection. */
-  async whenClosed (timeoutMs = 10_000): Promise<void> {
+  async whenClosed (timeoutMs = PATIENCE_MS): Promise<void> {
     await this.#until(() => this.#closed, timeoutMs, 'the node closed the connection')
   }
 
@@ -99,18 +100,19 @@ export class Stranger {
 }
 
 /** Bytes on a plain TCP connection. Resolves with what came back, once the node has closed it or `waitMs` have passed. */
-export async function tcp (address: string, bytes: Uint8Array | string, waitMs: number): Promise<string> {
+export async function tcp (address: string, bytes: Uint8Array | string, waitMs: number): Promise<{ answer: string, closed: boolean }> {
   const colon = address.lastIndexOf(':')
   const socket: Socket = connect({ host: address.slice(0, colon), port: Number(address.slice(colon + 1)) })
   let answer = ''
+  let closed = false
   socket.on('data', data => { answer += data.toString('latin1') })
   socket.write(bytes)
   await new Promise<void>(resolve => {
     const timer = setTimeout(resolve, waitMs)
     // A reset is one way to be refused.
     socket.on('error', () => {})
-    socket.once('close', () => { clearTimeout(timer); resolve() })
+    socket.once('close', () => { closed = true; clearTimeout(timer); resolve() })
   })
   socket.destroy()
-  return answer
+  return { answer, closed }
 }

@@ -72,4 +72,4 @@ test('a node whose directory was damaged says so, and with --repair is replaced 
     expect(await missing(client), name).toEqual([])
   }
   expect((await readdir(cluster.root)).filter(name => name.includes('damaged'))).toHaveLength(damages.length)
-}, 120_000)
+})

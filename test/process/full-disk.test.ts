@@ -17,7 +17,7 @@ import { type Client, connect } from '../../store/client/client.ts'
 import { levelStorage } from '../../store/start-node.ts'
 import { decodeValue, ranges, userKeyOf } from '../../store/storage/layout.ts'
 import { BINARY, openStore } from '../../store/storage/open.ts'
-import { eventually } from '../../store/verify/eventually.ts'
+import { eventually, PATIENCE_MS } from '../../store/verify/eventually.ts'
 import { ProcessCluster } from '../../store/verify/process-cluster.ts'
 
 const run = promisify(execFile)
@@ -106,7 +106,7 @@ test('a node whose disk is full ends and says why; nothing is lost; with room ag
   await fill(client, acknowledged, () => victim.ended)
   expect(await victim.exit()).toEqual({ code: 1, signal: null })
   expect(victim.errors).toMatch(/^STORE_FAILED: .*No space left on device/m)
-  await eventually(30_000, async () => {
+  await eventually(PATIENCE_MS, async () => {
     const counts = (await cluster.statuses(client, [0, 1])).map(({ members }) => members)
     return counts.every(count => count === 2) ? undefined : `members counted: ${counts.join()}`
   })
@@ -128,4 +128,4 @@ test('a node whose disk is full ends and says why; nothing is lost; with room ag
   expect(await cluster.node(VICTIM).exit()).toEqual({ code: 0, signal: null })
   const found = await contents(directory)
   expect([...acknowledged].filter(([key, value]) => found.get(key) !== value).map(([key]) => key)).toEqual([])
-}, 120_000)
+})

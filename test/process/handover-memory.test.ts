@@ -8,7 +8,7 @@ const MEBIBYTES = 96
 /** What a process may allocate for a handover: the garbage of a few pieces, LevelDB's buffers, and code that runs for the first time. */
 const GREW_MIB_MAX = 64
 
-test.runIf(process.platform === 'linux')('a handover takes memory that does not depend on the size of the partition', { timeout: 180_000 }, async () => {
+test.runIf(process.platform === 'linux')('a handover takes memory that does not depend on the size of the partition', async () => {
   const [row] = await handoverBench(MEBIBYTES)
   expect(row!.sourceGrewMiB).toBeLessThan(GREW_MIB_MAX)
   expect(row!.targetGrewMiB).toBeLessThan(GREW_MIB_MAX)

@@ -9,7 +9,7 @@ import { StoreError } from '../../store/errors.ts'
 import type { NodeStatus } from '../../store/node-status.ts'
 import { checkHistory } from '../../store/verify/checker.ts'
 import { ProcessCluster } from '../../store/verify/process-cluster.ts'
-import { eventually } from '../../store/verify/eventually.ts'
+import { eventually, PATIENCE_MS } from '../../store/verify/eventually.ts'
 import { load, missing, Traffic } from './traffic.ts'
 
 const cleanups: (() => Promise<void>)[] = []
@@ -62,7 +62,7 @@ test('all nodes restart one after another under traffic: no operation fails, and
   const { snapshots, duplicates } = moved(await cluster.settled(client))
   expect({ snapshots, duplicates }).toEqual({ snapshots: 0, duplicates: 0 })
   expect(await missing(client)).toEqual([])
-}, 120_000)
+})
 
 test('all processes are killed at once and start again in another order, at other ports: nothing moves, nothing is lost', async () => {
   const cluster = await formed(4)
@@ -82,7 +82,7 @@ test('all processes are killed at once and start again in another order, at othe
   expect(moved(statuses)).toEqual({ planned: 0, snapshots: 0, bytes: 0, duplicates: 0 })
   expect(await missing(again)).toEqual([])
   await again.put('loaded-0', 'value 0')
-}, 120_000)
+})
 
 test('all processes are killed at once and one stays away: the others serve everything, and it is brought up to date when it is back', async () => {
   const cluster = await formed(4, ['--rereplicate-after-ms', '60000'])
@@ -94,7 +94,7 @@ test('all processes are killed at once and one stays away: the others serve ever
   for (const index of present) cluster.restart(index)
   for (const index of present) await cluster.node(index).event('ready')
   // The others go on with the absent one among them, and notice then that it is not there: what it led waits for that.
-  await eventually(40_000, async () => {
+  await eventually(PATIENCE_MS, async () => {
     const statuses = await cluster.statuses(client, present)
     const led = statuses.reduce((sum, { partitions: { leading } }) => sum + leading, 0)
     return led === statuses[0]!.partitions.total ? undefined : `${led} partitions are led; members: ${statuses.map(({ members }) => members).join()}`
@@ -109,7 +109,7 @@ test('all processes are killed at once and one stays away: the others serve ever
   expect(checkHistory(result.history)).toEqual({ ok: true })
   expect(moved(statuses)).toMatchObject({ snapshots: 0, duplicates: 0 })
   expect(await missing(client)).toEqual([])
-}, 120_000)
+})
 
 test('partitions that lose a majority name the stores they wait for, and go on when these are back', async () => {
   const cluster = await formed(5)
@@ -118,7 +118,7 @@ test('partitions that lose a majority name the stores they wait for, and go on w
   const stores = (await cluster.settled(client)).map(({ storeId }) => storeId)
   await Promise.all([cluster.node(3).kill(), cluster.node(4).kill()])
   let waitingFor: readonly string[] = []
-  await eventually(15_000, async () => {
+  await eventually(PATIENCE_MS, async () => {
     const reads = Array.from({ length: 40 }, (_, index) => client.get(`loaded-${index}`, { deadlineMs: 1500 }))
     const errors = (await Promise.allSettled(reads)).flatMap(read => read.status === 'rejected' ? [read.reason as Error] : [])
     const unavailable = errors.find(error => error instanceof StoreError && error.code === 'PARTITION_UNAVAILABLE') as StoreError | undefined
@@ -130,4 +130,4 @@ test('partitions that lose a majority name the stores they wait for, and go on w
   cluster.restart(4)
   await cluster.settled(client)
   expect(await missing(client)).toEqual([])
-}, 120_000)
+})

@@ -9,7 +9,7 @@ import { createSystemClock } from '../../membership/environment/system.ts'
 import { SeededRandom } from '../../membership/environment/seeded-random.ts'
 import type { Client } from '../../store/client/client.ts'
 import { runWorkload, type WorkloadDatabase, type WorkloadResult } from '../../store/verify/workload.ts'
-import { eventually } from '../../store/verify/eventually.ts'
+import { eventually, PATIENCE_MS } from '../../store/verify/eventually.ts'
 
 const WORKERS = 12
 const KEYS = 40
@@ -62,7 +62,7 @@ export class Traffic {
   /** Waits until so many further operations have succeeded. */
   async progress (operations: number): Promise<void> {
     const aim = this.#succeeded + operations
-    await eventually(20_000, () => {
+    await eventually(PATIENCE_MS, () => {
       const left = aim - this.#succeeded
       return Promise.resolve(left <= 0 || this.#stopped ? undefined : `${left} of ${operations} operations have not succeeded yet`)
     })

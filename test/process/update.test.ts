@@ -7,14 +7,12 @@
 import { beforeAll, describe, expect, test, type TestContext } from 'vitest'
 import { connect } from '../../store/client/client.ts'
 import type { NodeStatus } from '../../store/node-status.ts'
-import { eventually, pause } from '../../store/verify/eventually.ts'
+import { eventually, PATIENCE_MS, pause } from '../../store/verify/eventually.ts'
 import { runCli } from '../../store/verify/node-process.ts'
 import { ProcessCluster } from '../../store/verify/process-cluster.ts'
 
 /** Less than the 15 s for which a stand-in speaks. */
 const BLOCK_MS = 12_000
-/** Long enough for any machine: nothing is proven by how soon it is. */
-const PATIENCE_MS = 60_000
 
 /** At this signal the main thread of a node computes, and does nothing else. */
 const BLOCKER = `
@@ -38,7 +36,7 @@ async function formed ({ onTestFinished }: TestContext, args: readonly string[])
 }
 
 async function statusOf (address: string): Promise<NodeStatus> {
-  const { code, stdout, stderr } = await runCli(['status', '--json', '--node', address], { timeoutMs: PATIENCE_MS })
+  const { code, stdout, stderr } = await runCli(['status', '--json', '--node', address])
   expect(code, stderr).toBe(0)
   return (JSON.parse(stdout) as { nodes: NodeStatus[] }).nodes[0]!
 }
@@ -47,13 +45,13 @@ describe.concurrent('a running node', () => {
   test('coterie update changes a running node in one view change, and refuses what is no metadata', async context => {
     const cluster = await formed(context, [])
     const { epoch } = await statusOf(cluster.address(0))
-    const updated = await runCli(['update', '--json', '--node', cluster.address(1), '--weight', '2', '--zone', 'cellar', '--tag', 'rack=7'], { timeoutMs: PATIENCE_MS })
+    const updated = await runCli(['update', '--json', '--node', cluster.address(1), '--weight', '2', '--zone', 'cellar', '--tag', 'rack=7'])
     expect(updated.code, updated.stderr).toBe(0)
     expect(JSON.parse(updated.stdout)).toMatchObject({ ok: true, nodes: [{ node: cluster.address(1), epoch: epoch + 1 }] })
     const client = await connect(cluster.addresses)
     context.onTestFinished(() => client.close())
     await eventually(PATIENCE_MS, async () => {
-      const { code, stdout, stderr } = await runCli(['members', '--json', '--node', cluster.address(0)], { timeoutMs: PATIENCE_MS })
+      const { code, stdout, stderr } = await runCli(['members', '--json', '--node', cluster.address(0)])
       if (code !== 0) return stderr
       const { members } = JSON.parse(stdout) as { members: { address: string, zone: string, weight: number }[] }
       const { zone, weight } = members.find(({ address }) => address === cluster.address(1))!
@@ -63,7 +61,7 @@ describe.concurrent('a running node', () => {
     for (const wrong of [['--weight', '-1'], ['--weight', 'heavy'], ['--zone', 'z'.repeat(129)], ['--tag', 'rack'], []]) {
       expect(await runCli(['update', '--node', cluster.address(1), ...wrong]), wrong.join(' ')).toMatchObject({ code: 2, stdout: '' })
     }
-  }, 3 * PATIENCE_MS)
+  })
 
   test('without a stand-in a node that computes is removed', async context => {
     const cluster = await formed(context, [])
@@ -73,15 +71,15 @@ describe.concurrent('a running node', () => {
       cluster.node(2).signal('SIGUSR2')
       return (await statusOf(cluster.address(0))).epoch > epoch ? undefined : `still epoch ${epoch}`
     })
-  }, 3 * PATIENCE_MS)
+  })
 
   test('with a stand-in it stays, also after its tags were replaced', async context => {
     const cluster = await formed(context, ['--stand-in'])
-    expect(await runCli(['update', '--node', cluster.address(2), '--tag', 'rack=7'], { timeoutMs: PATIENCE_MS })).toMatchObject({ code: 0 })
+    expect(await runCli(['update', '--node', cluster.address(2), '--tag', 'rack=7'])).toMatchObject({ code: 0 })
     const { epoch } = await statusOf(cluster.address(0))
     cluster.node(2).signal('SIGUSR2')
     await pause(BLOCK_MS)
     await eventually(PATIENCE_MS, async () => (await statusOf(cluster.address(2))).membership === 'member' ? undefined : 'not a member')
     expect(await statusOf(cluster.address(0))).toMatchObject({ epoch, members: 3 })
-  }, 3 * PATIENCE_MS)
+  })
 })

@@ -10,7 +10,7 @@ import { existsSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { describe, test, type TestContext } from 'vitest'
-import { eventually, pause } from '../../store/verify/eventually.ts'
+import { eventually, PATIENCE_MS, pause } from '../../store/verify/eventually.ts'
 import type { BlockCommand, MarkCommand, WorkerNodeArguments, WorkerNodeEvent, WorkerNodeLine } from './worker-node.ts'
 
 const PROGRAM = fileURLToPath(new URL('../../dist/test/process/worker-node.js', import.meta.url))
@@ -18,9 +18,6 @@ const NODES = 5
 const BLOCKED_MAX_MS = 15_000
 /** Silence alone would take that long at least: four probes, one per second. What is faster is hard evidence. */
 const SILENCE_VERDICT_MS = 3500
-
-/** How long anything may take that proves nothing by its pace. */
-const PATIENCE_MS = 120_000
 
 type View = WorkerNodeEvent & { event: 'view' }
 /** A line, and when it came by the watch of the test. */
@@ -130,7 +127,7 @@ describe.concurrent('with the default options', () => {
     const others = nodes.filter(node => node !== busy)
     busy.block({ blockMs: 3000, everyMs: 5000, times: 6 })
     await removal(busy.name, others, await clocks(others))
-  }, 3 * PATIENCE_MS)
+  })
 
   test('with stand-ins it stays, blames nobody, and is removed all the same when it is killed', async context => {
     const { expect } = context
@@ -149,7 +146,7 @@ describe.concurrent('with the default options', () => {
     const killedMs = await clocks(others)
     await busy.kill()
     expect((await removal(busy.name, others, killedMs)).tookMs).toBeLessThan(SILENCE_VERDICT_MS)
-  }, 5 * PATIENCE_MS)
+  })
 
   test('with stand-ins a member whose main thread never comes back is removed after 15 s', async context => {
     const { expect } = context
@@ -164,5 +161,5 @@ describe.concurrent('with the default options', () => {
     expect(atMs - stuckMs).toBeGreaterThan(BLOCKED_MAX_MS)
     expect(tookMs).toBeLessThan(BLOCKED_MAX_MS + 10_000)
     for (const node of others) expect(node.views.at(-1)!.names).toEqual(others.map(({ name }) => name).sort())
-  }, 3 * PATIENCE_MS)
+  })
 })

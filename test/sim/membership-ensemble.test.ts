@@ -153,4 +153,4 @@ describe('most members die at once, and a majority of the voters does not', () =
 
 test('voters and agents that crash, return in any role, pause, join, leave and update agree in the end, and never on two things', async () => {
   for (const seed of seedsToRun(4)) await runEnsembleScenario(seed)
-}, 120_000)
+})

@@ -65,7 +65,7 @@ describe('a store whose disk fails', () => {
         await expectAll(running, 'second')
         await cluster.compareData()
       }
-    }, 60_000)
+    })
   }
 })
 
@@ -100,5 +100,5 @@ describe('a store that reads a value that has changed', () => {
       await expect(simulation.settle(cluster.starts.get(victim)!)).rejects.toMatchObject({ code: 'STORE_DIRECTORY_DAMAGED' })
       await expectAll(running, 'first')
     }
-  }, 60_000)
+  })
 })

@@ -28,6 +28,6 @@ export function testSeeds (count: number, from: number): void {
       if (seeds.length === 1) return
       expect(operations, 'the seeds did work worth checking').toBeGreaterThan(150 * some.length)
       expect(watched, 'the watches saw some of it').toBeGreaterThan(50 * some.length)
-    }, 300_000)
+    })
   }
 }

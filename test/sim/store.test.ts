@@ -17,5 +17,5 @@ describe('the store keeps its promises', () => {
       const [one, two] = [await runStoreScenario(seed, 6000), await runStoreScenario(seed, 6000)]
       expect(two.traceDigest).toBe(one.traceDigest)
     }
-  }, 120_000)
+  })
 })

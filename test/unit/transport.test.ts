@@ -17,11 +17,12 @@ import { encodeMessage } from '../../membership/transport/message-codec.ts'
 import { createMemoryHub, type MemoryTransport } from '../../membership/transport/memory.ts'
 import { createWebSocketTransport, type WebSocketTransport } from '../../membership/transport/websocket.ts'
 import type { WebSocketTransportOptions } from '../../membership/transport/websocket-options.ts'
+import { PATIENCE_MS } from '../../store/verify/eventually.ts'
 import { transportConformance } from '../conformance/transport.ts'
 import { Simulation } from '../sim/simulation.ts'
 
 const until = (condition: () => boolean): Promise<void> =>
-  vi.waitFor(() => { if (!condition()) throw new Error('the condition does not hold') }, { timeout: 5000, interval: 1 })
+  vi.waitFor(() => { if (!condition()) throw new Error('the condition does not hold') }, { timeout: PATIENCE_MS, interval: 1 })
 
 async function freePort (): Promise<number> {
   const server = createServer()
