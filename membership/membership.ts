@@ -141,7 +141,7 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
 
   /**
    * Leaves the cluster: resolves once this process is no member and a majority of those that stay knows it. The last member
-   * of a cluster just stops; the only voter of one with agents waits until those have left (rule M13).
+   * of a cluster just stops, as does a process that still joins; the only voter of one with agents waits until those have left (rule M13).
    * @throws {MembershipError} MEMBERSHIP_NOT_STARTED, MEMBERSHIP_CLOSED, MEMBERSHIP_LEAVE_TIMEOUT
    */
   async leave ({ deadlineMs = LEAVE_DEADLINE_MS, signal }: LeaveOptions = {}): Promise<void> {
@@ -162,7 +162,7 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
         if (this.#status === 'removed' || this.#runner.core === undefined) resolve()
         else this.#runner.apply({ kind: 'leave' })
       })
-      this.#stop(undefined)
+      this.#stop(new MembershipError('MEMBERSHIP_CLOSED', 'This process left the cluster.'))
       await this.#runner.written()
     } finally {
       this.#leaving = undefined

@@ -2,8 +2,8 @@
  * The public face of a membership, as a program uses it: on the memory transport, in real time, with the nervous preset for tests.
  *
  * Mutations that were tried and are caught here: a signal that is held on to by changes(), or by start(); changes() that do not end with
- * close(), or at once on what has ended; a start() that is left pending by close(); a disposal that closes nothing; a leave()
- * that ignores its signal; a listener that throws and takes the next one's turn; a configuration that follows its event.
+ * close(), or at once on what has ended; a start() that is left pending by close(), or that leave() ends with no error; a disposal that
+ * closes nothing; a leave() that ignores its signal; a listener that throws and takes the next one's turn; a configuration that follows its event.
  */
 import { getEventListeners } from 'node:events'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -296,6 +296,15 @@ describe('leave()', () => {
     const [only] = await cluster(1)
     await only!.leave()
     expect(only!.status).toBe('closed')
+  })
+
+  test('of a process that still joins ends its start() with a code', async () => {
+    const joiner = await create('b:7000')
+    const started = joiner.start()
+    const refused = expect(started).rejects.toMatchObject({ name: 'MembershipError', code: 'MEMBERSHIP_CLOSED' })
+    await joiner.leave()
+    await refused
+    expect(joiner.status).toBe('closed')
   })
 
   test('rejects at its deadline where nobody can agree to it, and with the reason of its signal', async () => {
