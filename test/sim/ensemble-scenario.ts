@@ -2,7 +2,8 @@
  * A random life of a cluster of voters and agents (rule M13), which follows from one number: processes crash, lose power, come back on
  * their disks (in another role, too), pause, join, leave and update, while links are cut one way and lose messages.
  *
- * In the end the network heals and everybody who is not away for good starts again: then all must agree within a bound, and stay. The oracles
+ * In the end the network heals and everybody who is not away for good starts again: then all must agree within a bound, and stay. So much never fails
+ * that nobody could decide any more: that is what ensemble-tolerance.ts sees to. The oracles
  * of `membership-harness.ts` and `membership-disks.ts` look on all the time. Where nothing but processes failed, no healthy one may be removed.
  *
  * Owns: the cluster it makes.
@@ -10,7 +11,7 @@
 import type { SeededRandom } from '../../membership/environment/seeded-random.ts'
 import type { MembershipOptions } from '../../membership/options.ts'
 import { isVoter, type Role } from '../../membership/configuration.ts'
-import { classicQuorum } from '../../membership/quorum.ts'
+import { Tolerance } from './ensemble-tolerance.ts'
 import { addressOf, MembershipCluster } from './membership-harness.ts'
 
 const FINAL_LIMIT_MS = 180_000
@@ -37,6 +38,9 @@ class EnsembleScenario {
   readonly #roles: Role[] = []
   readonly #paused = new Set<string>()
   readonly #leaving = new Set<string>()
+  /** Those that asked to leave, and stopped although nobody agreed to it. */
+  readonly #gaveUp = new Set<string>()
+  readonly #tolerance: Tolerance
   readonly #done: Record<string, number> = {}
 
   constructor (seed: number) {
@@ -44,6 +48,12 @@ class EnsembleScenario {
     const { random } = cluster.simulation
     this.#cluster = cluster
     this.#random = random
+    const [roles, leaving] = [this.#roles, this.#leaving]
+    this.#tolerance = new Tolerance(cluster, {
+      roleAt: address => this.#roleAt(address),
+      isLeaving: address => leaving.has(address),
+      get addresses () { return roles.map((_, index) => addressOf(index)) }
+    })
     this.#durable = random.chance(0.65)
     this.#calm = random.chance(0.4)
     const voters = 1 + random.below(5)
@@ -72,7 +82,6 @@ class EnsembleScenario {
   }
 
   async #step (): Promise<void> {
-    const { simulation } = this.#cluster
     const random = this.#random
     const steps: [weight: number, name: string, run: () => void | Promise<void>][] = [
       [3, 'crash', () => { this.#crash(this.#pick()) }],
@@ -87,7 +96,7 @@ class EnsembleScenario {
       [this.#durable ? 2 : 0, 'power loss amid agreement', () => this.#loseVotersAmidAgreement()],
       [this.#calm ? 0 : 2, 'pause', () => { this.#pause(this.#pick()) }],
       [this.#calm ? 0 : 2, 'one-way cut', () => { this.#cutOneWay() }],
-      [this.#calm ? 0 : 2, 'heal', () => { simulation.network.faults.heal() }]
+      [this.#calm ? 0 : 2, 'heal', () => { this.#heal() }]
     ]
     let lot = random.below(steps.reduce((sum, [weight]) => sum + weight, 0))
     for (const [weight, name, run] of steps) {
@@ -115,7 +124,7 @@ class EnsembleScenario {
     const address = addressOf(index)
     if (this.#cluster.processes.has(address) || this.#leaving.has(address)) return
     // The first store stays a voter, so that there is one whatever happens.
-    if (otherRole && index > 0) this.#roles[index] = this.#roles[index] === 'voter' ? 'agent' : 'voter'
+    if (otherRole && index > 0 && this.#tolerance.mayChangeRole(address)) this.#roles[index] = this.#roles[index] === 'voter' ? 'agent' : 'voter'
     this.#start(index)
   }
 
@@ -127,16 +136,22 @@ class EnsembleScenario {
     this.#cluster.crash(address, silent)
   }
 
-  /** Without disks a lost majority is final: then a voter crashes only while those that are left can decide. */
+  /** Without disks a lost majority is final. */
   #mayCrash (address: string): boolean {
-    if (this.#durable) return true
-    const top = this.#cluster.history.get(this.#cluster.epoch)?.configuration
-    if (top === undefined) return false
-    const voters = top.members.filter(isVoter)
-    const live = voters.filter(({ id, address: at }) => at !== address && this.#cluster.processes.get(at)?.membership.self.id === id)
-    // Nor while a decision is under way that would make more of them voters: all are where the last decision was.
-    const settled = this.#cluster.live.every(({ membership }) => membership.status === 'member' && membership.configuration.epoch === top.epoch)
-    return settled && live.length >= classicQuorum(voters.length)
+    return this.#durable || this.#tolerance.mayFail(address)
+  }
+
+  /** True when these processes are slow, or cut off, until then. */
+  #disturb (addresses: readonly string[], untilMs: number): boolean {
+    if (!this.#durable && !this.#tolerance.mayDisturb(addresses)) return false
+    this.#tolerance.disturb(addresses, untilMs + UNREST_MS)
+    return true
+  }
+
+  #heal (): void {
+    const { simulation } = this.#cluster
+    simulation.network.faults.heal()
+    this.#tolerance.leaveAlone(simulation.nowMs + UNREST_MS)
   }
 
   #join (): void {
@@ -156,7 +171,10 @@ class EnsembleScenario {
       if (this.#cluster.processes.get(address) === process) this.#cluster.crash(address)
       this.#leaving.delete(address)
     }
-    process.membership.leave({ deadlineMs: 30_000 }).catch((error: unknown) => { this.#cluster.expectCode('leave', error) }).finally(gone)
+    process.membership.leave({ deadlineMs: 30_000 }).catch((error: unknown) => {
+      this.#cluster.expectCode('leave', error)
+      this.#gaveUp.add(address)
+    }).finally(gone)
   }
 
   #update (index: number): void {
@@ -166,11 +184,14 @@ class EnsembleScenario {
 
   #pause (index: number): void {
     const address = addressOf(index)
+    const { simulation } = this.#cluster
     if (!this.#cluster.processes.has(address)) return
-    const host = this.#cluster.simulation.host(address)
+    const pauseMs = this.#random.below(8000)
+    if (!this.#disturb([address], simulation.nowMs + pauseMs)) return
+    const host = simulation.host(address)
     host.pause()
     this.#paused.add(address)
-    this.#cluster.simulation.schedule(this.#random.below(8000), undefined, () => {
+    simulation.schedule(pauseMs, undefined, () => {
       if (this.#paused.delete(address)) host.resume()
     })
   }
@@ -179,7 +200,9 @@ class EnsembleScenario {
     const some = (): string[] => Array.from({ length: 1 + this.#random.below(4) }, () => addressOf(this.#pick()))
     const everybody = this.#roles.map((_, index) => addressOf(index))
     const [from, to] = this.#random.chance(0.5) ? [some(), everybody] : [everybody, some()]
-    this.#cluster.simulation.network.faults.block(from, this.#random.chance(0.5) ? to : some())
+    const target = this.#random.chance(0.5) ? to : some()
+    if (!this.#disturb([from, target].flatMap(side => side === everybody ? [] : side), Infinity)) return
+    this.#cluster.simulation.network.faults.block(from, target)
   }
 
   /** The worst moment: while something is being decided. */
@@ -198,10 +221,13 @@ class EnsembleScenario {
     if (this.#random.chance(0.5)) await this.#departures()
     for (const address of this.#paused) simulation.host(address).resume()
     this.#paused.clear()
-    simulation.network.faults.heal()
+    this.#heal()
     const away = this.#random.chance(0.4) ? this.#thoseAway() : new Set<string>()
     for (const [index] of this.#roles.entries()) if (!away.has(addressOf(index))) this.#startAgain(index)
+    // Those that leave stay away. Those that could not leave are needed.
+    this.#gaveUp.clear()
     if (this.#leaving.size > 0) await this.#departures()
+    for (const [index] of this.#roles.entries()) if (this.#gaveUp.has(addressOf(index))) this.#startAgain(index)
     await this.#agree()
     // What was suspected before the end, and updates that were asked for, may still be decided.
     await simulation.runFor(UNREST_MS)
@@ -228,19 +254,13 @@ class EnsembleScenario {
     await simulation.run({ untilMs: simulation.nowMs + 31_000, until: () => this.#leaving.size === 0, everyMs: 100, maxEvents: EVENTS_MAX })
   }
 
-  /** Some that are down and stay so: the disks of a majority of the voters of each last configuration come back. */
+  /** Some that are down and stay so. */
   #thoseAway (): Set<string> {
-    const down = this.#roles.flatMap((_, index) => index > 0 && !this.#cluster.processes.has(addressOf(index)) ? [addressOf(index)] : [])
-    const top = [this.#cluster.epoch, this.#cluster.epoch - 1].flatMap(epoch => this.#cluster.history.get(epoch)?.configuration ?? [])
     const away = new Set<string>()
-    for (const address of down) {
-      if (this.#random.chance(0.5)) continue
-      const fits = top.every(({ members }) => {
-        const voters = members.filter(isVoter)
-        const present = voters.filter(voter => voter.address !== address && !away.has(voter.address))
-        return present.length >= classicQuorum(voters.length) && present.some(voter => this.#roleAt(voter.address) === 'voter')
-      })
-      if (fits) away.add(address)
+    for (const index of this.#roles.keys()) {
+      const address = addressOf(index)
+      if (index === 0 || this.#cluster.processes.has(address) || this.#random.chance(0.5)) continue
+      if (this.#tolerance.mayStayAway(new Set([...away, address]))) away.add(address)
     }
     return away
   }

@@ -9,7 +9,7 @@
 import { compareBallots, isFast, type Ballot } from '../../membership/ballot.ts'
 import { hasBit } from '../../membership/bitmap.ts'
 import {
-  cutDigest, type Configuration, type ConfigurationId, type CutDigest, type Member, type MemberId, type StoreId
+  cutDigest, type Configuration, type ConfigurationId, type Cut, type CutDigest, type Member, type MemberId, type StoreId
 } from '../../membership/configuration.ts'
 import type { ConsensusRecord } from '../../membership/consensus.ts'
 import { verifyRecord } from '../../membership/decision-log.ts'
@@ -87,6 +87,15 @@ export class DiskOracle {
         }
       }
     })
+  }
+
+  /** What voters of a configuration have voted for or accepted: one of these was chosen, or may be where nothing was. */
+  cutsIn ({ id }: Configuration): Cut[] {
+    const cuts = new Map<CutDigest, Cut>()
+    for (const [key, { vote, accepted }] of this.#records) {
+      if (key.startsWith(`${id} `)) for (const cut of [vote, accepted?.cut ?? null]) if (cut !== null) cuts.set(cutDigest(cut), cut)
+    }
+    return [...cuts.values()]
   }
 
   /** Sees what changed on any disk. @throws {Error} when it cannot have. */

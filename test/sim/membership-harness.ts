@@ -7,7 +7,7 @@ import { MembershipError, TransportError } from '../../membership/errors.ts'
 import { Membership } from '../../membership/membership.ts'
 import type { MembershipComponents } from '../../membership/membership-components.ts'
 import type { MembershipOptions } from '../../membership/options.ts'
-import type { Configuration, MemberId, StoreId } from '../../membership/configuration.ts'
+import type { Configuration, Cut, MemberId, StoreId } from '../../membership/configuration.ts'
 import type { ViewChange } from '../../membership/view-change.ts'
 import { classicQuorum, fastQuorum } from '../../membership/quorum.ts'
 import { DiskOracle } from './membership-disks.ts'
@@ -147,6 +147,12 @@ export class MembershipCluster {
   /** Looks at the disks after each event. Call it once, where processes are durable. */
   watchDisks (): void {
     this.simulation.addInvariant(() => { this.#oracle.look() })
+  }
+
+  /** The cuts on the disks of a configuration's voters, any of which may make the next one. Only of durable processes. */
+  cutsOnDisks (configuration: Configuration): Cut[] {
+    this.#oracle.look()
+    return this.#oracle.cutsIn(configuration)
   }
 
   get live (): Process[] {
