@@ -117,5 +117,5 @@ export class WindowedPing implements Detector {
   }
 }
 
-/** The default detector. */
+/** The detector of the paper, for `MembershipComponents.detector`. */
 export const windowedPing: DetectorFactory = (_subject: Member, firstProbeAtMs, tuning) => new WindowedPing(firstProbeAtMs, tuning)

@@ -23,6 +23,7 @@ const OPTIONS = {
   seeds: { type: 'string' },
   full: { type: 'boolean', default: false },
   only: { type: 'string' },
+  detector: { type: 'string' },
   figures: { type: 'string' }
 } as const
 
@@ -38,7 +39,7 @@ const BENCHMARKS: Readonly<Record<string, (values: Values) => Promise<readonly o
   rebalance: () => rebalanceBench(),
   handover: ({ n }) => handoverBench(n === undefined ? undefined : count('n', n)),
   formation: async ({ n }) => formationBench(n === undefined ? 100 : count('n', n)),
-  namespaces: async ({ n, only }) => namespaceBench(n === undefined ? 50 : count('n', n), only),
+  namespaces: async ({ n, only, detector }) => namespaceBench(n === undefined ? 50 : count('n', n), only, detector),
   membership: async ({ n, seeds, full, only, figures }) => membershipBench({
     full,
     progress,

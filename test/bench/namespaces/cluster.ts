@@ -4,7 +4,7 @@
  * Needs root, `ip` and `iptables`. Owns: the namespaces, whose names begin with `ct-`, and the processes in them.
  */
 import { execFileSync } from 'node:child_process'
-import { MemberProcess } from '../processes/member-process.ts'
+import { type DetectorName, MemberProcess } from '../processes/member-process.ts'
 
 export interface Host {
   readonly namespace: string
@@ -20,9 +20,11 @@ const ip = (command: string): void => { execFileSync('ip', command.split(' ')) }
 export class NamespaceCluster {
   readonly hosts: Host[] = []
   readonly #size: number
+  readonly #detector: DetectorName
 
-  constructor (size: number) {
+  constructor (size: number, detector: DetectorName) {
     this.#size = size
+    this.#detector = detector
   }
 
   /** Makes the namespaces and starts a member in each, all at once. */
@@ -40,8 +42,8 @@ export class NamespaceCluster {
       ip(`-n ${namespace} link set eth0 up`)
       ip(`-n ${namespace} link set lo up`)
       const address = `${host}:${PORT}`
-      const args = index === 0 ? [address, '', String(this.#size)] : [address, `10.99.0.1:${PORT}`]
-      this.hosts.push({ namespace, address, process: new MemberProcess(args, ['ip', 'netns', 'exec', namespace]) })
+      const args = index === 0 ? [address, '', String(this.#size)] : [address, `10.99.0.1:${PORT}`, '']
+      this.hosts.push({ namespace, address, process: new MemberProcess([...args, this.#detector], ['ip', 'netns', 'exec', namespace]) })
     }
   }
 

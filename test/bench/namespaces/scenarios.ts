@@ -2,15 +2,17 @@
  * The failures of the Rapid paper (Suresh et al., ATC '18, section 7) on real processes and the kernel's own packet filter: crashes, members
  * that hear nothing, members whose packets are lost, and links that come and go.
  *
- * Nobody who is healthy may ever be removed. `npm run bench -- namespaces [--json]`, as root; some four minutes for fifty members.
+ * Nobody who is healthy may ever be removed, whichever detector the members have. `npm run bench -- namespaces [--json]`, as root; some four
+ * minutes per detector for fifty members. `--detector NAME` takes one of them, `--only TEXT` some of the scenarios.
  */
 import { spawnSync } from 'node:child_process'
 import { setTimeout as delay } from 'node:timers/promises'
-import { agree, type MemberLine } from '../processes/member-process.ts'
+import { agree, DETECTOR_NAMES, type DetectorName, type MemberLine } from '../processes/member-process.ts'
 import { type Host, NamespaceCluster } from './cluster.ts'
 
 export interface NamespaceRow {
   readonly scenario: string
+  readonly detector: DetectorName
   readonly members: number
   readonly faulty: number
   /** From the start of the first process until the last one is up. */
@@ -57,8 +59,8 @@ const SETTLE_MS = 8000
 
 const processesOf = (hosts: readonly Host[]): readonly Host['process'][] => hosts.map(({ process }) => process)
 
-async function run (scenario: Scenario, members: number): Promise<NamespaceRow> {
-  const cluster = new NamespaceCluster(members)
+async function run (scenario: Scenario, detector: DetectorName, members: number): Promise<NamespaceRow> {
+  const cluster = new NamespaceCluster(members, detector)
   try {
     const begunMs = Date.now()
     cluster.start()
@@ -88,7 +90,7 @@ async function run (scenario: Scenario, members: number): Promise<NamespaceRow> 
     const bad = new Set(faulty.map(({ address }) => address))
     const faultyRemovals = removals.filter(address => bad.has(address)).length
     return {
-      scenario: scenario.name, members, faulty: scenario.faulty, startMs: upMs - begunMs, formationMs: formedMs - upMs, cutMs,
+      scenario: scenario.name, detector, members, faulty: scenario.faulty, startMs: upMs - begunMs, formationMs: formedMs - upMs, cutMs,
       viewChanges: steps.length, sizes: steps.map(({ size }) => size).join(' '), faultyRemovals, healthyRemovals: removals.length - faultyRemovals
     }
   } finally {
@@ -104,15 +106,23 @@ function checkMachine (): void {
   }
 }
 
-/** @param members how many processes @param only takes the scenarios whose name has this text */
-export async function namespaceBench (members: number, only = ''): Promise<NamespaceRow[]> {
+/**
+ * @param members how many processes
+ * @param only takes the scenarios whose name has this text
+ * @param detector takes one of the detectors, instead of each in turn
+ */
+export async function namespaceBench (members: number, only = '', detector?: string): Promise<NamespaceRow[]> {
+  const detectors = DETECTOR_NAMES.filter(name => detector === undefined || name === detector)
+  if (detectors.length === 0) throw new RangeError(`--detector must be one of ${DETECTOR_NAMES.join(', ')}, not ${detector}`)
   checkMachine()
   const rows: NamespaceRow[] = []
-  for (const scenario of SCENARIOS) {
-    if (!scenario.name.includes(only)) continue
-    const row = await run(scenario, members)
-    process.stderr.write(`${JSON.stringify(row)}\n`)
-    rows.push(row)
+  for (const name of detectors) {
+    for (const scenario of SCENARIOS) {
+      if (!scenario.name.includes(only)) continue
+      const row = await run(scenario, name, members)
+      process.stderr.write(`${JSON.stringify(row)}\n`)
+      rows.push(row)
+    }
   }
   return rows
 }

@@ -45,7 +45,7 @@ export async function formationBench (nodes: number): Promise<FormationRow[]> {
     processes.push(founder)
     if (!await waitFor(() => founder.lines.length > 0, LIMIT_MS)) throw new Error('the founder did not start')
     const seed = founder.lines[0]!.address
-    while (processes.length < nodes) processes.push(new MemberProcess(['127.0.0.1:0', seed]))
+    while (processes.length < nodes) processes.push(new MemberProcess(['127.0.0.1:0', seed, '']))
     const formedMs = await agree(processes, nodes, LIMIT_MS)
     if (formedMs === undefined) throw new Error(`${nodes} processes did not become one cluster within ${LIMIT_MS} ms`)
     const upMs = Math.max(...processes.map(({ lines }) => lines[0]!.atMs))

@@ -9,6 +9,10 @@ import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
+/** The failure detectors that a member may be given. */
+export const DETECTOR_NAMES = ['phiAccrual', 'windowedPing'] as const
+export type DetectorName = typeof DETECTOR_NAMES[number]
+
 /** What a member prints: a configuration that it has from now on, and whom it lacks of the one before; first that it is up, as epoch 0. */
 export interface MemberLine {
   /** By the clock of the machine, which all processes share. */
