@@ -148,7 +148,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'id.base < copy.floor', replace: 'id.base < 0'
   },
   {
-    name: 'reads are not confirmed', rule: 'S7', file: `${GROUP}/reads.ts`,
+    name: 'reads are not confirmed', rule: 'S7', file: `${GROUP}/reads.ts`, test: 'test/sim/store-deposed.test.ts',
     find: 'this.#unconfirmed.add(request)', replace: 'then(); return'
   },
   {
