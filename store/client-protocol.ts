@@ -84,8 +84,8 @@ export interface NodeChange {
 }
 
 export type ClientRequest =
-  /** Asks for the cluster as this node knows it. */
-  | { readonly kind: 'view', readonly request: number, readonly protocol: number }
+  /** Asks for the cluster as this node knows it; with `after`, as soon as it is in a later epoch than that. */
+  | { readonly kind: 'view', readonly request: number, readonly protocol: number, readonly after?: number }
   /**
    * Read of keys of one partition: linearizable, or, with `after`, from any replica that has everything up to that position. An answer
    * then says in `seq` how much it has.
@@ -259,7 +259,10 @@ export function validateClientRequest (value: unknown): ClientRequest {
   if (!isRecord(value)) return fail('a request')
   const request = natural(value.request, 'a request number')
   switch (value.kind) {
-    case 'view': return { kind: 'view', request, protocol: natural(value.protocol, 'a protocol version') }
+    case 'view': {
+      const protocol = natural(value.protocol, 'a protocol version')
+      return { kind: 'view', request, protocol, ...value.after === undefined ? {} : { after: natural(value.after, 'an epoch') } }
+    }
     case 'status': {
       const change = validateNodeChange(value)
       if (value.explain === undefined) return { kind: 'status', request, ...change }

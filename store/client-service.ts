@@ -6,12 +6,13 @@
 import { type Address, CHANNELS, type Environment, type Remote } from '../membership/environment/environment.ts'
 import type { Configuration, StoreId } from '../membership/configuration.ts'
 import { partitionOf, type PartitionIndex } from '../ring/index.ts'
-import { type AgreedState, encodeAgreedState } from './agreed-state.ts'
-import { CLIENT_PROTOCOL_VERSION, type ClientRequest, type ClusterView, type NodeChange, type NodeResponse, operationBytes, validateClientRequest } from './client-protocol.ts'
+import type { AgreedState } from './agreed-state.ts'
+import { CLIENT_PROTOCOL_VERSION, type ClientRequest, type NodeChange, type NodeResponse, operationBytes, validateClientRequest } from './client-protocol.ts'
 import { StoreError } from './errors.ts'
 import type { Answer, Ticket } from './group/effects.ts'
 import type { NodeExplanation } from './node-explanation.ts'
 import type { PartitionHost } from './partition-host.ts'
+import { ViewService } from './view-service.ts'
 
 export interface ClientServiceComponents {
   readonly environment: Pick<Environment, 'transport' | 'log' | 'clock'>
@@ -45,7 +46,7 @@ export class ClientService {
   #host: PartitionHost | undefined
   #configuration: Configuration | undefined
   #state: AgreedState | undefined
-  #view: ClusterView | undefined
+  readonly #views = new ViewService()
   #failure: Error | undefined
 
   constructor (components: ClientServiceComponents, options: ClientServiceOptions) {
@@ -63,7 +64,7 @@ export class ClientService {
   changeView (configuration: Configuration, state: AgreedState): void {
     this.#configuration = configuration
     this.#state = state
-    this.#view = undefined
+    this.#views.changeView(configuration, state)
   }
 
   /** From now on every request is answered with STORE_FAILED. */
@@ -71,6 +72,7 @@ export class ClientService {
     this.#failure = error
     const tickets = [...this.#pending.keys()]
     for (const ticket of tickets) this.answer(ticket, this.#error('STORE_FAILED', `this store stopped: ${error.message}`, false))
+    this.#views.refuse(this.#error('STORE_FAILED', `this store stopped: ${error.message}`))
   }
 
   answer (ticket: Ticket, answer: Answer): void {
@@ -123,7 +125,7 @@ export class ClientService {
       return
     }
     if (request.kind === 'status') void this.#change(request, remote)
-    else if (request.kind === 'view') this.#sendView(request, remote, this.#configuration, this.#state)
+    else if (request.kind === 'view') this.#sendView(request, remote)
     else this.#serve(request, remote, this.#state)
   }
 
@@ -140,21 +142,14 @@ export class ClientService {
     this.#reply(remote, request, answer)
   }
 
-  #sendView ({ request, protocol }: ClientRequest & { kind: 'view' }, remote: Remote, configuration: Configuration, state: AgreedState): void {
+  #sendView (asked: ClientRequest & { kind: 'view' }, remote: Remote): void {
+    const { request, protocol } = asked
     if (protocol !== CLIENT_PROTOCOL_VERSION) {
       const message = `this node speaks version ${CLIENT_PROTOCOL_VERSION} of the client protocol, the client version ${protocol}`
       this.#reply(remote, request, this.#error('STORE_NOT_SUPPORTED', message))
       return
     }
-    this.#view ??= {
-      clusterId: configuration.clusterId,
-      clusterName: configuration.clusterName,
-      epoch: configuration.epoch,
-      configurationId: configuration.id,
-      addresses: Object.fromEntries(configuration.members.map(member => [member.storeId, member.address])),
-      state: encodeAgreedState(state)
-    }
-    this.#reply(remote, request, { kind: 'view', view: this.#view })
+    this.#views.ask(asked, remote)
   }
 
   #serve (request: ClientRequest & { kind: 'read' | 'write' | 'scan' | 'watch' }, remote: Remote, { placement, partitions }: AgreedState): void {

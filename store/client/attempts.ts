@@ -39,6 +39,8 @@ export interface AttemptsHost {
   send (to: Address, message: ClientRequest): void
   /** The call must be looked at again at that time. */
   wakeCall (call: Call, at: number): void
+  /** A call begins to pause: nobody could serve it in the cluster as it is known. */
+  paused (now: number): void
   /** The view may be old. @param from a node that is known to know more */
   suggestRefresh (now: number, from?: Address): void
   fail (now: number, call: Call, error: StoreError): void
@@ -205,6 +207,7 @@ export class Attempts {
     call.rounds++
     this.#host.wakeCall(call, Math.min(now + longest * (0.5 + this.#parts.random.next() / 2), call.deadline))
     if (!this.#router.ready) this.#host.suggestRefresh(now)
+    if (call.payload.kind !== 'status') this.#host.paused(now)
   }
 
   /** No answer to this attempt can come any more. */

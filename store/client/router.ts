@@ -141,6 +141,10 @@ export class Router {
     if (this.#leaders.get(partition) === address) this.#leaders.delete(partition)
   }
 
+  isSuspect (address: Address): boolean {
+    return this.#suspects.has(address)
+  }
+
   suspect (address: Address): void {
     if (this.#memberSet.has(address)) this.#suspects.add(address)
   }

@@ -14,6 +14,7 @@ import type { Call, SuccessResponse } from './call.ts'
 import type { FilledSessionOptions } from './options.ts'
 import { Router } from './router.ts'
 import { ViewRefresh } from './view-refresh.ts'
+import { ViewWatch } from './view-watch.ts'
 
 export type SessionInput =
   | { readonly kind: 'submit', readonly call: Call }
@@ -42,6 +43,7 @@ export class Session {
   readonly #random: Random
   readonly #router = new Router()
   readonly #refresh: ViewRefresh
+  readonly #watch: ViewWatch
   readonly #admission: Admission
   readonly #attempts: Attempts
   #effects: SessionEffect[] = []
@@ -54,10 +56,12 @@ export class Session {
     this.#options = options
     this.#random = random
     this.#refresh = new ViewRefresh(options.attemptTimeoutMs, options.backoffMaxMs)
+    this.#watch = new ViewWatch(options.backoffMaxMs)
     this.#admission = new Admission(options)
     this.#attempts = new Attempts({ random, router: this.#router, clientId: random.id(), nextRequest: () => ++this.#requests }, options, {
       send: (to, message) => { this.#effects.push({ kind: 'send', to, message }) },
       wakeCall: (call, at) => { this.#wakeCall(call, at) },
+      paused: now => { this.#watch.want(now) },
       suggestRefresh: (now, from) => { this.#refresh.suggest(now, from) },
       fail: (now, call, error) => {
         this.#fail(call, error)
@@ -72,7 +76,7 @@ export class Session {
 
   /** When `wake` is due; it may come too early, never too late. Infinity when nothing is under way. */
   get wakeAt (): number {
-    return Math.min(this.#wakeAt, this.#refresh.wakeAt)
+    return Math.min(this.#wakeAt, this.#refresh.wakeAt, this.#watch.wakeAt)
   }
 
   apply (now: number, input: SessionInput): SessionEffect[] {
@@ -90,6 +94,7 @@ export class Session {
       case 'close': this.#close(); break
     }
     if (!this.#closed && this.#refresh.wakeAt <= now) this.#advanceRefresh(now)
+    if (!this.#closed && this.#watch.wakeAt <= now) this.#advanceWatch(now)
     const effects = this.#effects
     this.#effects = []
     return effects
@@ -118,6 +123,7 @@ export class Session {
 
   #onResponse (now: number, response: NodeResponse): void {
     if (this.#refresh.isAnswer(response.request)) return this.#onView(now, response)
+    if (this.#watch.isAnswer(response.request)) return this.#onNextView(now, response)
     const attempt = this.#attempts.get(response.request)
     if (attempt === undefined) return
     const { call } = attempt
@@ -133,6 +139,7 @@ export class Session {
   #onGarbage (now: number, request: number | undefined): void {
     if (request === undefined) return
     if (this.#refresh.isAnswer(request)) return this.#refresh.lost(now)
+    if (this.#watch.isAnswer(request)) return this.#watch.answered(now, false)
     const attempt = this.#attempts.get(request)
     if (attempt !== undefined && !attempt.abandoned) this.#attempts.lost(now, attempt.call)
   }
@@ -142,21 +149,37 @@ export class Session {
     const { address } = event
     this.#router.suspect(address)
     if (this.#refresh.askedNode === address) this.#refresh.lost(now)
+    if (this.#watch.askedNode === address) this.#watch.lost(now)
     if (this.#attempts.disconnected(now, event)) this.#refresh.suggest(now)
   }
 
   #onView (now: number, response: NodeResponse): void {
-    if (response.kind !== 'view') return this.#refresh.lost(now)
-    let changed: boolean
-    try {
-      changed = this.#router.install(response.view)
-    } catch (error) {
-      this.#effects.push({ kind: 'refused-view', error })
-      return this.#refresh.lost(now)
-    }
+    const changed = this.#install(response)
+    if (changed === undefined) return this.#refresh.lost(now)
     this.#refresh.done()
     this.#effects.push({ kind: 'refreshed', view: this.#router.view! })
-    if (!changed) return
+    if (changed) this.#moved(now)
+  }
+
+  #onNextView (now: number, response: NodeResponse): void {
+    const changed = this.#install(response) === true
+    this.#watch.answered(now, changed)
+    if (changed) this.#moved(now)
+  }
+
+  /** @returns whether the answer is news; undefined when it is no view of this cluster. */
+  #install (response: NodeResponse): boolean | undefined {
+    if (response.kind !== 'view') return undefined
+    try {
+      return this.#router.install(response.view)
+    } catch (error) {
+      this.#effects.push({ kind: 'refused-view', error })
+      return undefined
+    }
+  }
+
+  /** There is a new view. */
+  #moved (now: number): void {
     // What was sent to nodes that are gone will hardly be answered.
     for (const call of [...this.#admission.live]) {
       if (call.attempt !== undefined && call.payload.kind !== 'status' && !this.#router.isMember(call.attempt.to)) this.#attempts.lost(now, call)
@@ -219,6 +242,16 @@ export class Session {
     if (to === undefined) return
     this.#requests = request
     this.#effects.push({ kind: 'send', to, message: { kind: 'view', request, protocol: CLIENT_PROTOCOL_VERSION } })
+  }
+
+  #advanceWatch (now: number): void {
+    const request = this.#requests + 1
+    const wanted = [...this.#admission.live].some(({ state }) => state === 'pausing')
+    const to = this.#watch.advance(now, request, wanted, () => this.#everyone().find(address => !this.#router.isSuspect(address)))
+    if (to === undefined) return
+    this.#requests = request
+    const { epoch } = this.#router.view!
+    this.#effects.push({ kind: 'send', to, message: { kind: 'view', request, protocol: CLIENT_PROTOCOL_VERSION, after: epoch } })
   }
 
   /** Members and seeds, beginning at a random one, so that clients do not all ask the same node. */

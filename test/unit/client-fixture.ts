@@ -51,6 +51,8 @@ export class NotingTransport implements Transport {
   readonly address = undefined
   /** What was sent and not taken by the test yet. */
   sent: Sent[] = []
+  /** Questions for the next view, which wait and are nobody's work. */
+  held: Sent[] = []
   started = 0
   closed = 0
   onSend: ((sent: Sent) => void) | undefined
@@ -60,7 +62,8 @@ export class NotingTransport implements Transport {
   async start (): Promise<void> { this.started++ }
   send (to: Address, _channel: number, message: unknown): void {
     const sent = { to, message: message as ClientRequest }
-    if (this.onSend === undefined) this.sent.push(sent)
+    if (sent.message.kind === 'view' && sent.message.after !== undefined) this.held.push(sent)
+    else if (this.onSend === undefined) this.sent.push(sent)
     else this.onSend(sent)
   }
 

@@ -41,8 +41,9 @@ describe('deadlines', () => {
     fixture.transport.link('refused', second.to)
     const third = (await fixture.take()).find(({ message }) => message.kind === 'write')!
     fixture.transport.link('unreachable', third.to)
-    for (let pause = 0; pause < 50; pause++) {
-      await fixture.clock.advance(10)
+    // Often enough that no attempt is under way at the deadline.
+    for (let step = 0; step < 500; step++) {
+      await fixture.clock.advance(1)
       for (const { to } of await fixture.take()) fixture.transport.link('refused', to)
     }
     expect(put).toMatchObject({ state: 'failed', error: { code: 'STORE_DEADLINE_EXCEEDED', definite: true } })
