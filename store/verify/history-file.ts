@@ -1,8 +1,9 @@
 /**
  * The history of a run as JSON lines, for checkers other than ours: one operation per line, in the order of their starts within a round.
  *
- * `{ process, type, key, input, output, start, end, outcome }`: who; `put`, `del` or `get`; what was written or read, null for no value;
- * nanoseconds of the monotonic clock of this process. `end` is null where no answer came. `outcome` is `ok`, `failed` (it certainly had
+ * `{ process, type, key, input, output, start, end, expires, outcome }`: who; `put`, `del` or `get`; what was written or read, null for no value;
+ * nanoseconds of the monotonic clock of this process. `end` is null where no answer came; `expires` is the time from
+ * which on a value that was put may vanish by itself, null for never. `outcome` is `ok`, `failed` (it certainly had
  * no effect) or `unknown` (it may have happened at any time after its start). A batch is one line for each of its keys.
  *
  * Owns the file.
@@ -17,7 +18,7 @@ const nanoseconds = (milliseconds: number): number => Math.round(milliseconds * 
 
 /** One operation as a line, without its end. */
 export function historyLine (operation: HistoryOperation): string {
-  const { process, kind, key, input = null, output = null, start, end, definiteFailure } = operation
+  const { process, kind, key, input = null, output = null, start, end, expiresAfter, definiteFailure } = operation
   return JSON.stringify({
     process,
     type: kind,
@@ -26,6 +27,7 @@ export function historyLine (operation: HistoryOperation): string {
     output,
     start: nanoseconds(start),
     end: end === undefined ? null : nanoseconds(end),
+    expires: expiresAfter === undefined ? null : nanoseconds(expiresAfter),
     outcome: definiteFailure === true ? 'failed' : end === undefined ? 'unknown' : 'ok'
   })
 }

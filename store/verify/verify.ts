@@ -1,7 +1,7 @@
 /**
  * `coterie verify`: runs a cluster of real processes under a random workload, with or without churn, and checks what it promises:
- * every history is linearizable, nothing acknowledged is lost, no transfer is carried out twice, and in the end all nodes have one
- * configuration, one placement, and every copy where it belongs.
+ * every history is linearizable, nothing acknowledged is lost, what was written for a time is gone after it and not before, no transfer is
+ * carried out twice, and in the end all nodes have one configuration, one placement, and every copy where it belongs.
  *
  * The workload goes in rounds, each with keys of its own, and each is checked when it ends; at the very end all keys of all rounds are
  * read again, which belongs to the history of their round.
@@ -13,6 +13,7 @@ import { createSystemClock } from '../../membership/environment/system.ts'
 import { connect, type Client } from '../client/client.ts'
 import { checkHistory, type HistoryOperation } from './checker.ts'
 import { Churn, type ChurnEvent } from './churn.ts'
+import { eventually, PATIENCE_MS } from './eventually.ts'
 import { HistoryFile } from './history-file.ts'
 import { ProcessCluster } from './process-cluster.ts'
 import { runWorkload, type WorkloadResult } from './workload.ts'
@@ -42,6 +43,8 @@ export interface VerifyReport {
   readonly rounds: number
   readonly operations: number
   readonly succeeded: number
+  /** Puts that were acknowledged and gave their value a time to live. */
+  readonly expiring: number
   readonly failedDefinite: number
   readonly failedIndefinite: number
   readonly errors: Readonly<Record<string, number>>
@@ -56,8 +59,13 @@ const CLIENTS = 3
 const WORKERS = 12
 const KEYS = 40
 const THINK_MS = 20
+/** Of which some writes are for a time, no longer than that. */
+const WEIGHTS = { put: 3, putFor: 2, getEntry: 2, get: 4 }
+const TTL_MS_MAX = 2000
 /** A round of this length has some thousands of operations, which are checked in less than a second. */
 const ROUND_MS = 10_000
+
+const isExpiring = ({ expiresAfter, end }: HistoryOperation): boolean => expiresAfter !== undefined && end !== undefined
 
 type FilledOptions = Required<Omit<VerifyOptions, 'historyFile' | 'signal'>> & Pick<VerifyOptions, 'signal'>
 
@@ -107,6 +115,8 @@ class Verification {
         prefix,
         operationsPerWorker: Infinity,
         thinkMs: THINK_MS,
+        weights: WEIGHTS,
+        ttlMsMax: TTL_MS_MAX,
         durationMs: ROUND_MS,
         stopped: over
       })
@@ -127,7 +137,7 @@ class Verification {
     progress('the cluster comes to rest; every key is read again')
     const statuses = await this.#cluster.settled(this.#clients[0]!, this.#churn.alive)
     for (const { prefix, result } of this.#rounds) {
-      const reads = await this.#readAll(prefix)
+      const reads = await this.#lastReads(prefix, result.history)
       await this.#file?.append(reads)
       this.#check(prefix, [...result.history, ...reads])
     }
@@ -148,6 +158,7 @@ class Verification {
       rounds: this.#rounds.length,
       operations: succeeded + sum('failedDefinite') + sum('failedIndefinite'),
       succeeded,
+      expiring: this.#rounds.reduce((total, { result }) => total + result.history.filter(isExpiring).length, 0),
       failedDefinite: sum('failedDefinite'),
       failedIndefinite: sum('failedIndefinite'),
       errors,
@@ -156,6 +167,22 @@ class Verification {
       moves: pages.reduce((total, page) => total + page.done, 0),
       duplicates
     }
+  }
+
+  /** Reads every key of a round when all that was written for a time is gone, or is a problem. */
+  async #lastReads (prefix: string, history: readonly HistoryOperation[]): Promise<HistoryOperation[]> {
+    const expiring = new Set(history.flatMap(({ input, expiresAfter }) => expiresAfter === undefined ? [] : [input]))
+    let reads: HistoryOperation[] = []
+    try {
+      await eventually(PATIENCE_MS, async () => {
+        reads = await this.#readAll(prefix)
+        const left = reads.filter(({ output }) => output !== undefined && expiring.has(output)).map(({ key }) => key)
+        return left.length === 0 ? undefined : `values that were written for ${TTL_MS_MAX} ms at most are still there: ${left.join()}`
+      })
+    } catch (error) {
+      this.#problems.push(`${prefix}: ${(error as Error).message}`)
+    }
+    return reads
   }
 
   async #readAll (prefix: string): Promise<HistoryOperation[]> {

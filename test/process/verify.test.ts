@@ -26,10 +26,11 @@ interface Line {
   readonly output: string | null
   readonly start: number
   readonly end: number | null
+  readonly expires: number | null
   readonly outcome: 'ok' | 'failed' | 'unknown'
 }
 
-const operationOf = ({ process, type, key, input, output, start, end, outcome }: Line): HistoryOperation => ({
+const operationOf = ({ process, type, key, input, output, start, end, expires, outcome }: Line): HistoryOperation => ({
   process,
   key,
   kind: type,
@@ -37,6 +38,7 @@ const operationOf = ({ process, type, key, input, output, start, end, outcome }:
   ...output === null ? {} : { output },
   start,
   end: end ?? undefined,
+  ...expires === null ? {} : { expiresAfter: expires },
   ...outcome === 'failed' ? { definiteFailure: true } : {}
 })
 
@@ -53,6 +55,9 @@ test('a cluster of processes is verified, and every operation is in the history 
   const history = lines.map(operationOf)
   expect(history.length).toBeGreaterThanOrEqual(report.operations)
   expect(checkHistory(history)).toEqual({ ok: true })
+  expect(report.expiring).toBeGreaterThan(0)
+  // Values are gone that nobody deleted.
+  expect(checkHistory(history.map(({ expiresAfter: _, ...operation }) => operation))).toMatchObject({ ok: false })
   const read = history.findIndex(({ kind, output }) => kind === 'get' && output !== undefined)
   const wrong = history.map((operation, index) => index === read ? { ...operation, output: 'never written' } : operation)
   expect(checkHistory(wrong)).toMatchObject({ ok: false, key: history[read]!.key })
