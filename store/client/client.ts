@@ -12,22 +12,22 @@
  */
 import { AbstractLevel, type AbstractBatchOperation, type AbstractBatchOptions, type AbstractChainedBatch, type AbstractDatabaseOptions,
   type AbstractDelOptions, type AbstractGetManyOptions, type AbstractGetOptions, type AbstractPutOptions } from 'abstract-level'
-import { setMaxListeners } from 'node:events'
 import type { Address, Clock, Log, Random, Transport } from '../../membership/environment/environment.ts'
 import { createSystemClock, createSystemRandom, silentLog } from '../../membership/environment/system.ts'
 import type { TransportTls } from '../../membership/transport/tls.ts'
 import { createWebSocketTransport } from '../../membership/transport/websocket.ts'
-import { WIRE_LIMITS, type ClusterView, type Operation } from '../client-protocol.ts'
+import type { ClusterView } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
-import type { Page, ScanSpec } from '../scan-range.ts'
-import type { SuccessResponse } from './call.ts'
-import { asBuffer, ClientIterator, type IteratorOptions, rangeOf } from './iterator.ts'
-import { MergedScan } from './merged-scan.ts'
-import { callConsistency, callDeadlineMs, CLIENT_LIMITS, conditionOf, type DelConditions, fillSessionOptions, foreignOptions, type CallOptions,
-  type ReadOptions, type FilledSessionOptions, type PutOptions, type SessionOptions, ttlOf } from './options.ts'
-import { checkKey, checkOperation, groupReads, groupWrites } from './requests.ts'
+import { type BatchEntry, type ByteReadOptions, type Bytes, type ByteWriteOptions, delOf, putOf, readMany, readOne, writeBatch, writeOne } from './byte-operations.ts'
+import { ClientIterator, type IteratorOptions } from './iterator.ts'
+import type { MergedScan } from './merged-scan.ts'
+import { callDeadlineMs, type DelConditions, fillSessionOptions, foreignOptions, type CallOptions, notSupported, type ReadOptions,
+  type FilledSessionOptions, type PutOptions, type SessionOptions } from './options.ts'
+import { type WatchOptions, watchPrefix } from './prefix-watch.ts'
+import { scanRange } from './range-scan.ts'
 import { Runner } from './runner.ts'
-import { WATCH_WAIT_MS, Watcher } from './watcher.ts'
+import { collecting, type VersionedEntry } from './versions.ts'
+import type { Watcher } from './watcher.ts'
 
 export interface ClientComponents {
   /**
@@ -49,55 +49,11 @@ export interface ConnectOptions<K = string, V = string> extends ClientOptions<K,
   readonly tls?: TransportTls
 }
 
-export interface WatchOptions extends CallOptions {
-  /** A cursor of an earlier watch of the same prefix, which this one goes on after. @default from now on */
-  readonly since?: string | undefined
-  /**
-   * Milliseconds that a question for changes waits at a partition's leader before it is answered without any, and asked again. Lower
-   * finds a leader that hangs sooner, and costs a message to each partition so often. From 1 to 60000. @default 5000
-   */
-  readonly waitMs?: number | undefined
-}
-
-type Bytes = Buffer | Uint8Array
-type BatchEntry = PutOptions & ({ readonly type: 'put', readonly key: Bytes, readonly value: Bytes } | { readonly type: 'del', readonly key: Bytes })
-
-/** What a key has: its value, and the version that the last write of it gave it. */
-export interface VersionedEntry<V> {
-  readonly value: V
-  /** A positive integer. Of two versions of one key the later is higher; more than that, and how far apart they are, means nothing. */
-  readonly version: number
-}
-
 /** An operation of a batch: abstract-level's, with what it depends on. */
 export type ClientBatchOperation<DB, K, V> = AbstractBatchOperation<DB, K, V> & PutOptions
 
-/**
- * With this option a private method leaves the versions in the given list: of the keys read, 0 where there is no value, or of the operations
- * written. So `getEntry` and the others go through all that abstract-level does with keys, values, options and hooks.
- */
-const VERSIONS = Symbol('versions')
-
-interface Versioned { readonly [VERSIONS]?: number[] }
-
-const collecting = <Options extends object>(versions: number[], options?: Options): Options & Versioned =>
-  ({ ...options, [VERSIONS]: versions } as Options & Versioned)
-
 /** Keys that `clear` deletes at a time. */
 const CLEAR_KEYS_MAX = 1000
-
-const notSupported = (what: string): never => { throw new StoreError('STORE_NOT_SUPPORTED', `this client does not offer ${what}`) }
-
-/** @throws {StoreError} STORE_NOT_SUPPORTED */
-function refuseSnapshot (options: { readonly snapshot?: unknown } | undefined): void {
-  if (options?.snapshot !== undefined) notSupported('reading from snapshots')
-}
-
-/** What a read or a write was answered with; the session let nothing else through. */
-function answerOf<Kind extends 'values' | 'written'> (response: SuccessResponse, kind: Kind): SuccessResponse & { kind: Kind } {
-  if (response.kind !== kind) throw new Error(`a call that expects '${kind}' was settled by '${response.kind}'`)
-  return response as SuccessResponse & { kind: Kind }
-}
 
 export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8Array, K, V> {
   readonly #components: ClientComponents
@@ -159,34 +115,15 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
    */
   watch (prefix: K, options: WatchOptions = {}): Watcher<K, V> {
     const runner = this.#open()
-    const { since, signal } = options
-    const waitMs = options.waitMs ?? WATCH_WAIT_MS
-    if (!Number.isInteger(waitMs) || waitMs < 1 || waitMs > WIRE_LIMITS.watchWaitMsMax) {
-      throw new StoreError('STORE_INVALID_OPTIONS', `waitMs must be an integer from 1 to ${WIRE_LIMITS.watchWaitMsMax}, not ${String(waitMs)}`)
-    }
-    const call = { deadlineMs: Math.min(CLIENT_LIMITS.deadlineMaxMs, callDeadlineMs(options, this.#options.deadlineMs) + waitMs) }
-    if (since !== undefined && typeof since !== 'string') throw new StoreError('STORE_INVALID_OPTIONS', 'since must be a cursor')
     const [keyEncoding, valueEncoding] = [this.keyEncoding(), this.valueEncoding()]
-    const bytes: Uint8Array = keyEncoding.encode(prefix) as unknown as Uint8Array
-    checkKey(bytes)
-    const watcher = new Watcher<K, V>({
-      scope: { clusterId: runner.router.view!.clusterId, prefix: bytes, partitions: runner.router.partitionsOfPrefix(bytes) },
-      waitMs,
-      poll: async (partition, watch, ended) => {
-        const response = await runner.perform({ kind: 'watch', watch }, partition, 0, { ...call, signal: ended })
-        if (response.kind !== 'changes') throw new Error(`a watch was answered by '${response.kind}'`)
-        return response
-      },
-      decodeKey: key => keyEncoding.decode(asBuffer(key) as never),
-      decodeValue: value => valueEncoding.decode(asBuffer(value) as never)
-    }, since)
-    const listen = (source: AbortSignal, error: () => StoreError): void => {
-      if (source.aborted) watcher.abort(error())
-      else source.addEventListener('abort', () => { watcher.abort(error()) }, { once: true, signal: watcher.ended })
-    }
-    listen(this.#closing.signal, () => new StoreError('STORE_CLOSED', 'the client was closed'))
-    if (signal != null) listen(signal, () => new StoreError('STORE_ABORTED', 'the watch was aborted by its signal', { cause: signal.reason }))
-    return watcher
+    return watchPrefix<K, V>({
+      runner,
+      closing: this.#closing.signal,
+      deadlineMs: this.#options.deadlineMs,
+      prefix: keyEncoding.encode(prefix) as unknown as Uint8Array,
+      decodeKey: key => keyEncoding.decode(key as never),
+      decodeValue: value => valueEncoding.decode(value as never)
+    }, options)
   }
 
   /** What must hold at any time; for tests and simulation. @throws {Error} naming what does not. */
@@ -347,32 +284,12 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
     await this.#transport?.close()
   }
 
-  async _get (key: Bytes, options?: ReadOptions & Versioned & { readonly snapshot?: unknown }): Promise<Buffer | undefined> {
-    refuseSnapshot(options)
-    checkKey(key)
-    const runner = this.#open()
-    const payload = { kind: 'read', keys: [key], consistency: callConsistency(options) } as const
-    const answer = await runner.perform(payload, runner.router.partitionOf(key), key.length, options)
-    const { values: [value], versions: [version] } = answerOf(answer, 'values')
-    options?.[VERSIONS]?.push(version!)
-    return value == null ? undefined : asBuffer(value)
+  _get (key: Bytes, options?: ByteReadOptions): Promise<Buffer | undefined> {
+    return readOne(this.#open(), key, options)
   }
 
-  async _getMany (keys: readonly Bytes[], options?: ReadOptions & Versioned & { readonly snapshot?: unknown }): Promise<(Buffer | undefined)[]> {
-    refuseSnapshot(options)
-    const runner = this.#open()
-    const values = new Array<Buffer | undefined>(keys.length).fill(undefined)
-    const versions = options?.[VERSIONS]
-    const requests = groupReads(keys, key => runner.router.partitionOf(key), callConsistency(options))
-    await Promise.all(requests.map(async ({ payload, partition, bytes, places }) => {
-      const answer = answerOf(await runner.perform(payload, partition, bytes, options), 'values')
-      places.forEach((place, index) => {
-        const value = answer.values[index]!
-        if (value !== null) values[place] = asBuffer(value)
-        if (versions !== undefined) versions[place] = answer.versions[index]!
-      })
-    }))
-    return values
+  _getMany (keys: readonly Bytes[], options?: ByteReadOptions): Promise<(Buffer | undefined)[]> {
+    return readMany(this.#open(), keys, options)
   }
 
   async _has (key: Bytes, options?: ReadOptions & { readonly snapshot?: unknown }): Promise<boolean> {
@@ -383,34 +300,16 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
     return (await this._getMany(keys, options)).map(value => value !== undefined)
   }
 
-  async _put (key: Bytes, value: Bytes, options?: PutOptions & CallOptions & Versioned): Promise<void> {
-    await this.#write({ kind: 'put', key, value, ...conditionOf('put', options), ...ttlOf('put', options) }, options)
+  _put (key: Bytes, value: Bytes, options?: ByteWriteOptions): Promise<void> {
+    return writeOne(this.#open(), putOf(key, value, options), options)
   }
 
-  async _del (key: Bytes, options?: PutOptions & CallOptions): Promise<void> {
-    await this.#write({ kind: 'del', key, ...conditionOf('del', options), ...ttlOf('del', options) }, options)
+  _del (key: Bytes, options?: ByteWriteOptions): Promise<void> {
+    return writeOne(this.#open(), delOf(key, options), options)
   }
 
-  async _batch (entries: readonly BatchEntry[], options?: CallOptions & Versioned): Promise<void> {
-    const operations = entries.map((entry): Operation => entry.type === 'put'
-      ? { kind: 'put', key: entry.key, value: entry.value, ...conditionOf('put', entry), ...ttlOf('put', entry) }
-      : { kind: 'del', key: entry.key, ...conditionOf('del', entry), ...ttlOf('del', entry) })
-    const runner = this.#open()
-    const requests = groupWrites(operations, key => runner.router.partitionOf(key))
-    if (requests.length === 0) return
-    // Every part is waited for, so that the caller is told of an end and not of a stage.
-    const versions = options?.[VERSIONS]
-    const results = await Promise.allSettled(requests.map(async ({ payload, partition, bytes, places }) => {
-      const { seq } = answerOf(await runner.perform(payload, partition, bytes, options), 'written')
-      if (versions !== undefined) for (const place of places) versions[place] = seq
-    }))
-    const failures = results.filter(result => result.status === 'rejected').map(result => result.reason as unknown)
-    if (failures.length === 0) return
-    const first = failures[0]
-    if (requests.length === 1 || !(first instanceof StoreError)) throw first
-    const definite = failures.length === requests.length && failures.every(failure => failure instanceof StoreError && failure.definite)
-    throw new StoreError(first.code, `${failures.length} of the batch's ${requests.length} partitions failed; the first: ${first.message}`,
-      { definite, waitingFor: first.waitingFor, cause: failures.length === 1 ? first : new AggregateError(failures) })
+  _batch (entries: readonly BatchEntry[], options?: ByteWriteOptions): Promise<void> {
+    return writeBatch(this.#open(), entries, options)
   }
 
   _getSync (): never { return notSupported('synchronous reads') }
@@ -432,35 +331,8 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
     }
   }
 
-  /** @throws {StoreError} STORE_INVALID_KEY for a bound, STORE_INVALID_OPTIONS, STORE_NOT_SUPPORTED for a snapshot, STORE_CLOSED */
   #scan (options: Omit<IteratorOptions, 'keys'>): MergedScan {
-    refuseSnapshot(options)
-    const runner = this.#open()
-    const range = rangeOf(options)
-    const signal = AbortSignal.any([this.#closing.signal, ...options.signal == null ? [] : [options.signal]])
-    // As many pages as there are partitions may be under way at once.
-    setMaxListeners(0, signal)
-    const call = { deadlineMs: options.deadlineMs, signal }
-    callDeadlineMs(call, this.#options.deadlineMs)
-    const fetch = async (partition: number, scan: ScanSpec): Promise<Page> => {
-      const bytes = scan.from.length + (scan.to?.length ?? 0)
-      const response = await runner.perform({ kind: 'scan', scan }, partition, bytes, call).catch((cause: unknown) => {
-        throw this.#closing.signal.aborted ? new StoreError('STORE_CLOSED', 'the client was closed before the page was read', { cause }) : cause
-      })
-      if (response.kind !== 'page') throw new Error(`a scan was settled by '${response.kind}'`)
-      return response.page
-    }
-    const limit = options.limit >= 0 ? options.limit : Infinity
-    const { reverse, values } = options
-    return new MergedScan({ partitions: () => runner.router.partitionsOf(range), fetch }, { ...range, reverse, values, limit })
-  }
-
-  async #write (operation: Operation, options: CallOptions & Versioned | undefined): Promise<void> {
-    checkOperation(operation)
-    const runner = this.#open()
-    const bytes = operation.key.length + (operation.kind === 'put' ? operation.value.length : 0)
-    const answer = await runner.perform({ kind: 'write', operations: [operation] }, runner.router.partitionOf(operation.key), bytes, options)
-    options?.[VERSIONS]?.push(answerOf(answer, 'written').seq)
+    return scanRange({ runner: this.#open(), closing: this.#closing.signal, deadlineMs: this.#options.deadlineMs }, options)
   }
 
   #open (): Runner {

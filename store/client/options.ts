@@ -165,3 +165,10 @@ export function callDeadlineMs (options: CallOptions | undefined, defaultMs: num
   const given = options?.deadlineMs
   return given === undefined ? defaultMs : integer(given, 'deadlineMs', 1, CLIENT_LIMITS.deadlineMaxMs)
 }
+
+export const notSupported = (what: string): never => { throw new StoreError('STORE_NOT_SUPPORTED', `this client does not offer ${what}`) }
+
+/** @throws {StoreError} STORE_NOT_SUPPORTED */
+export function refuseSnapshot (options: { readonly snapshot?: unknown } | undefined): void {
+  if (options?.snapshot !== undefined) notSupported('reading from snapshots')
+}
