@@ -33,6 +33,13 @@ async function connected (seeds: readonly string[]): Promise<Client> {
   return client
 }
 
+/** Traffic that ends with the test, however that ends. */
+function busy (clients: readonly Client[], seed: number): Traffic {
+  const traffic = new Traffic(clients, seed)
+  cleanups.push(async () => { await traffic.stop() })
+  return traffic
+}
+
 const others = (...absent: readonly number[]): number[] => Array.from({ length: NODES }, (_, index) => index).filter(index => !absent.includes(index))
 
 function expectSound (result: WorkloadResult, statuses: readonly NodeStatus[]): void {
@@ -47,7 +54,7 @@ async function survives (seed: number, happen: (cluster: ProcessCluster, observe
   const clients = [await connected([cluster.address(0)]), await connected([cluster.address(4)])]
   const observer = clients[0]!
   await load(observer)
-  const traffic = new Traffic(clients, seed)
+  const traffic = busy(clients, seed)
   await traffic.progress(200)
   await happen(cluster, observer, traffic)
   const statuses = await cluster.settled(observer)
@@ -97,7 +104,7 @@ test('a node that was stopped while the cluster went on answers nothing stale wh
   const clients = [await connected([cluster.address(0)]), await connected([cluster.address(paused)])]
   const observer = clients[0]!
   await load(observer)
-  const traffic = new Traffic(clients, 2)
+  const traffic = busy(clients, 2)
   await traffic.progress(200)
   cluster.node(paused).signal('SIGSTOP')
   await cluster.settled(observer, others(paused))
@@ -115,7 +122,7 @@ test('a short stop costs neither a seat nor a write', async () => {
   const client = await connected([cluster.address(1)])
   await load(client)
   const [before] = await cluster.settled(client)
-  const traffic = new Traffic([client], 3)
+  const traffic = busy([client], 3)
   await traffic.progress(100)
   cluster.node(2).signal('SIGSTOP')
   await pause(1000)

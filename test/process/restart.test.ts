@@ -30,6 +30,13 @@ async function connected (seeds: readonly string[]): Promise<Client> {
   return client
 }
 
+/** Traffic that ends with the test, however that ends. */
+function busy (clients: readonly Client[], seed: number): Traffic {
+  const traffic = new Traffic(clients, seed)
+  cleanups.push(async () => { await traffic.stop() })
+  return traffic
+}
+
 /** What all ledgers have counted together. */
 function moved (statuses: readonly NodeStatus[]): { planned: number, snapshots: number, bytes: number, duplicates: number } {
   const sum = { planned: 0, snapshots: 0, bytes: 0, duplicates: 0 }
@@ -46,7 +53,7 @@ test('all nodes restart one after another under traffic: no operation fails, and
   const cluster = await formed(4, ['--rereplicate-after-ms', '60000'])
   const client = await connected(cluster.addresses)
   await load(client)
-  const traffic = new Traffic([client], 1)
+  const traffic = busy([client], 1)
   await traffic.progress(100)
   for (let index = 0; index < cluster.size; index++) {
     cluster.node(index).signal('SIGTERM')
@@ -68,7 +75,7 @@ test('all processes are killed at once and start again in another order, at othe
   const cluster = await formed(4)
   const client = await connected(cluster.addresses)
   await load(client)
-  const traffic = new Traffic([client], 2)
+  const traffic = busy([client], 2)
   await traffic.progress(200)
   await Promise.all(Array.from({ length: cluster.size }, (_, index) => cluster.node(index).kill()))
   const seed = cluster.address(2)
@@ -100,7 +107,7 @@ test('all processes are killed at once and one stays away: the others serve ever
     return led === statuses[0]!.partitions.total ? undefined : `${led} partitions are led; members: ${statuses.map(({ members }) => members).join()}`
   })
   expect(await missing(client)).toEqual([])
-  const traffic = new Traffic([client], 3)
+  const traffic = busy([client], 3)
   await traffic.progress(200)
   cluster.restart(absent!)
   const statuses = await cluster.settled(client)
