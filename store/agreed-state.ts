@@ -12,6 +12,8 @@ import type { Configuration, StoreId } from '../membership/configuration.ts'
 import type { Fold } from '../membership/fold.ts'
 import { foldPlacement, type FoldState, type PartitionIndex, type Placement } from '../ring/index.ts'
 import { StoreError } from './errors.ts'
+import { ordersOf } from './force/order.ts'
+import type { Decree } from './group/forced.ts'
 
 /** The settings of a cluster that the store reads. Fixed when it is founded. */
 export interface StoreSettings {
@@ -30,6 +32,10 @@ export interface AgreedState extends StoreSettings {
   readonly genesisEpoch: number
   /** The stores of generation 0 of a partition. */
   genesisMembers (partition: PartitionIndex): readonly StoreId[]
+  /** Stores that were given up: they never come back (rule S12). Sorted. */
+  readonly abandoned: readonly StoreId[]
+  /** The last force of each partition that was forced. */
+  readonly forced: ReadonlyMap<number, Decree>
 }
 
 interface State extends AgreedState {
@@ -37,11 +43,21 @@ interface State extends AgreedState {
   readonly genesis: FoldState | undefined
 }
 
-const VERSION = 1
+const VERSION = 2
+/** Stores that can ever be given up. */
+const ABANDONED_MAX = 4096
 const packr = new Packr({ useRecords: false })
 
-function stateOf (settings: StoreSettings, genesis: FoldState | undefined, placement: FoldState | undefined): State {
+type Given = Pick<State, 'abandoned' | 'forced'>
+
+const NOTHING_GIVEN: Given = Object.freeze({ abandoned: Object.freeze([]), forced: new Map() })
+
+function stateOf (
+  settings: StoreSettings, genesis: FoldState | undefined, placement: FoldState | undefined, { abandoned, forced }: Given = NOTHING_GIVEN
+): State {
   return {
+    abandoned,
+    forced,
     partitions: settings.partitions,
     replicas: settings.replicas,
     expect: settings.expect,
@@ -59,6 +75,25 @@ function settingsOf (configuration: Configuration): StoreSettings {
     throw new StoreError('STORE_INVALID_OPTIONS', `the cluster ${configuration.clusterName} was not founded by a store: it lacks partitions, replicas or expect`)
   }
   return { partitions, replicas, expect }
+}
+
+/**
+ * What was given up, this configuration included. An order counts in the configuration that follows the one it was planned on, if no
+ * store came in with it: of those that were there all were asked. Of several the first counts, so that each saw what it changes.
+ */
+function givenUp ({ abandoned, forced, placement, partitions }: State & { readonly placement: FoldState }, configuration: Configuration): Given {
+  const { epoch, members } = configuration
+  const before = new Set(placement.stores)
+  if (members.some(({ storeId }) => !before.has(storeId))) return { abandoned, forced }
+  const present = new Set(members.map(({ storeId }) => storeId))
+  const order = ordersOf(configuration).find(order => order.epoch === epoch - 1 && !order.abandoned.some(store => present.has(store)) &&
+    order.survivors.every(({ partition, store }) => partition < partitions && present.has(store)))
+  if (order === undefined) return { abandoned, forced }
+  const all = [...new Set([...abandoned, ...order.abandoned])].sort()
+  if (all.length > ABANDONED_MAX) return { abandoned, forced }
+  const next = new Map(forced)
+  for (const { partition, store, empty } of order.survivors) next.set(partition, { epoch, era: (forced.get(partition)?.era ?? 0) + 1, store, empty })
+  return { abandoned: all, forced: next }
 }
 
 function genesis (settings: StoreSettings, configuration: Configuration): State {
@@ -94,10 +129,13 @@ export function createAgreedStateFold (): Fold<AgreedState> {
     next: (state, configuration) => remember(configuration, () => {
       const before = state as State
       if (before.placement === undefined) return genesis(before, configuration)
-      return stateOf(before, before.genesis, foldPlacement.next(before.placement, configuration))
+      const { placement } = before
+      return stateOf(before, before.genesis, foldPlacement.next(placement, configuration), givenUp({ ...before, placement }, configuration))
     }),
     // Rule R3: a store that was copied, or put back to an older state of its disk, starts with an incarnation that is known already.
-    objection: ({ placement }, { storeId, incarnation }) => {
+    objection: ({ placement, abandoned }, { storeId, incarnation }) => {
+      // Rule S12: what it has was replaced by what others had.
+      if (abandoned.includes(storeId)) return `store ${storeId} was given up for lost; its directory must not be used any more: start with an empty one`
       const known = placement?.incarnationOf(storeId)
       return known === undefined || incarnation > known
         ? undefined
@@ -119,21 +157,36 @@ export function createAgreedStateFold (): Fold<AgreedState> {
 }
 
 export function encodeAgreedState (state: AgreedState): Uint8Array {
-  const { partitions, replicas, expect, genesis: first, placement } = state as State
+  const { partitions, replicas, expect, genesis: first, placement, abandoned, forced } = state as State
   const encode = (part: FoldState | undefined): Uint8Array | null => part === undefined ? null : foldPlacement.encode(part)
-  return packr.pack([VERSION, partitions, replicas, expect, encode(first), encode(placement)])
+  const decrees = [...forced].sort(([a], [b]) => a - b).map(([partition, { epoch, era, store, empty }]) => [partition, epoch, era, store, empty])
+  return packr.pack([VERSION, partitions, replicas, expect, encode(first), encode(placement), abandoned, decrees])
+}
+
+function decodeGiven (abandoned: unknown, decrees: unknown): Given {
+  const natural = (value: unknown): value is number => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
+  if (!Array.isArray(abandoned) || !abandoned.every(store => typeof store === 'string') || !Array.isArray(decrees)) throw new Error('what was given up')
+  const forced = decrees.map((decree): [number, Decree] => {
+    const [partition, epoch, era, store, empty] = decree as unknown[]
+    if (!natural(partition) || !natural(epoch) || !natural(era) || typeof store !== 'string' || typeof empty !== 'boolean') throw new Error('a force')
+    return [partition, { epoch, era, store: store as StoreId, empty }]
+  })
+  return { abandoned: abandoned as StoreId[], forced: new Map(forced) }
 }
 
 /** @throws {StoreError} STORE_INVALID_MESSAGE when the bytes are not such a state. */
 export function decodeAgreedState (bytes: Uint8Array): AgreedState {
   try {
-    type Fields = [version: number, partitions: number, replicas: number, expect: number, genesis: Uint8Array | null, placement: Uint8Array | null]
-    const [version, partitions, replicas, expect, first, placement] = packr.unpack(bytes) as Fields
+    type Fields = [
+      version: number, partitions: number, replicas: number, expect: number, genesis: Uint8Array | null, placement: Uint8Array | null,
+      abandoned: unknown, decrees: unknown
+    ]
+    const [version, partitions, replicas, expect, first, placement, abandoned, decrees] = packr.unpack(bytes) as Fields
     if (version !== VERSION) throw new Error(`version ${version}`)
     const settings = { partitions, replicas, expect }
     if (![partitions, replicas, expect].every(value => Number.isInteger(value) && value > 0)) throw new Error('settings')
     const decode = (part: Uint8Array | null): FoldState | undefined => part === null ? undefined : foldPlacement.decode(part)
-    return stateOf(settings, decode(first), decode(placement))
+    return stateOf(settings, decode(first), decode(placement), decodeGiven(abandoned, decrees))
   } catch (cause) {
     throw new StoreError('STORE_INVALID_MESSAGE', 'not an agreed state of a store of this version', { cause })
   }

@@ -11,6 +11,7 @@ import type { Metadata, StoreId } from '../membership/configuration.ts'
 import { MembershipError } from '../membership/errors.ts'
 import { checkMetadata } from '../membership/options.ts'
 import { type FailedCondition, StoreError, STORE_ERROR_CODES, type StoreErrorCode } from './errors.ts'
+import { type ForceOrder, validateOrder } from './force/order.ts'
 import { isBelow, type Page, type ScanSpec } from './scan-range.ts'
 
 export const CLIENT_PROTOCOL_VERSION = 1
@@ -81,6 +82,8 @@ export interface NodeChange {
   readonly drain?: boolean
   /** Other metadata of the node: what is not named stays as it is. */
   readonly update?: Partial<Metadata>
+  /** Give up on stores that are lost for good. */
+  readonly force?: ForceOrder
 }
 
 export type ClientRequest =
@@ -103,6 +106,8 @@ export type ClientRequest =
     readonly request: number
     /** Why the configuration of this epoch came about, instead of the status. */
     readonly explain?: number
+    /** Asks for what the node's store knows of each partition instead: see force/survey.ts. */
+    readonly survey?: boolean
   } & NodeChange
 
 /** The cluster as a node knows it: what a client needs in order to route by itself. */
@@ -242,10 +247,12 @@ function validatePage (value: unknown): Page {
   return { keys, values, next: value.next === null ? null : bound(value.next) }
 }
 
-function validateNodeChange ({ drain, update }: Record<string, unknown>): NodeChange {
+function validateNodeChange ({ drain, update, force }: Record<string, unknown>): NodeChange {
   if (drain !== undefined && typeof drain !== 'boolean') return fail('drain')
-  if (update === undefined) return drain === undefined ? {} : { drain }
-  if (drain !== undefined) return fail('two changes at once')
+  if ([drain, update, force].filter(change => change !== undefined).length > 1) return fail('two changes at once')
+  if (drain !== undefined) return { drain }
+  if (force !== undefined) return { force: validateOrder(force) }
+  if (update === undefined) return {}
   try {
     return { update: checkMetadata(update as Partial<Metadata>) }
   } catch (error) {
@@ -265,9 +272,9 @@ export function validateClientRequest (value: unknown): ClientRequest {
     }
     case 'status': {
       const change = validateNodeChange(value)
-      if (value.explain === undefined) return { kind: 'status', request, ...change }
-      if (Object.keys(change).length > 0) return fail('a change and a question at once')
-      return { kind: 'status', request, explain: natural(value.explain, 'an epoch') }
+      if (value.explain === undefined && value.survey !== true) return { kind: 'status', request, ...change }
+      if (Object.keys(change).length > 0 || (value.explain !== undefined && value.survey === true)) return fail('a change and a question at once')
+      return value.survey === true ? { kind: 'status', request, survey: true } : { kind: 'status', request, explain: natural(value.explain, 'an epoch') }
     }
     case 'read': {
       const after = value.after === undefined ? {} : { after: natural(value.after, 'a position') }

@@ -19,6 +19,8 @@ export interface ClientServiceComponents {
   readonly status: () => unknown
   /** Why the configuration of an epoch came about; null where this node does not know. */
   readonly explain: (epoch: number) => NodeExplanation | null
+  /** What this store knows of each partition; asked only of a member. */
+  readonly survey: () => unknown
   /** Changes what a request of status asks for; resolves when it is agreed on. */
   readonly change: (change: NodeChange) => Promise<void>
 }
@@ -111,7 +113,7 @@ export class ClientService {
   }
 
   #handle (request: ClientRequest, remote: Remote): void {
-    if (request.kind === 'status' && request.drain === undefined && request.update === undefined) {
+    if (request.kind === 'status' && request.survey !== true && [request.drain, request.update, request.force].every(change => change === undefined)) {
       const { status, explain } = this.#components
       this.#reply(remote, request.request, { kind: 'status', status: request.explain === undefined ? status() : explain(request.explain) })
       return
@@ -129,11 +131,12 @@ export class ClientService {
     else this.#serve(request, remote, this.#state)
   }
 
-  async #change ({ request, ...change }: ClientRequest & { kind: 'status' }, remote: Remote): Promise<void> {
+  /** Answers what needs a member: a change of it, or what its store knows. */
+  async #change ({ request, survey, ...change }: ClientRequest & { kind: 'status' }, remote: Remote): Promise<void> {
     let answer: Answer
     try {
-      await this.#components.change(change)
-      answer = { kind: 'status', status: this.#components.status() }
+      if (survey !== true) await this.#components.change(change)
+      answer = { kind: 'status', status: survey === true ? this.#components.survey() : this.#components.status() }
     } catch (cause) {
       const { message } = cause as Error
       // What membership says of an update is for whoever runs the node; the caller may simply ask again.

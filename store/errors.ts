@@ -30,6 +30,8 @@ export const STORE_ERROR_CODES = Object.freeze([
   'STORE_OVERLOADED',
   /** Too few other stores are there to take over from this one: it cannot be drained, or leave without stopping partitions. */
   'STORE_TOO_FEW_STORES',
+  /** Stores cannot be given up on as was asked: the cluster changed since the plan, or is no cluster that it can be agreed on in. */
+  'STORE_FORCE_REFUSED',
   /** This store stopped after a failed write or a corrupt record; it answers nothing any more. */
   'STORE_FAILED',
   /** A majority of the partition's replicas is not in the cluster; `waitingFor` names the missing stores. */

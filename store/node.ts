@@ -17,12 +17,15 @@ import { type AgreedState, createAgreedStateFold } from './agreed-state.ts'
 import { ClientService } from './client-service.ts'
 import { Drain, type DrainOptions } from './drain.ts'
 import { StoreError } from './errors.ts'
+import { carryOutForce } from './force/carry-out.ts'
+import type { ForceOrder } from './force/order.ts'
+import { type Survey, surveyRows } from './force/survey.ts'
 import { type Group, NO_BALLOT } from './group/history.ts'
 import type { PartitionView } from './group/replica.ts'
 import { Ledger } from './ledger.ts'
 import { nodeExplanation } from './node-explanation.ts'
 import { type NodeStatus, partitionCounts, rebalanceStatus } from './node-status.ts'
-import { type NodeOptions, type ResolvedNodeOptions, resolveNodeOptions } from './options.ts'
+import { type NodeOptions, refuseReservedTags, type ResolvedNodeOptions, resolveNodeOptions } from './options.ts'
 import { PartitionHost } from './partition-host.ts'
 import { NO_TRANSFERS, RebalanceWatch, type TransfersStatus } from './rebalance-watch.ts'
 import { decodeNumbers, epochOfLedger, type Identity, ranges } from './storage/layout.ts'
@@ -103,8 +106,10 @@ export class StoreNode extends EventEmitter<NodeEvents> {
       environment,
       status: () => this.status(),
       explain: epoch => this.#membership === undefined ? null : nodeExplanation(this.#membership, epoch),
-      change: async ({ drain, update }) => {
+      survey: () => this.survey(),
+      change: async ({ drain, update, force }) => {
         if (update !== undefined) await this.update(update)
+        else if (force !== undefined) await this.force(force)
         else if (drain === true) await this.#started().begin()
         else await this.undrain()
       }
@@ -257,7 +262,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
         generation: 0, members: state.genesisMembers(partition), base: 0, previous: { ballot: NO_BALLOT, seq: 0 }, epoch: state.genesisEpoch
       }
       const [seats, seatEpochs] = [placement.seats(partition), placement.seatEpochs(partition)]
-      return { epoch, live, departed, seats, seatEpochs, digest: placement.digest, genesis }
+      return { epoch, live, departed, seats, seatEpochs, digest: placement.digest, genesis, forced: state.forced.get(index) }
     }
     const concerned = new Set<number>(placement.partitionsOf(this.storeId))
     for (let index = 0; index < placement.partitions; index++) {
@@ -334,9 +339,35 @@ export class StoreNode extends EventEmitter<NodeEvents> {
   async update (metadata: Partial<Metadata>, options: { signal?: AbortSignal } = {}): Promise<void> {
     const drain = this.#started()
     const { weight, tags, ...rest } = checkMetadata(metadata)
+    refuseReservedTags(tags)
     const weigh = weight !== undefined && !drain.keep(weight)
     const change = { ...rest, ...weigh ? { weight } : {}, ...tags === undefined ? {} : { tags: this.#tags(tags) } }
     if (Object.keys(change).length > 0) await this.membership.update(change, options)
+  }
+
+  /**
+   * What this store knows of each partition: what `planForce` needs of every member.
+   * @throws {StoreError} STORE_CLOSED before it is a member; NOT_READY before there is a placement
+   */
+  survey (): Survey {
+    this.#started()
+    const { configuration: { epoch, id, members }, state: { placement } } = this.#change!
+    if (placement === undefined) throw new StoreError('NOT_READY', 'the cluster has not reached its expected size yet')
+    const addresses = Object.fromEntries(members.map(({ storeId, address }) => [storeId, address]))
+    return { storeId: this.storeId, epoch, configurationId: id, members: addresses, rows: surveyRows(this.replicas, placement) }
+  }
+
+  /**
+   * Gives up on stores that are lost for good, for ever: each partition that the order names goes on with what one store has, and whatever
+   * only the lost ones had is lost. None of them may run any more: one that is merely cut off may go on answering its own clients.
+   * Resolves when it is agreed on and in effect.
+   * @param order of `planForce`, from the surveys of all members
+   * @throws {StoreError} STORE_FORCE_REFUSED when the cluster is not as it was planned for; STORE_CLOSED
+   * @throws {MembershipError} as `update`
+   */
+  async force (order: ForceOrder, { signal }: { signal?: AbortSignal } = {}): Promise<void> {
+    this.#started()
+    await carryOutForce(this.membership, order, signal)
   }
 
   #started (): Drain {

@@ -1,6 +1,7 @@
 /** The options of a node: what each means, its range, its default. Checked before anything starts. */
 import type { MembershipOptions, Role } from '../membership/index.ts'
 import { StoreError } from './errors.ts'
+import { RESERVED_TAGS } from './force/order.ts'
 import { LEASE_MS_MAX } from './leases.ts'
 import type { PartitionHostOptions } from './partition-host.ts'
 
@@ -105,6 +106,12 @@ function integer (name: string, value: unknown, minimum: number, maximum: number
   }
 }
 
+/** The store tells the cluster some things by tags of its own. @throws {StoreError} STORE_INVALID_OPTIONS */
+export function refuseReservedTags (tags: Readonly<Record<string, string>> = {}): void {
+  const reserved = Object.keys(tags).find(name => name.startsWith(RESERVED_TAGS))
+  if (reserved !== undefined) invalid(`the tag '${reserved}' is reserved: choose a name that does not begin with '${RESERVED_TAGS}'`)
+}
+
 /** Fills in defaults, then checks. @throws {StoreError} STORE_INVALID_OPTIONS */
 export function resolveNodeOptions (options: NodeOptions): ResolvedNodeOptions {
   for (const name of Object.keys(options)) if (!NAMES.has(name)) invalid(`unknown option '${name}'; the options are ${[...NAMES].join(', ')}`)
@@ -141,6 +148,7 @@ export function resolveNodeOptions (options: NodeOptions): ResolvedNodeOptions {
   }
   if (options.replicas !== undefined) integer('replicas', options.replicas, 1, 16)
   integer('weight', resolved.weight, 0, 1000)
+  refuseReservedTags(resolved.tags)
   if (!['voter', 'agent'].includes(resolved.role)) invalid(`role must be 'voter' or 'agent', not ${JSON.stringify(resolved.role)}`)
   if (resolved.found && resolved.role === 'agent') invalid('an agent founds no cluster: nobody would vote in it')
   if (typeof resolved.standIn === 'object' && (resolved.standIn as unknown) !== null) integer('standIn.port', resolved.standIn.port, 1, 65_535)

@@ -6,10 +6,12 @@
 import { createSystemClock, createSystemRandom, silentLog } from '../../membership/environment/system.ts'
 import { createWebSocketTransport } from '../../membership/transport/websocket.ts'
 import { type Client, connect } from '../client/client.ts'
+import type { CallPayload } from '../client/call.ts'
 import { callDeadlineMs, fillSessionOptions } from '../client/options.ts'
 import { Runner } from '../client/runner.ts'
 import type { NodeChange } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
+import type { Survey } from '../force/survey.ts'
 import type { NodeExplanation } from '../node-explanation.ts'
 import type { NodeStatus } from '../node-status.ts'
 import { type Arguments, DEFAULT_ADDRESS } from './command.ts'
@@ -46,17 +48,18 @@ async function closing<K, T> (client: Client<K, Buffer>, work: (client: Client<K
   }
 }
 
-export type StatusAnswer = { readonly node: string, readonly status: NodeStatus } | { readonly node: string, readonly error: StoreError }
+export type StatusAnswer = Answered<NodeStatus>
 
-/**
- * Asks each node for its status, all at once; with `change`, has it change that about itself before it answers. It needs no view of
- * the cluster: a node that is still joining answers, too.
- */
-export async function askStatus (nodes: readonly string[], target: Reach, change?: NodeChange): Promise<StatusAnswer[]> {
-  return await withRunner(nodes, target, runner => Promise.all(nodes.map(async (node): Promise<StatusAnswer> => {
+type Answered<T> = { readonly node: string, readonly status: T } | { readonly node: string, readonly error: StoreError }
+
+/** Puts one question to each node, about itself, all at once. */
+async function askEach<T> (
+  nodes: readonly string[], target: Reach, question: Omit<CallPayload & { kind: 'status' }, 'kind' | 'address'>
+): Promise<Answered<T>[]> {
+  return await withRunner(nodes, target, runner => Promise.all(nodes.map(async (node): Promise<Answered<T>> => {
     try {
-      const answer = await runner.perform({ kind: 'status', address: node, ...(change === undefined ? {} : { change }) }, -1, 0, undefined)
-      return { node, status: (answer as { status?: unknown }).status as NodeStatus }
+      const answer = await runner.perform({ kind: 'status', address: node, ...question }, -1, 0, undefined)
+      return { node, status: (answer as { status?: unknown }).status as T }
     } catch (error) {
       if (!(error instanceof StoreError)) throw error
       return { node, error }
@@ -84,6 +87,22 @@ async function withRunner<T> (nodes: readonly string[], { deadlineMs }: Reach, w
     runner.close()
     await transport.close()
   }
+}
+
+/**
+ * Asks each node for its status, all at once; with `change`, has it change that about itself before it answers. It needs no view of
+ * the cluster: a node that is still joining answers, too.
+ */
+export async function askStatus (nodes: readonly string[], target: Reach, change?: NodeChange): Promise<StatusAnswer[]> {
+  return await askEach<NodeStatus>(nodes, target, change === undefined ? {} : { change })
+}
+
+/** What the stores of nodes know of each partition. @throws {StoreError} of the first node that does not answer */
+export async function askSurveys (nodes: readonly string[], target: Reach): Promise<Survey[]> {
+  return (await askEach<Survey>(nodes, target, { survey: true })).map(answer => {
+    if ('error' in answer) throw answer.error
+    return answer.status
+  })
 }
 
 /** The same, of the nodes that were named. @throws {StoreError} of the first node that does not answer, or that refuses */

@@ -11,6 +11,7 @@ import { drainCommand } from './drain-command.ts'
 import { explainCommand } from './explain-command.ts'
 import { planCommand } from './plan-command.ts'
 import { scanCommand, watchCommand } from './range-commands.ts'
+import { forceCommand } from './force-command.ts'
 import { startCommand } from './start-command.ts'
 import { updateCommand } from './update-command.ts'
 import { verifyCommand } from './verify-command.ts'
@@ -21,6 +22,7 @@ export const COMMANDS: readonly Command[] = [
   membersCommand,
   ringCommand,
   drainCommand,
+  forceCommand,
   updateCommand,
   getCommand,
   putCommand,

@@ -20,7 +20,7 @@ export type CallPayload =
   | { readonly kind: 'scan', readonly scan: ScanSpec }
   | { readonly kind: 'watch', readonly watch: WatchSpec }
   /** About one node, which shall first change something about itself where that is named. */
-  | { readonly kind: 'status', readonly address: Address, readonly change?: NodeChange, readonly explain?: number }
+  | { readonly kind: 'status', readonly address: Address, readonly change?: NodeChange, readonly explain?: number, readonly survey?: boolean }
 
 export type SuccessResponse = Exclude<NodeResponse, { kind: 'error' | 'view' }>
 export type ErrorResponse = Extract<NodeResponse, { kind: 'error' }>
@@ -110,7 +110,10 @@ export class Call {
       case 'write': return { kind: 'write', request, partition, id: { client: clientId, number: this.number!, base: this.base }, operations: payload.operations }
       case 'scan': return { kind: 'scan', request, partition, scan: payload.scan }
       case 'watch': return { kind: 'watch', request, partition, watch: payload.watch }
-      case 'status': return { kind: 'status', request, ...payload.change, ...payload.explain === undefined ? {} : { explain: payload.explain } }
+      case 'status': {
+        const { change, explain, survey } = payload
+        return { kind: 'status', request, ...change, ...explain === undefined ? {} : { explain }, ...survey === true ? { survey: true } : {} }
+      }
     }
   }
 

@@ -31,8 +31,8 @@ export class Acceptor {
    * answer to an earlier one would speak of.
    */
   #obeys (generation: number, ballot: Ballot): boolean {
-    const { group, promised } = this.#replica
-    return group!.generation === generation && compareBallots(promised, ballot) === 0
+    const { group, promised, ended } = this.#replica
+    return !ended && group!.generation === generation && compareBallots(promised, ballot) === 0
   }
 
   /** Promises to accept nothing below `ballot`, and tells where its history ends. Both are durable before the answer goes out. */

@@ -36,8 +36,9 @@ export class Election {
 
   /** Who leads, as far as this store can know: the live incumbent, else the first live store in the group's order. */
   expected (): StoreId | undefined {
-    const { group, view, seen } = this.#replica
+    const { group, view, seen, ended } = this.#replica
     if (group === undefined || view === undefined) return undefined
+    if (ended) return view.live.has(view.forced!.store) ? view.forced!.store : undefined
     if (group.members.includes(seen.store) && view.live.has(seen.store)) return seen.store
     return group.members.find(member => view.live.has(member))
   }
@@ -46,7 +47,7 @@ export class Election {
   lead (now: number, force = false): void {
     const replica = this.#replica
     const { view, seen, self } = replica
-    if (replica.leader !== undefined || !replica.isMember || view === undefined || replica.missingMajority() !== undefined) return
+    if (replica.ended || replica.leader !== undefined || !replica.isMember || view === undefined || replica.missingMajority() !== undefined) return
     if (!force && this.expected() !== self) return
     const epoch = Math.max(view.epoch, seen.epoch)
     replica.begin(now, { epoch, attempt: seen.epoch === epoch ? seen.attempt + 1 : 1, store: self })
@@ -92,6 +93,7 @@ export class Election {
     const replica = this.#replica
     const { group, view, seen, self, holdsLeftover } = replica
     if (view === undefined || replica.leader !== undefined || !view.live.has(self)) return
+    if (replica.ended) { this.#askSeats(now); return }
     if (group === undefined) {
       // A learner whose seat went before it ever heard of a group.
       if (holdsLeftover) this.#askSeats(now)
@@ -111,7 +113,7 @@ export class Election {
   #ask (now: number, held: number): void {
     const { group, seen, self, out } = this.#replica
     const to = this.expected()
-    if (to === undefined || to === self) { this.#askSeats(now); return }
+    if (to === undefined || to === self || this.#replica.ended) { this.#askSeats(now); return }
     this.#nominatedAt = now
     if (compareBallots(this.#asked, seen) !== 0 || this.#unansweredSince === undefined) this.#unansweredSince = now
     this.#asked = seen
@@ -125,7 +127,7 @@ export class Election {
   #askSeats (now: number): void {
     const { group, view, self, out } = this.#replica
     this.#nominatedAt = now
-    for (const store of view!.seats) {
+    for (const store of new Set([...view!.seats, ...view!.forced === undefined ? [] : [view!.forced.store]])) {
       if (store !== self && view!.live.has(store)) out.send(store, { kind: 'nominate', generation: group?.generation ?? 0, seen: NO_BALLOT, held: 0 })
     }
   }

@@ -270,7 +270,8 @@ export class Handover {
       members: view!.seats,
       base: seq + 1,
       previous: { ballot: leader.replica.ballotAt(seq)!, seq },
-      epoch: view!.epoch
+      epoch: view!.epoch,
+      ...(group!.forced === undefined ? {} : { forced: group!.forced })
     }
     leader.phase = 'stopping'
     leader.append({ kind: 'stop', next })

@@ -52,6 +52,8 @@ export interface Group {
   readonly previous: Position
   /** The epoch whose placement this group carries out. */
   readonly epoch: number
+  /** The epoch of the last force that its history goes back to; absent where there was none (see forced.ts). */
+  readonly forced?: number
 }
 
 /** What is left of a write's operations without the values: the change index. */

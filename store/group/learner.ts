@@ -82,6 +82,8 @@ export class Learner {
     if (generation > known) {
       if (message.kind !== 'learn') { replica.out.send(from, { kind: 'unknown', generation: known }); return false }
       replica.adopt(now, message.group, ballot)
+      // A history that a force has ended is taught to nobody.
+      if (replica.group?.generation !== generation) return false
     }
     const own = this.#generation === generation ? this.#ballot : NO_BALLOT
     const fence = compareBallots(replica.promised, own) > 0 ? replica.promised : own
@@ -104,7 +106,8 @@ export class Learner {
       out.push({ kind: 'fault', message: `the placement of epoch ${view.epoch} has digest ${view.digest} here and ${message.digest} at ${from}` })
       return
     }
-    if (!isMember && seatCompleted && seatEpoch === message.transfer) {
+    // Without a copy it is no second time: the copy was given up when the partition was forced.
+    if (!isMember && seatCompleted && seatEpoch === message.transfer && this.#replica.copy !== undefined) {
       out.ledger(message.transfer, 'duplicates')
       out.push({ kind: 'fault', message: `transfer of epoch ${message.transfer} is complete and was asked for again by ${from}` })
       return
@@ -272,6 +275,11 @@ export class Learner {
       writes.push({ kind: 'item', copy: copy.number, key: operation.key, value: operation.kind === 'put' ? operation.value : null, seq: entry.seq, ...expires })
     }
     return bytes
+  }
+
+  /** What came in belongs to a history that has ended. */
+  forget (): void {
+    if (this.#partial !== undefined) this.#drop(this.#partial)
   }
 
   #drop (partial: Partial): void {

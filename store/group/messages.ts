@@ -131,7 +131,8 @@ export function validateGroup (value: unknown): Group {
     members,
     base: integer(group.base, 'a base'),
     previous: validatePosition(group.previous),
-    epoch: integer(group.epoch, 'an epoch')
+    epoch: integer(group.epoch, 'an epoch'),
+    ...(group.forced === undefined ? {} : { forced: integer(group.forced, 'the epoch of a force', 1) })
   }
 }
 

@@ -18,6 +18,7 @@ import { Copy, type CopyOptions } from './copy.ts'
 import { Deposed } from './deposed.ts'
 import { type Answer, type DurableState, type Effect, type Expiring, Outbox, type StoreWrite, type Ticket } from './effects.ts'
 import { Election } from './election.ts'
+import { carryOver, type Decree, forcedCopy, forcedGroup } from './forced.ts'
 import { type Ballot, compareBallots, type Entry, type Group, inheritedBallot, majorityOf, NO_BALLOT, type Position } from './history.ts'
 import { Leader, type Request } from './leader.ts'
 import { Learner } from './learner.ts'
@@ -73,6 +74,8 @@ export interface PartitionView {
   readonly departed: ReadonlyMap<StoreId, Absence>
   /** The group of generation 0. */
   readonly genesis: Group
+  /** The last force of this partition, if there was one. */
+  readonly forced?: Decree | undefined
 }
 
 export type ReplicaInput =
@@ -191,6 +194,11 @@ export class Replica {
     return this.#durable?.group === this.group && compareBallots(this.#durable?.promised ?? NO_BALLOT, this.promised) === 0
   }
 
+  /** The partition was forced, and this store has not heard of what came of it: what it holds is no part of the history any more. */
+  get ended (): boolean {
+    return (this.view?.forced?.epoch ?? 0) > (this.group?.forced ?? 0)
+  }
+
   get isMember (): boolean { return this.group?.members.includes(this.self) === true }
 
   /** True when this store holds the whole state that the present generation began from. */
@@ -273,6 +281,9 @@ export class Replica {
   adopt (now: number, group: Group, seen: Ballot = NO_BALLOT): void {
     const before = this.group
     if (before !== undefined && group.generation <= before.generation) return
+    const force = group.forced ?? 0
+    if (force < (this.view?.forced?.epoch ?? 0)) return
+    if (force > (before?.forced ?? 0)) this.#giveUpCopy()
     const copy = this.copy
     const writes: StoreWrite[] = []
     const stop = group.base - 1
@@ -284,6 +295,41 @@ export class Replica {
     }
     // What is left beyond the commit point belongs to a generation that has ended, and its ballots mean nothing in this one.
     if (copy !== undefined && copy.last > copy.commit) this.truncate(copy, copy.commit + 1, writes)
+    this.#enter(now, group, seen, writes)
+  }
+
+  /** A copy whose history was ended by force is taken for none: it may have what the one that goes on has not. */
+  #giveUpCopy (): void {
+    this.learner.forget()
+    if (this.copy !== undefined) this.doom(this.copy)
+    this.copy = undefined
+  }
+
+  /** Goes on with the partition as the configuration has decided by force, if it names this store; any other one stops here. */
+  #obeyDecree (now: number, decree: Decree): void {
+    this.stepDown(now)
+    this.learner.forget()
+    // What the log has counts as committed from now on, and may be read: it must be on the disk, as after a restart it would not count else.
+    if (decree.store === this.self) this.persist([], () => { if (this.ended && this.view!.forced!.epoch === decree.epoch) this.#goOn(now, decree) })
+  }
+
+  /** Goes on alone, with what this store has. */
+  #goOn (now: number, decree: Decree): void {
+    const group = forcedGroup(decree)
+    if (decree.empty) {
+      if (this.copy !== undefined) this.doom(this.copy)
+      const { copy, writes } = forcedCopy(this.nextCopy++, group, this.options)
+      this.copy = copy
+      this.#enter(now, group, NO_BALLOT, writes)
+    } else if (this.copy !== undefined) {
+      const { copy, writes } = carryOver(this.copy, group, this.options)
+      this.copy = copy
+      this.#enter(now, group, NO_BALLOT, writes)
+    } else this.out.push({ kind: 'fault', message: `the partition was forced to go on with the copy of this store, which has none` })
+  }
+
+  /** Begins the generation of a group that this store has not been in before. */
+  #enter (now: number, group: Group, seen: Ballot, writes: StoreWrite[]): void {
     const leader = this.leader
     const inherited = inheritedBallot(group)
     this.leader = undefined
@@ -364,7 +410,7 @@ export class Replica {
     const writes: StoreWrite[] = []
     let changed = false
     // Rule S1: generation 0 is the placement of the genesis epoch; a store in it that has no record yet has promised nothing.
-    if (this.group === undefined && view.genesis.members.includes(this.self)) {
+    if (this.group === undefined && view.forced === undefined && view.genesis.members.includes(this.self)) {
       this.group = view.genesis
       this.copy ??= new Copy(this.nextCopy++, 0, 0, [], this.options)
       changed = true
@@ -379,6 +425,7 @@ export class Replica {
       changed = true
     }
     if (this.group !== undefined && this.level && this.isMember && this.settle(this.group.epoch)) changed = true
+    if (this.ended) this.#obeyDecree(now, view.forced!)
     this.learner.viewChanged(view)
     if (changed || this.#doomed.length > 0) this.persist(writes)
     this.election.heard()
@@ -439,6 +486,7 @@ export class Replica {
       default:
     }
     const generation = this.group?.generation ?? -1
+    if (this.ended && message.generation <= generation) return
     if (message.generation > generation) { this.out.send(from, { kind: 'unknown', generation }); return }
     if (message.generation < generation) {
       if (message.kind !== 'release') this.out.send(from, { kind: 'chain', group: this.group! })

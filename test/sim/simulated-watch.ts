@@ -80,11 +80,11 @@ export class SimulatedWatch {
       const { start, end } = { start: this.#place(stretch.start), end: this.#place(stretch.end) }
       for (let partition = 0; partition < partitions; partition++) {
         const entries = this.#cluster.oracle.committed(partition)
-        const to = stretch === last ? entries.length - 1 : end.positions[partition]!
+        const to = stretch === last ? Math.max(0, ...entries.keys()) : end.positions[partition]!
         const expected: string[] = []
-        for (let seq = start.positions[partition]! + 1; seq <= to; seq++) expected.push(...this.#changes(entries[seq]!))
+        for (let seq = start.positions[partition]! + 1; seq <= to; seq++) expected.push(...this.#changes(entries.get(seq)!))
         const skip = end.skips.get(partition)
-        if (stretch !== last && skip !== undefined) expected.push(...this.#changes(entries[to + 1]!).slice(0, skip))
+        if (stretch !== last && skip !== undefined) expected.push(...this.#changes(entries.get(to + 1)!).slice(0, skip))
         const found = stretch.events.filter(({ key }) => partitionOf(key, partitions) === partition)
           .map(({ key, value, version }) => `${version} ${key}=${value ?? 'deleted'}`)
         const difference = expected.findIndex((change, index) => change !== found[index])

@@ -50,7 +50,9 @@ export interface OracleComponents {
 
 class PartitionMemory {
   /** By sequence number. Holds the entry with its values as soon as one replica showed it. */
-  readonly committed: { readonly content: string, entry: Entry }[] = []
+  readonly committed = new Map<number, { readonly content: string, entry: Entry }>()
+  /** The epoch of the last force. */
+  forced = 0
   readonly groups = new Map<number, string>()
   /** The same groups, by generation. */
   readonly chain: Group[] = []
@@ -84,6 +86,10 @@ export class StoreOracle {
   leasedReads = 0
   /** Values that were removed because their time was over. */
   expired = 0
+  /** Where loss was accepted, by partition, and which stores were not given up. The test says so before it happens. */
+  readonly givenUp = new Map<number, { readonly others: readonly StoreId[] }>()
+  /** Committed entries that were lost with stores that were given up. */
+  lost = 0
 
   constructor (components: OracleComponents) {
     this.#components = components
@@ -96,8 +102,8 @@ export class StoreOracle {
   }
 
   /** What was ever committed in a partition, by number; with the values, if any replica showed them. */
-  committed (partition: number): readonly Entry[] {
-    return this.#memory(partition).committed.map(({ entry }) => entry)
+  committed (partition: number): ReadonlyMap<number, Entry> {
+    return new Map(this.#inOrder(partition).map(([seq, { entry }]) => [seq, entry]))
   }
 
   /** Looks at every replica of every running node. */
@@ -147,7 +153,8 @@ export class StoreOracle {
 
   #checkReplica (partition: number, memory: PartitionMemory, replica: Replica): void {
     const { group, copy, leader } = replica
-    if (group === undefined) return
+    // What a force has ended is no part of the history any more.
+    if (group === undefined || (group.forced ?? 0) < memory.forced) return
     if (!memory.comparedGroups.has(group)) this.#checkGroup(partition, memory, group)
     const sent = memory.promised.get(replica.self)?.get(group.generation)
     if (sent !== undefined && compareBallots(replica.promised, sent) < 0) {
@@ -175,6 +182,10 @@ export class StoreOracle {
     if (known !== undefined) return
     memory.groups.set(group.generation, text)
     memory.chain[group.generation] = group
+    if ((group.forced ?? 0) > memory.forced) {
+      this.#checkForce(partition, memory, group)
+      return
+    }
     const before = memory.groups.get(group.generation - 1)
     if (before !== undefined && (JSON.parse(before) as Group).members.length > group.members.length) {
       throw new Error(`invariant 32: generation ${group.generation} has fewer members than the one before`)
@@ -183,6 +194,53 @@ export class StoreOracle {
     if (holders.length < majorityOf(group.members.length)) {
       throw new Error(`invariant 22: generation ${group.generation} began while only ${holders.length} of its ${group.members.length} members held ${group.base - 1}`)
     }
+  }
+
+  /**
+   * A partition was forced: the loss of what only the given-up stores had was accepted, of this partition and of nothing else. Whatever was
+   * committed and is on the disk of a store that was not given up stays; the rest is forgotten, and its operations may happen anew.
+   */
+  #checkForce (partition: number, memory: PartitionMemory, group: Group): void {
+    const [survivor] = group.members as [StoreId]
+    const given = this.givenUp.get(partition)
+    if (given === undefined || group.members.length !== 1 || group.generation !== group.forced) {
+      throw new Error(`generation ${group.generation} was forced, and nobody gave up on anything there`)
+    }
+    memory.forced = group.forced!
+    const kept = this.#lastHeld(partition, survivor, memory)
+    for (const [seq, { content, entry }] of this.#inOrder(partition).map(([seq]) => [seq, memory.committed.get(seq)!] as const)) {
+      if (seq <= kept) continue
+      const holder = given.others.find(store => this.#holds(partition, store, seq, content))
+      if (holder !== undefined) throw new Error(`number ${seq} is lost, although ${holder} has it, which was not given up`)
+      memory.committed.delete(seq)
+      if (entry.body.kind === 'write') memory.operations.delete(operationName(entry.body.id))
+      this.lost++
+    }
+    // What the survivor had logged and nobody knew to be committed counts from now on.
+    const state = this.#state(partition, survivor)
+    for (let seq = kept + 1; state?.copy !== undefined; seq++) {
+      const record = this.#components.disk(survivor)!.get(logKey(partition, state.copy, seq))
+      if (record === undefined) break
+      const entry = decodeEntry(logKey(partition, state.copy, seq), record)
+      if (entry.body.kind === 'stop') break
+      memory.committed.set(seq, { content: contentOf(entry), entry })
+      if (entry.body.kind === 'write') memory.operations.set(operationName(entry.body.id), seq)
+    }
+    const { expired } = this
+    memory.time = 0
+    memory.values.clear()
+    for (const [, { entry }] of this.#inOrder(partition)) this.#checkExpiry(memory, entry)
+    this.expired = expired
+  }
+
+  /** The last committed number up to which a store has everything on its disk. */
+  #lastHeld (partition: number, store: StoreId, memory: PartitionMemory): number {
+    let last = 0
+    for (const [seq, { entry }] of this.#inOrder(partition)) {
+      if (!this.#holds(partition, store, seq, memory.committed.get(seq)!.content) && entry.body.kind !== 'stop') return last
+      last = seq
+    }
+    return last
   }
 
   /** True when a store has a number durably: in its data, or as an entry of its log (with `content`, this one). */
@@ -206,7 +264,7 @@ export class StoreOracle {
 
   #compare (partition: number, memory: PartitionMemory, entry: Entry, seq: number): void {
     const content = contentOf(entry)
-    const known = memory.committed[seq]
+    const known = memory.committed.get(seq)
     if (known !== undefined) {
       if (known.content !== content) throw new Error(`invariant 18: number ${seq} was committed as ${known.content}, and now as ${content}`)
       if (known.entry.body.kind === 'write' && known.entry.body.operations === null) known.entry = entry
@@ -218,10 +276,12 @@ export class StoreOracle {
       if (first !== undefined) throw new Error(`invariant 26: operation ${name} was committed at ${first} and at ${seq}`)
       memory.operations.set(name, seq)
     }
-    memory.committed[seq] = { content, entry }
+    memory.committed.set(seq, { content, entry })
     this.#checkExpiry(memory, entry)
     // A committed stop sign makes the next generation, whether or not anybody has stepped to it yet.
     if (entry.body.kind === 'stop') this.#checkGroup(partition, memory, entry.body.next)
+    // That a forced generation begins is in the configuration, and on as many disks as that.
+    if (entry.body.kind === 'stop' && entry.body.next.forced === entry.body.next.generation) return
     this.#checkMajority(partition, memory, seq, content)
   }
 
@@ -381,7 +441,7 @@ export class StoreOracle {
   /** What the data of a partition must be after the entry `to`: the replay of everything committed. By key, in hexadecimal. */
   #replay (partition: number, to: number): Map<string, string> {
     const data = new Map<string, string>()
-    this.#memory(partition).committed.forEach(({ entry }, seq) => {
+    this.#inOrder(partition).forEach(([seq, { entry }]) => {
       if (entry.body.kind !== 'write' || seq > to) return
       if (entry.body.operations === null) throw new Error(`the oracle never saw the values of ${seq}`)
       for (const operation of entry.body.operations) {
@@ -392,11 +452,15 @@ export class StoreOracle {
     return data
   }
 
+  #inOrder (partition: number): [number, { readonly entry: Entry }][] {
+    return [...this.#memory(partition).committed].sort(([a], [b]) => a - b)
+  }
+
   /** The committed writes of a key, in order; deletions have no value. */
   keyHistory (partition: number, key: string): { readonly seq: number, readonly value: string | undefined }[] {
     const history: { seq: number, value: string | undefined }[] = []
     const name = hex(Buffer.from(key))
-    this.#memory(partition).committed.forEach(({ entry: { body } }, seq) => {
+    this.#inOrder(partition).forEach(([seq, { entry: { body } }]) => {
       if (body.kind !== 'write') return
       if (body.operations === null) throw new Error(`the oracle never saw the values of ${seq}`)
       const last = body.operations.findLast(operation => hex(operation.key) === name)

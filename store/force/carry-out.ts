@@ -1,0 +1,27 @@
+/**
+ * Has the cluster agree on an order to give up on stores, and finds out what became of it.
+ *
+ * Owns nothing.
+ */
+import type { Membership } from '../../membership/index.ts'
+import type { AgreedState } from '../agreed-state.ts'
+import { StoreError } from '../errors.ts'
+import { type ForceOrder, withOrder } from './order.ts'
+
+/**
+ * Resolves once the order is part of a configuration and has taken effect there.
+ * @throws {StoreError} STORE_FORCE_REFUSED: definite when the order certainly has no effect
+ * @throws {MembershipError} what `Membership.update` throws
+ */
+export async function carryOutForce (membership: Membership<AgreedState>, order: ForceOrder, signal?: AbortSignal): Promise<void> {
+  const { epoch, members } = membership.configuration
+  if (epoch !== order.epoch) throw new StoreError('STORE_FORCE_REFUSED', `the order was planned in epoch ${order.epoch}, and this is epoch ${epoch}: plan it anew`)
+  const present = members.find(({ storeId }) => order.abandoned.includes(storeId))
+  if (present !== undefined) throw new StoreError('STORE_FORCE_REFUSED', `store ${present.storeId} is in the cluster: it is not lost`)
+  const tags = withOrder(membership.self.metadata.tags, order)
+  await membership.update({ tags }, signal === undefined ? {} : { signal })
+  const { abandoned } = membership.state
+  // One that was given up stays so, whatever came since.
+  if (order.abandoned.every(store => abandoned.includes(store))) return
+  throw new StoreError('STORE_FORCE_REFUSED', `the cluster changed before the order was agreed on, so it has no effect: plan it anew`)
+}
