@@ -72,7 +72,8 @@ export class Admission {
     this.#view = view
     this.#pending = new Map()
     this.#known = new Map()
-    for (const joiner of known) if (view.member(joiner.id) === undefined) this.consider(now, joiner, peers.get(joiner.id))
+    // What was no reason to refuse one may be one now; asking again, it is told so.
+    for (const joiner of known) if (this.#host.objection(joiner) === undefined) this.consider(now, joiner, peers.get(joiner.id))
     if (first) this.#offer(view)
   }
 

@@ -351,10 +351,10 @@ export class StoreNode extends EventEmitter<NodeEvents> {
    */
   survey (): Survey {
     this.#started()
-    const { configuration: { epoch, id, members }, state: { placement } } = this.#change!
+    const { configuration: { epoch, id, members }, state: { placement, abandoned } } = this.#change!
     if (placement === undefined) throw new StoreError('NOT_READY', 'the cluster has not reached its expected size yet')
     const addresses = Object.fromEntries(members.map(({ storeId, address }) => [storeId, address]))
-    return { storeId: this.storeId, epoch, configurationId: id, members: addresses, rows: surveyRows(this.replicas, placement) }
+    return { storeId: this.storeId, epoch, configurationId: id, members: addresses, abandoned, rows: surveyRows(this.replicas, placement) }
   }
 
   /**

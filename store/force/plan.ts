@@ -77,7 +77,7 @@ export function planForce (surveys: readonly Survey[], abandoned: readonly Store
   check(surveys, abandoned)
   const { epoch } = surveys[0]!
   const live = new Set(surveys.map(({ storeId }) => storeId))
-  const lost = new Set(abandoned)
+  const lost = new Set([...abandoned, ...surveys[0]!.abandoned])
   const byPartition = new Map<number, Said[]>()
   for (const { storeId, rows } of surveys) {
     for (const row of rows) {

@@ -30,6 +30,8 @@ export interface Survey {
   readonly configurationId: string
   /** The stores of the configuration's members, each with its address. */
   readonly members: Readonly<Record<string, string>>
+  /** Stores that were given up before. */
+  readonly abandoned: readonly StoreId[]
   readonly rows: readonly SurveyRow[]
 }
 

@@ -8,7 +8,9 @@
  * remembers no operations: whoever sends a write of before again is told that its fate is unknown.
  *
  * Every other replica of the partition is at an end: it answers nothing, obeys nobody and leads nothing, until it hears of a group whose
- * history goes back to this force. Then its copy goes, whatever is in it, and it is taught like one that had none.
+ * history goes back to this force. Then what it had logged beyond its commit point goes, and it is taught like one that had nothing: the numbers
+ * between are above all that its copy has, so no change index reaches back there, and it counts as level only when a whole snapshot has taken
+ * the copy's place. Until then the copy stays, unread: if the one that went on is lost before it has taught anybody, another force may name it.
  *
  * Pure: a part of the replica core.
  */
@@ -30,6 +32,9 @@ export interface Decree {
 
 /** Numbers of one era. More writes than these would take a partition centuries. */
 const ERA_NUMBERS = 2 ** 32
+
+/** How many forces came before this number. */
+export const eraOf = (seq: number): number => Math.floor(seq / ERA_NUMBERS)
 
 export function forcedGroup ({ epoch, era, store }: Decree): Group {
   const base = era * ERA_NUMBERS

@@ -12,6 +12,7 @@
 import type { StoreId } from '../../membership/configuration.ts'
 import { Copy, keyText } from './copy.ts'
 import type { StoreWrite } from './effects.ts'
+import { eraOf } from './forced.ts'
 import { type Ballot, compareBallots, type Entry, NO_BALLOT } from './history.ts'
 import { type GroupMessage, sameKey } from './messages.ts'
 import type { PartitionView, Replica } from './replica.ts'
@@ -101,13 +102,13 @@ export class Learner {
   }
 
   #learn (from: StoreId, message: GroupMessage & { kind: 'learn' }): void {
-    const { view, out, isMember, seatEpoch, seatCompleted } = this.#replica
+    const { view, out, isMember, seatEpoch, seatCompleted, copy, group } = this.#replica
     if (view?.epoch === message.placementEpoch && view.digest !== message.digest) {
       out.push({ kind: 'fault', message: `the placement of epoch ${view.epoch} has digest ${view.digest} here and ${message.digest} at ${from}` })
       return
     }
-    // Without a copy it is no second time: the copy was given up when the partition was forced.
-    if (!isMember && seatCompleted && seatEpoch === message.transfer && this.#replica.copy !== undefined) {
+    // It is no second time where the partition was forced since: the copy ends in a history that did not go on.
+    if (!isMember && seatCompleted && seatEpoch === message.transfer && copy !== undefined && eraOf(copy.commit) === eraOf(group!.base)) {
       out.ledger(message.transfer, 'duplicates')
       out.push({ kind: 'fault', message: `transfer of epoch ${message.transfer} is complete and was asked for again by ${from}` })
       return

@@ -283,7 +283,8 @@ export class Replica {
     if (before !== undefined && group.generation <= before.generation) return
     const force = group.forced ?? 0
     if (force < (this.view?.forced?.epoch ?? 0)) return
-    if (force > (before?.forced ?? 0)) this.#giveUpCopy()
+    // What was coming in belongs to a history that has ended. The copy stays until it is replaced: see forced.ts.
+    if (force > (before?.forced ?? 0)) this.learner.forget()
     const copy = this.copy
     const writes: StoreWrite[] = []
     const stop = group.base - 1
@@ -296,13 +297,6 @@ export class Replica {
     // What is left beyond the commit point belongs to a generation that has ended, and its ballots mean nothing in this one.
     if (copy !== undefined && copy.last > copy.commit) this.truncate(copy, copy.commit + 1, writes)
     this.#enter(now, group, seen, writes)
-  }
-
-  /** A copy whose history was ended by force is taken for none: it may have what the one that goes on has not. */
-  #giveUpCopy (): void {
-    this.learner.forget()
-    if (this.copy !== undefined) this.doom(this.copy)
-    this.copy = undefined
   }
 
   /** Goes on with the partition as the configuration has decided by force, if it names this store; any other one stops here. */

@@ -2,7 +2,8 @@
  * Giving up on stores (rule S12): partitions that lost their majority for good go on with the most advanced copy that is left, and nothing
  * else is lost. The oracle knows in which partitions loss was accepted, and of which stores (test/sim/store-oracle.ts).
  *
- * Mutation caught: a partition is forced while a store that may hold something of it is away.
+ * Mutations caught: a partition is forced while a store that may hold something of it is away; a replica gives up its copy as soon as it hears
+ * of the forced group; replacing that copy is taken for a second transfer.
  */
 import { describe, expect, test } from 'vitest'
 import type { StoreId } from '../../membership/configuration.ts'
@@ -70,11 +71,17 @@ class Life {
     await cluster.simulation.runFor(cluster.simulation.random.between(0, 12))
     for (const index of indexes) cluster.crash(index, true)
     await writing
+    await this.noticed()
+    return stores
+  }
+
+  /** Waits until the cluster has noticed who is gone. */
+  async noticed (): Promise<void> {
+    const { cluster } = this
     const left = cluster.nodes.size
     const gone = (): boolean => [...cluster.nodes.values()].every(node => node.status().members === left)
     expect(await cluster.simulation.run({ untilMs: cluster.simulation.nowMs + 60_000, until: gone, everyMs: 50 })).toBe('condition')
     await cluster.simulation.runFor(2000)
-    return stores
   }
 
   plan (abandoned: readonly StoreId[]): ForcePlan {
@@ -85,6 +92,12 @@ class Life {
     const others = [...this.cluster.nodes.values()].map(({ storeId }) => storeId)
     for (const { partition } of plan.partitions) this.cluster.oracle.givenUp.set(partition, { others })
     await this.cluster.simulation.settle(this.cluster.nodes.get(at)!.force(plan.order))
+  }
+
+  /** No transfer was carried out twice: that a copy is replaced after a force is none. */
+  expectOnce (): void {
+    const pages = [...this.cluster.nodes.values()].flatMap(node => node.status().rebalances)
+    for (const { epoch, duplicates } of pages) expect([epoch, duplicates]).toEqual([epoch, 0])
   }
 
   /** Reads every key: as it was acknowledged, or, where loss was accepted, as it was written at some time, or absent. */
@@ -132,6 +145,7 @@ for (const [size, replicas, lose] of [[6, 3, 2], [8, 5, 3], [7, 3, 3]] as const)
         cluster.crash(victims[0]!)
         await cluster.rest()
         await life.expectAll(new Set())
+        life.expectOnce()
         await cluster.compareData()
         lostEntries += cluster.oracle.lost
         expect(cluster.nodes.size).toBe(size - lose)
@@ -144,7 +158,7 @@ test('the oracle has seen loss', () => { expect(lostEntries).toBeGreaterThan(0) 
 
 describe('who goes on', () => {
   for (let seed = 11; seed <= 12; seed++) {
-    test(`may crash before it does, and a store that was away meanwhile gives up what it has: seed ${seed}`, async () => {
+    test(`may crash before it does, and a store that was away meanwhile takes up what it says: seed ${seed}`, async () => {
       const life = await Life.form(seed, 8, 5)
       const { cluster } = life
       const lost = await life.lose(cluster.simulation.random.shuffle([...cluster.nodes.keys()]).slice(0, 3))
@@ -165,6 +179,50 @@ describe('who goes on', () => {
       await cluster.rest()
       await life.expectAll(new Set(plan.partitions.map(({ partition }) => partition)))
       expect(await life.write()).toEqual([])
+      life.expectOnce()
+      await cluster.compareData()
+    }, 60_000)
+  }
+})
+
+describe('who went on is lost as well', () => {
+  for (let seed = 31; seed <= 32; seed++) {
+    test(`before it has taught anybody: another force goes on with the best of the former copies: seed ${seed}`, async () => {
+      const life = await Life.form(seed, 8, 5)
+      const { cluster } = life
+      const lost = await life.lose(cluster.simulation.random.shuffle([...cluster.nodes.keys()]).slice(0, 3))
+      const first = life.plan(lost)
+      const next = [...cluster.nodes.keys()].find(index => first.partitions.some(({ survivor }) => survivor === life.store(index)))!
+      const mine = first.partitions.filter(({ survivor }) => survivor === life.store(next)).map(({ partition }) => partition)
+      await life.carryOut(first, [...cluster.nodes.keys()].find(index => index !== next)!)
+      const again = [life.store(next)]
+      // The others have heard who goes on, and have nothing from it yet.
+      const heard = (): boolean => mine.every(partition => [...cluster.nodes.values()].some(({ storeId, replicas }) => {
+        const replica = replicas.get(partition)
+        return storeId !== again[0] && replica?.group?.forced !== undefined && !replica.level
+      }))
+      expect(await cluster.simulation.run({ untilMs: cluster.simulation.nowMs + 5000, until: heard, everyMs: 0.1 })).toBe('condition')
+      cluster.crash(next, true)
+      await life.noticed()
+      const second = life.plan(again)
+      expect(second.refused).toEqual([])
+      expect(second.partitions.length).toBeGreaterThan(0)
+      for (const { partition, empty, position } of second.partitions) {
+        expect([mine.includes(partition), empty, position > 0], String(partition)).toEqual([true, false, true])
+      }
+      await life.carryOut(second)
+      // Four are too few for five replicas.
+      cluster.start(8)
+      await cluster.simulation.settle(cluster.starts.get(8)!)
+      await cluster.rest()
+      const forced = new Set([...first.partitions, ...second.partitions].map(({ partition }) => partition))
+      await life.expectAll(forced)
+      // What every copy had is not lost.
+      const values = await cluster.simulation.settle(life.client.getMany(keys))
+      keys.forEach((key, index) => { expect(values[index], key).toBeDefined() })
+      expect(await life.write()).toEqual([])
+      await cluster.rest()
+      await life.expectAll(new Set())
       await cluster.compareData()
     }, 60_000)
   }
@@ -202,7 +260,9 @@ describe('stores are not given up', () => {
     const agreed = await cluster.simulation.settle(outcome)
     await cluster.simulation.runFor(3000)
     if (agreed === 'refused') expect(stopped(life)).toBe(stood)
-    await expect(cluster.simulation.settle(cluster.nodes.get(0)!.force(plan.order))).rejects.toMatchObject(refused)
+    const again = cluster.simulation.settle(cluster.nodes.get(0)!.force(plan.order))
+    if (agreed === 'refused') await expect(again).rejects.toMatchObject(refused)
+    else await again
     if (agreed === 'refused') await life.carryOut(life.plan(lost))
     await cluster.rest()
     await life.expectAll(new Set(plan.partitions.map(({ partition }) => partition)))

@@ -3,9 +3,9 @@
  *
  * Mutations caught: vouching for who answered an earlier probe, or for somebody else at its address; remembering that one; considering a
  * founder; a member that asks again and gets no configuration, or what the fold would tell a newcomer; joiners, or their
- * connections, that do not carry over; a store let in with the incarnation that runs; all observers sending the configuration, or one
- * sending it to any number; offering it again; a stranger that probes; probing anew at each request; silence to who believes in another
- * configuration.
+ * connections, that do not carry over, or do where the fold objects by now; a store let in with the incarnation that runs; all observers
+ * sending the configuration, or one sending it to any number; offering it again; a stranger that probes; probing anew at each request;
+ * silence to who believes in another configuration.
  */
 import { describe, expect, test } from 'vitest'
 import { Admission, PENDING_JOINS_MAX, SERVED_MIN } from '../../../membership/admission.ts'
@@ -237,6 +237,19 @@ describe('M7: undecided joiners carry over to the next configuration', () => {
     member.admission.enter(50, new View(nextConfiguration(small, normalizeCut([admitted], [])), member.view.self, LAN.ringCount))
     member.until(50)
     expect(member.probes.map(({ to }) => to)).toEqual([joiner.id])
+  })
+})
+
+describe('an undecided joiner that the fold objects to by now', () => {
+  test('does not carry over', () => {
+    const member = bench()
+    member.admission.answer(0, peer, askOf(joiner), member.view.position)
+    member.until(0)
+    member.objection = 'given up meanwhile'
+    member.admission.enter(50, new View(nextConfiguration(small, normalizeCut([makeMember('x')], [])), member.view.self, LAN.ringCount))
+    member.sent = []
+    member.until(60_000)
+    expect([member.sent, member.vouched]).toEqual([[], []])
   })
 })
 

@@ -1,14 +1,17 @@
 /**
  * The order to give up on stores, who goes on by it, and what the agreed state makes of it (rule S12).
  *
- * Mutations caught: an order counts in any later configuration; or together with a newcomer; a store that was given up is admitted; the
- * least advanced copy goes on.
+ * Mutations caught: that the named stores were given up once is taken for the effect of an order; an order that is in effect is refused; a
+ * store that was given up before is waited for; an order counts in any later configuration; or together with a newcomer; a store that was
+ * given up is admitted; the least advanced copy goes on.
  */
 import { describe, expect, test } from 'vitest'
 import {
   foundingConfiguration, nextConfiguration, normalizeCut, type ClusterId, type Configuration, type Member, type MemberId, type StoreId
 } from '../../../membership/configuration.ts'
 import { type AgreedState, createAgreedStateFold } from '../../../store/agreed-state.ts'
+import type { Membership } from '../../../membership/index.ts'
+import { carryOutForce } from '../../../store/force/carry-out.ts'
 import { type ForceOrder, ordersOf, validateOrder, withOrder } from '../../../store/force/order.ts'
 import { planForce } from '../../../store/force/plan.ts'
 import type { Survey, SurveyRow } from '../../../store/force/survey.ts'
@@ -91,14 +94,14 @@ describe('the plan', () => {
     ({ partition: 7, generation: 3, forced: 0, members: group, copy: held, seats: [a, b, c, d], former: [], ...change })
 
   /** Who goes on when these stores say so; c and d are there and hold nothing unless they are named. */
-  function chosen (rows: Readonly<Record<string, SurveyRow | undefined>>): unknown {
+  function chosen (rows: Readonly<Record<string, SurveyRow | undefined>>, given: readonly StoreId[] = []): unknown {
     const all = [a, b, c, d]
     const members = Object.fromEntries(all.map(name => [name, 'x:1']))
     const surveys = all.map((storeId): Survey => {
       const said = rows[storeId]
       // One more partition, which all of the lost ones held and nobody is asked about.
       const known = row(copy(at(1, 1), 1), { partition: 1, members: [a, b, c, d, ...lost] })
-      return { storeId, epoch: 9, configurationId: 'id', members, rows: said === undefined ? [known] : [known, said] }
+      return { storeId, epoch: 9, configurationId: 'id', members, abandoned: given, rows: said === undefined ? [known] : [known, said] }
     })
     const plan = planForce(surveys, lost)
     return plan.partitions.length > 0 ? plan.partitions[0] : plan.refused[0]?.reason
@@ -131,7 +134,54 @@ describe('the plan', () => {
     expect(chosen({ [a]: row({ ...copy(at(1, 5), 5)!, settled: false }) })).toContain('changing')
     for (const change of [{ members: [a, ...lost, store(9)] }, { seats: [a, store(9)] }, { former: [store(9)] }]) {
       expect(chosen({ [a]: row(copy(at(1, 5), 5), change) })).toContain(store(9))
+      // Unless it was given up before.
+      expect(chosen({ [a]: row(copy(at(1, 5), 5), change) }, [store(9)])).toMatchObject({ survivor: a })
     }
+  })
+})
+
+/** A member of that chain, as far as carrying out an order goes; `deliver` is how its update comes to be agreed on. */
+function memberOf (chain: Chain, deliver: (chain: Chain, order: ForceOrder) => Chain): Membership<AgreedState> {
+  return {
+    get configuration () { return chain.configuration },
+    get state () { return chain.state },
+    self: member(1),
+    async update ({ tags = {} }: { tags?: Record<string, string> }) {
+      chain = deliver(chain, ordersOf({ members: [{ ...member(1), metadata: { zone: '', weight: 1, tags } }] })[0]!)
+    }
+  } as unknown as Membership<AgreedState>
+}
+
+describe('carrying an order out', () => {
+  const refused = { code: 'STORE_FORCE_REFUSED', definite: true }
+  const atOnce = (chain: Chain, wanted: ForceOrder): Chain => follow(chain, [], [], [[1, wanted]])
+  const late = (chain: Chain, wanted: ForceOrder): Chain => atOnce(follow(chain, [], []), wanted)
+
+  test('ends when it is in effect; sent again, it is in effect already', async () => {
+    const chain = formed()
+    let updates = 0
+    const membership = memberOf(chain, (from, wanted) => { updates++; return atOnce(from, wanted) })
+    await carryOutForce(membership, order(chain.configuration.epoch))
+    await carryOutForce(membership, order(chain.configuration.epoch))
+    expect(updates).toBe(1)
+  })
+
+  test('is refused when it came too late, also where the same stores were given up for other partitions before', async () => {
+    const chain = formed()
+    await expect(carryOutForce(memberOf(chain, late), order(chain.configuration.epoch))).rejects.toMatchObject(refused)
+    const before = atOnce(chain, order(chain.configuration.epoch))
+    const rest = { ...order(before.configuration.epoch), survivors: [{ partition: 2, store: store(1), empty: false }] }
+    await expect(carryOutForce(memberOf(before, late), rest)).rejects.toMatchObject(refused)
+    await carryOutForce(memberOf(before, atOnce), rest)
+  })
+
+  test('is refused where another order counted, and where the cluster is another already', async () => {
+    const chain = formed()
+    const { epoch } = chain.configuration
+    const mine: ForceOrder = { epoch, abandoned: [store(3)], survivors: [{ partition: 1, store: store(1), empty: false }] }
+    const both = (from: Chain): Chain => follow(from, [], [], [[0, order(epoch)], [1, mine]])
+    await expect(carryOutForce(memberOf(chain, both), mine)).rejects.toMatchObject(refused)
+    await expect(carryOutForce(memberOf(follow(chain, [], []), atOnce), mine)).rejects.toMatchObject(refused)
   })
 })
 
