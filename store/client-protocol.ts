@@ -10,6 +10,7 @@ import type { Address } from '../membership/environment/environment.ts'
 import type { Metadata, StoreId } from '../membership/configuration.ts'
 import { MembershipError } from '../membership/errors.ts'
 import { checkMetadata } from '../membership/options.ts'
+import { isLeaveMode, type LeaveMode } from './departure.ts'
 import { type FailedCondition, StoreError, STORE_ERROR_CODES, type StoreErrorCode } from './errors.ts'
 import { type ForceOrder, validateOrder } from './force/order.ts'
 import { isBelow, type Page, type ScanSpec } from './scan-range.ts'
@@ -84,6 +85,8 @@ export interface NodeChange {
   readonly update?: Partial<Metadata>
   /** Give up on stores that are lost for good. */
   readonly force?: ForceOrder
+  /** Leave the cluster, and end; the status tells how that gets on. */
+  readonly leave?: LeaveMode
 }
 
 export type ClientRequest =
@@ -247,10 +250,11 @@ function validatePage (value: unknown): Page {
   return { keys, values, next: value.next === null ? null : bound(value.next) }
 }
 
-function validateNodeChange ({ drain, update, force }: Record<string, unknown>): NodeChange {
+function validateNodeChange ({ drain, update, force, leave }: Record<string, unknown>): NodeChange {
   if (drain !== undefined && typeof drain !== 'boolean') return fail('drain')
-  if ([drain, update, force].filter(change => change !== undefined).length > 1) return fail('two changes at once')
+  if ([drain, update, force, leave].filter(change => change !== undefined).length > 1) return fail('two changes at once')
   if (drain !== undefined) return { drain }
+  if (leave !== undefined) return isLeaveMode(leave) ? { leave } : fail('leave')
   if (force !== undefined) return { force: validateOrder(force) }
   if (update === undefined) return {}
   try {

@@ -113,7 +113,7 @@ export class ClientService {
   }
 
   #handle (request: ClientRequest, remote: Remote): void {
-    if (request.kind === 'status' && request.survey !== true && [request.drain, request.update, request.force].every(change => change === undefined)) {
+    if (request.kind === 'status' && request.survey !== true && [request.drain, request.update, request.force, request.leave].every(change => change === undefined)) {
       const { status, explain } = this.#components
       this.#reply(remote, request.request, { kind: 'status', status: request.explain === undefined ? status() : explain(request.explain) })
       return

@@ -65,15 +65,22 @@ function neededHere (placement: Placement, self: StoreId): PartitionIndex[] {
 
 export class Drain {
   readonly #components: DrainComponents
-  /** The weight that `undrain` gives back. */
+  /**
+   * The weight that this store was last asked to have, drains aside; undefined while nobody asked, when it is the configuration's. What was
+   * asked for may not be agreed on yet, so the configuration does not tell.
+   */
   #weight: number | undefined
+  /**
+   * Whether the last request was to drain. All changes of a member come from itself and are agreed on in the order in which they were asked
+   * for, so the last one counts, however they overlap.
+   */
+  #draining = false
 
   constructor (components: DrainComponents) {
     this.#components = components
   }
 
   get #placement (): Placement | undefined { return this.#components.membership.state.placement }
-  get #drained (): boolean { return this.#components.membership.self.metadata.weight === 0 }
 
   status (): DrainStatus {
     const { self, replicas, membership } = this.#components
@@ -111,7 +118,8 @@ export class Drain {
 
   async #unweigh (signal: AbortSignal | undefined): Promise<void> {
     const { membership } = this.#components
-    if (!this.#drained) this.#weight = membership.self.metadata.weight
+    this.#draining = true
+    this.#weight ??= membership.self.metadata.weight
     await membership.update({ weight: 0 }, signal === undefined ? {} : { signal })
   }
 
@@ -159,20 +167,19 @@ export class Drain {
     }
   }
 
-  /** While a drain lasts, another weight is the one that `undo` will give back. @returns false where there is no drain */
+  /**
+   * Another weight is asked for. While a drain lasts, it is the one that `undo` will give.
+   * @returns false where there is no drain, or it was taken back: the weight is to be asked for at once
+   */
   keep (weight: number): boolean {
-    if (this.#weight === undefined) return false
     this.#weight = weight
-    return true
+    return this.#draining
   }
 
   /** Gives the store its weight back. Resolves when that is agreed on. */
   async undo ({ signal }: DrainOptions = {}): Promise<void> {
-    while (this.#weight !== undefined) {
-      const weight = this.#weight
-      await this.#components.membership.update({ weight }, signal === undefined ? {} : { signal })
-      // Another one may have been kept meanwhile, which is owed, too.
-      if (this.#weight === weight) this.#weight = undefined
-    }
+    this.#draining = false
+    if (this.#weight === undefined) return
+    await this.#components.membership.update({ weight: this.#weight }, signal === undefined ? {} : { signal })
   }
 }

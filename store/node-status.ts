@@ -4,6 +4,7 @@
  * Pure. Plain data: it crosses the wire as it is.
  */
 import type { Configuration, StoreId } from '../membership/configuration.ts'
+import type { DepartureStatus } from './departure.ts'
 import type { DrainStatus } from './drain.ts'
 import type { Replica } from './group/replica.ts'
 import type { Ledger, LedgerPage } from './ledger.ts'
@@ -42,6 +43,8 @@ export interface NodeStatus {
   }
   /** Whether this store is being emptied; absent before it is a member. */
   readonly drain?: DrainStatus
+  /** How far its leaving is; absent while nobody has asked for that. */
+  readonly leaving?: DepartureStatus
   readonly operationsInFlight: number
   /** The copies that this store sends, as the leader of their partitions, what its handovers wait for, and how they get on. */
   readonly transfers: TransfersStatus

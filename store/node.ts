@@ -15,6 +15,7 @@ import { foldPlacement, plan, type Plan } from '../ring/index.ts'
 import { Absences } from './absences.ts'
 import { type AgreedState, createAgreedStateFold } from './agreed-state.ts'
 import { ClientService } from './client-service.ts'
+import { Departure } from './departure.ts'
 import { Drain, type DrainOptions } from './drain.ts'
 import { StoreError } from './errors.ts'
 import { carryOutForce } from './force/carry-out.ts'
@@ -68,9 +69,12 @@ export interface NodeEvents {
   ready: []
   /**
    * This store stopped for good. The error's `code` says why: STORE_FAILED when its disk failed or an invariant broke,
-   * STORE_DIRECTORY_DAMAGED when it read a record that has changed, or what membership halts with.
+   * STORE_DIRECTORY_DAMAGED when it read a record that has changed, or what membership halts with; MEMBERSHIP_LEAVE_TIMEOUT when it was
+   * asked over the wire to leave, and ended before the others confirmed it.
    */
   failed: [error: Error]
+  /** This node has left the cluster, whoever asked for it, and closes. */
+  left: []
 }
 
 export class StoreNode extends EventEmitter<NodeEvents> {
@@ -87,6 +91,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
   #membership: Membership<AgreedState> | undefined
   #host: PartitionHost | undefined
   #drain: Drain | undefined
+  #departure: Departure | undefined
   #watch: RebalanceWatch | undefined
   #change: ViewChange<AgreedState> | undefined
   #state: NodeStatus['state'] = 'joining'
@@ -107,8 +112,9 @@ export class StoreNode extends EventEmitter<NodeEvents> {
       status: () => this.status(),
       explain: epoch => this.#membership === undefined ? null : nodeExplanation(this.#membership, epoch),
       survey: () => this.survey(),
-      change: async ({ drain, update, force }) => {
-        if (update !== undefined) await this.update(update)
+      change: async ({ drain, update, force, leave }) => {
+        if (leave !== undefined) this.#departure!.request(leave)
+        else if (update !== undefined) await this.update(update)
         else if (force !== undefined) await this.force(force)
         else if (drain === true) await this.#started().begin()
         else await this.undrain()
@@ -181,6 +187,14 @@ export class StoreNode extends EventEmitter<NodeEvents> {
     membership.on('halted', error => { this.#fail(error) })
     this.#drain = new Drain({
       membership, clock: environment.clock, self: this.storeId, replicas: host.replicas, stopped: () => this.#state === 'failed' || this.#state === 'closed'
+    })
+    this.#departure = new Departure({
+      membership,
+      drain: this.#drain,
+      log: environment.log,
+      left: () => { this.emit('left') },
+      close: () => this.close(),
+      failed: error => { this.emit('failed', error) }
     })
     host.start()
     this.#watch = new RebalanceWatch(environment.clock, host, status => { this.emit('progress', status) })
@@ -286,6 +300,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
       placementDigest: placement?.digest ?? '',
       partitions: { total: placement?.partitions ?? 0, ...partitionCounts(this.storeId, configuration, this.replicas.values()) },
       ...(configuration === undefined ? {} : { drain: this.#drain!.status() }),
+      ...(this.#departure?.status === undefined ? {} : { leaving: this.#departure.status }),
       operationsInFlight: this.#service.inFlight,
       transfers: this.#watch?.look() ?? NO_TRANSFERS,
       rebalances: rebalanceStatus(this.#ledger, this.#plans)
@@ -381,16 +396,14 @@ export class StoreNode extends EventEmitter<NodeEvents> {
    * An error of the drain leaves the node running; what fails later, or after `drain: false`, stops it.
    * @param options.drain false: leaves at once; to the others it is a crash that was announced. @default true
    * @param options.deadlineMs of the leaving itself, after the drain
-   * @throws {StoreError} what `drain` throws; STORE_TOO_FEW_STORES where partitions would stand still without this store
+   * @throws {StoreError} what `drain` throws; STORE_TOO_FEW_STORES where partitions would stand still without this store; STORE_CLOSED when
+   *   it is leaving already, which `drain: false` hastens
    * @throws {MembershipError} MEMBERSHIP_LEAVE_TIMEOUT
    */
   async leave ({ drain = true, ...options }: { drain?: boolean, deadlineMs?: number, signal?: AbortSignal } = {}): Promise<void> {
-    if (drain && this.#change !== undefined && this.#state !== 'closed') await this.#started().beforeLeaving(options)
-    try {
-      await this.membership.leave(options)
-    } finally {
-      await this.close()
-    }
+    const mode = drain && this.#change !== undefined && this.#state !== 'closed' ? 'drained' : 'now'
+    if (this.#departure === undefined) throw new StoreError('STORE_CLOSED', 'the node has not been started')
+    await this.#departure.leave(mode, options)
   }
 
   /** Stops at once and gives everything back. The cluster sees a crash; a later start with the same directory returns. */

@@ -5,7 +5,6 @@
  * Pure.
  */
 import { parseArgs } from 'node:util'
-import { StoreError } from '../errors.ts'
 
 /** What the process tells its caller. Scripts rely on these. */
 export const EXIT = Object.freeze({
@@ -149,16 +148,3 @@ export function describe (error: unknown): string {
 const USAGE_CODES = new Set(['STORE_INVALID_OPTIONS', 'STORE_NOT_SUPPORTED', 'MEMBERSHIP_INVALID_OPTIONS', 'TRANSPORT_ADDRESS_INVALID'])
 
 export const exitCodeOf = (error: unknown): number => USAGE_CODES.has(codeOf(error)) ? EXIT.usage : EXIT.failed
-
-/** A command that this version of the CLI names, and does not offer. */
-export function laterCommand (name: string, summary: string, instead: string): Command {
-  return {
-    name,
-    usage: '...',
-    summary: `${summary} (not offered yet)`,
-    positionals: [0, Infinity],
-    options: {},
-    strict: false,
-    run: () => Promise.reject(new StoreError('STORE_NOT_SUPPORTED', `this version does not offer '${name}'${instead}`))
-  }
-}

@@ -4,11 +4,12 @@
  * Owns nothing; what it does to the world it does through the `Terminal`.
  */
 import { createRequire } from 'node:module'
-import { type Command, COMMON, describe, EXIT, exitCodeOf, Arguments, laterCommand, type OptionSpecs, type Terminal, UsageError } from './command.ts'
+import { type Command, COMMON, describe, EXIT, exitCodeOf, Arguments, type OptionSpecs, type Terminal, UsageError } from './command.ts'
 import { membersCommand, ringCommand, statusCommand } from './cluster-commands.ts'
 import { delCommand, getCommand, putCommand } from './data-commands.ts'
 import { drainCommand } from './drain-command.ts'
 import { explainCommand } from './explain-command.ts'
+import { leaveCommand } from './leave-command.ts'
 import { planCommand } from './plan-command.ts'
 import { scanCommand, watchCommand } from './range-commands.ts'
 import { forceCommand } from './force-command.ts'
@@ -22,6 +23,7 @@ export const COMMANDS: readonly Command[] = [
   membersCommand,
   ringCommand,
   drainCommand,
+  leaveCommand,
   forceCommand,
   updateCommand,
   getCommand,
@@ -30,7 +32,6 @@ export const COMMANDS: readonly Command[] = [
   scanCommand,
   watchCommand,
   planCommand,
-  laterCommand('leave', 'take a node out of the cluster', ': drain it, then end its process, and the cluster removes it'),
   verifyCommand,
   explainCommand
 ]

@@ -1,7 +1,8 @@
 /**
  * `coterie start`: runs one node in this process until it is told to end or its store fails.
  *
- * SIGINT and SIGTERM close it cleanly; to the cluster that is a crash, and a later start with the same directory returns.
+ * SIGINT and SIGTERM close it cleanly; to the cluster that is a crash, and a later start with the same directory returns. A node that was
+ * asked to leave ends by itself.
  *
  * Owns: the node.
  */
@@ -83,6 +84,10 @@ class Reporter {
     if (this.#joined) this.#sayReady()
   }
 
+  left (): void {
+    this.#say({ event: 'left', address: this.#node.address }, 'left the cluster')
+  }
+
   closed (): void {
     this.#say({ event: 'closed', address: this.#node.address }, 'closed')
   }
@@ -124,6 +129,7 @@ async function run (given: Arguments, options: NodeOptions, terminal: Terminal):
   // Listened to from the beginning: a store can fail in the turn in which it joins.
   const ended = new Promise<Error | undefined>(resolve => {
     node.on('failed', resolve)
+    node.on('left', () => { reporter.left(); resolve(undefined) })
     interrupted.addEventListener('abort', () => { resolve(undefined) }, { once: true })
     if (interrupted.aborted) resolve(undefined)
   })

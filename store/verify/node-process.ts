@@ -19,7 +19,7 @@ const clock = createSystemClock()
 const ERROR_LINES_MAX = 200
 
 export interface NodeEvent {
-  readonly event: 'joined' | 'ready' | 'closed'
+  readonly event: 'joined' | 'ready' | 'left' | 'closed'
   readonly address: string
   readonly storeId: string
   readonly epoch: number

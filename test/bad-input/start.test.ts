@@ -78,7 +78,7 @@ describe('the command line', () => {
     ['a time without its unit', ['put', 'a', 'b', '--ttl', '30'], /--ttl must be a time with its unit/],
     ['a plan of nothing', ['plan'], /expected: --join, --remove or --drain/],
     ['an epoch that is none', ['explain', 'now'], /expected: an epoch/],
-    ['a command that comes later', ['leave', 'n1'], /STORE_NOT_SUPPORTED: .*'leave'/]
+    ['a node to leave that is not named as one', ['leave', 'n1'], /expected: coterie leave/]
   ]
   test.each(wrong)('%s: exit code 2 and a message', async (_name, args, message) => {
     const result = await runCli(args)
