@@ -10,7 +10,6 @@ import type { Address } from '../membership/environment/environment.ts'
 import type { Metadata, StoreId } from '../membership/configuration.ts'
 import { MembershipError } from '../membership/errors.ts'
 import { checkMetadata } from '../membership/options.ts'
-import { isLeaveMode, type LeaveMode } from './departure.ts'
 import { type FailedCondition, StoreError, STORE_ERROR_CODES, type StoreErrorCode } from './errors.ts'
 import { type ForceOrder, validateOrder } from './force/order.ts'
 import { isBelow, type Page, type ScanSpec } from './scan-range.ts'
@@ -77,7 +76,10 @@ export interface ChangedEntry {
   readonly changes: readonly { readonly key: Uint8Array, readonly value: Uint8Array | null }[]
 }
 
-/** What a node is asked to change about itself, if anything. It answers once that is agreed on. */
+/** `drained`: everything is moved away before. `now`: to the others it is a crash that was announced. */
+export type LeaveMode = 'drained' | 'now'
+
+/** What a node is asked to change about itself, if anything. It answers once that is agreed on; of leaving, once that has begun. */
 export interface NodeChange {
   /** True: the node shall drain its store; false: take that back. */
   readonly drain?: boolean
@@ -254,7 +256,7 @@ function validateNodeChange ({ drain, update, force, leave }: Record<string, unk
   if (drain !== undefined && typeof drain !== 'boolean') return fail('drain')
   if ([drain, update, force, leave].filter(change => change !== undefined).length > 1) return fail('two changes at once')
   if (drain !== undefined) return { drain }
-  if (leave !== undefined) return isLeaveMode(leave) ? { leave } : fail('leave')
+  if (leave !== undefined) return leave === 'drained' || leave === 'now' ? { leave } : fail('leave')
   if (force !== undefined) return { force: validateOrder(force) }
   if (update === undefined) return {}
   try {

@@ -9,13 +9,9 @@
  */
 import type { Log } from '../membership/environment/environment.ts'
 import type { Membership } from '../membership/index.ts'
+import type { LeaveMode } from './client-protocol.ts'
 import type { Drain } from './drain.ts'
 import { StoreError } from './errors.ts'
-
-/** `drained`: everything is moved away before. `now`: to the others it is a crash that was announced. */
-export type LeaveMode = 'drained' | 'now'
-
-export const isLeaveMode = (value: unknown): value is LeaveMode => value === 'drained' || value === 'now'
 
 export interface DepartureStatus {
   readonly state: 'draining' | 'leaving' | 'failed'

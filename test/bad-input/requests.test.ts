@@ -88,6 +88,8 @@ const invalid: readonly (readonly [string, Record<string, unknown>])[] = [
   ['an update that is no metadata', { kind: 'status', update: { weight: -1 } }],
   ['an update that is no object', { kind: 'status', update: 7 }],
   ['a drain and an update at once', { kind: 'status', drain: true, update: {} }],
+  ['a way to leave that is none', { kind: 'status', leave: true }],
+  ['to leave and to stay at once', { kind: 'status', leave: 'now', drain: false }],
   ['a client id of 5000 characters', { kind: 'write', partition, id: { ...id, client: 'c'.repeat(5000) }, operations: [put] }]
 ]
 

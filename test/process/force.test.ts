@@ -5,7 +5,7 @@ import { rm } from 'node:fs/promises'
 import { afterEach, expect, test } from 'vitest'
 import { connect } from '../../store/client/client.ts'
 import { StoreError } from '../../store/errors.ts'
-import { eventually } from '../../store/verify/eventually.ts'
+import { eventually, PATIENCE_MS } from '../../store/verify/eventually.ts'
 import { runCli } from '../../store/verify/node-process.ts'
 import { ProcessCluster } from '../../store/verify/process-cluster.ts'
 import { load, missing } from './traffic.ts'
@@ -33,7 +33,7 @@ test('coterie force says what would be lost, and with --accept-loss has the part
   await Promise.all([3, 4].map(index => cluster.node(index).kill()))
   await Promise.all([3, 4].map(index => rm(cluster.directory(index), { recursive: true })))
   let unavailable = 0
-  await eventually(30_000, async () => {
+  await eventually(PATIENCE_MS, async () => {
     const statuses = await cluster.statuses(client, [0, 1, 2])
     unavailable = statuses.reduce((sum, { partitions }) => sum + partitions.unavailable, 0)
     return statuses.every(({ members }) => members === 3) && unavailable > 0 ? undefined : `members: ${statuses.map(({ members }) => members).join()}; ${unavailable} unavailable`
@@ -63,4 +63,4 @@ test('coterie force says what would be lost, and with --accept-loss has the part
   expect(await missing(client)).toEqual([])
   await load(client)
   expect(await missing(client)).toEqual([])
-}, 120_000)
+})

@@ -1,12 +1,10 @@
 /** `coterie leave` on a cluster of processes: what it says, what it refuses, and that the process of the node ends by itself. */
 import { afterEach, expect, test } from 'vitest'
 import { connect } from '../../store/client/client.ts'
+import { PATIENCE_MS } from '../../store/verify/eventually.ts'
 import { runCli } from '../../store/verify/node-process.ts'
 import { ProcessCluster } from '../../store/verify/process-cluster.ts'
 import { load, missing } from './traffic.ts'
-
-/** Long enough for any machine: nothing is proven by how soon it is. */
-const PATIENCE_MS = 120_000
 
 const cleanups: (() => Promise<void>)[] = []
 
@@ -48,4 +46,4 @@ test('a node that is asked to leave moves everything away, leaves, and ends with
   expect((await leave(1, '--now')).code).toBe(0)
   expect(await cluster.node(1).exit(PATIENCE_MS)).toEqual({ code: 0, signal: null })
   expect(await members()).toBe(1)
-}, 4 * PATIENCE_MS)
+})

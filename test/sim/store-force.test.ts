@@ -149,7 +149,7 @@ for (const [size, replicas, lose] of [[6, 3, 2], [8, 5, 3], [7, 3, 3]] as const)
         await cluster.compareData()
         lostEntries += cluster.oracle.lost
         expect(cluster.nodes.size).toBe(size - lose)
-      }, 60_000)
+      })
     }
   })
 }
@@ -181,7 +181,7 @@ describe('who goes on', () => {
       expect(await life.write()).toEqual([])
       life.expectOnce()
       await cluster.compareData()
-    }, 60_000)
+    })
   }
 })
 
@@ -224,7 +224,7 @@ describe('who went on is lost as well', () => {
       await cluster.rest()
       await life.expectAll(new Set())
       await cluster.compareData()
-    }, 60_000)
+    })
   }
 })
 

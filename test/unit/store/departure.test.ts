@@ -20,7 +20,10 @@ interface Bench {
 
 function bench (): Bench {
   const calls: string[] = []
-  const ending = (resolve: () => void, reject: (error: Error) => void) => (error?: Error): void => { if (error === undefined) resolve(); else reject(error) }
+  const ending = (resolve: () => void, reject: (error: Error) => void) => (error?: Error): void => {
+    if (error === undefined) resolve()
+    else reject(error)
+  }
   const made: Bench = {
     calls,
     drained: () => {},
@@ -34,7 +37,9 @@ function bench (): Bench {
           signal!.addEventListener('abort', () => { reject(new StoreError('STORE_ABORTED', 'aborted', { cause: signal!.reason })) })
         })
       },
-      membership: { leave: () => new Promise<void>((resolve, reject) => { calls.push('leave'); made.gone = ending(resolve, reject) }) } as DepartureComponents['membership'],
+      membership: {
+        leave: () => new Promise<void>((resolve, reject) => { calls.push('leave'); made.gone = ending(resolve, reject) })
+      } as DepartureComponents['membership'],
       left: () => { calls.push('left') },
       close: () => { calls.push('close'); return Promise.resolve() },
       failed: ({ message }) => { calls.push(`failed: ${message}`) }
