@@ -109,7 +109,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (value === null) removed.push(key)', replace: 'if (value === null) continue'
   },
   {
-    name: 'a delta has what was read, whatever the log has after it', rule: 'S6', file: `${GROUP}/delta.ts`,
+    name: 'a delta has what was read, whatever the log has after it', rule: 'S6', file: `${GROUP}/delta.ts`, test: 'test/unit/store/delta.test.ts',
     find: 'for (const { seq, body } of later) {', replace: 'for (const { seq, body } of [] as Entry[]) {'
   },
   {
