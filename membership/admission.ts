@@ -17,7 +17,7 @@ import type { Cut, Member, MemberId } from './configuration.ts'
 import type { Mailbox, Peer } from './effects.ts'
 import { hash32 } from './hash.ts'
 import { PROTOCOL_VERSION, type JoinAsk, type JoinRefused, type Position, type ProbeReply, type Snapshot } from './messages.ts'
-import type { MembershipTuning } from './options.ts'
+import type { MembershipTuning } from './tuning.ts'
 import type { View } from './view.ts'
 
 /** Joiners that one member works on at a time. Others are told to ask again. */

@@ -3,7 +3,7 @@
  *
  * Rapid (Suresh et al., ATC '18), section 4.3. It carries out what `Consensus` asks for: its records become durable under tokens of the outbox
  * (rule M4), its timer is one of several that wake the process, a message that makes no sense is refused with a warning. Used by
- * members (`member-core.ts`) and by those that answer for the id of a former process (`restart.ts`).
+ * members (`member-core.ts`) and by those that answer for the id of a former process (`restart-former.ts`).
  *
  * Pure: the time is an argument.
  */
@@ -11,7 +11,7 @@ import type { Configuration, MemberId } from './configuration.ts'
 import { Consensus, type ConsensusInput, type ConsensusMessage, type ConsensusRecord, type Decision } from './consensus.ts'
 import type { Outbox } from './effects.ts'
 import { MembershipError } from './errors.ts'
-import type { MembershipTuning } from './options.ts'
+import type { MembershipTuning } from './tuning.ts'
 
 export interface AgreementComponents {
   readonly configuration: Configuration

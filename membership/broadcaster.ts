@@ -9,7 +9,7 @@
  */
 import type { MemberId } from './configuration.ts'
 import type { Alerts, ConsensusEnvelope } from './messages.ts'
-import type { MembershipTuning } from './options.ts'
+import type { MembershipTuning } from './tuning.ts'
 import type { View } from './view.ts'
 
 export type BroadcastMessage = Alerts | ConsensusEnvelope

@@ -11,7 +11,7 @@ import type { Mailbox } from './effects.ts'
 import type { Address } from './environment/environment.ts'
 import { hash32 } from './hash.ts'
 import type { Sender } from './messages.ts'
-import type { MembershipTuning } from './options.ts'
+import type { MembershipTuning } from './tuning.ts'
 import type { View } from './view.ts'
 
 /** Peers that must have answered with nothing, or not at all, before a gap is accepted. */

@@ -7,10 +7,11 @@
  * Owns: the receiver of the transport's membership channel, one timer, and the writes to the disk.
  */
 import type { ChainStorage } from './chain-storage.ts'
+import type { CoreInput } from './core-input.ts'
 import type { DurableRecord, MembershipEffect } from './effects.ts'
 import { CHANNELS, type Address, type CancelTimer, type Environment, type Remote } from './environment/environment.ts'
 import { MembershipError } from './errors.ts'
-import { MembershipCore, type CoreInput, type MachineComponents } from './membership-core.ts'
+import { MembershipCore, type MachineComponents } from './membership-core.ts'
 import { validateMessage } from './message-validation.ts'
 import type { MembershipMessage } from './messages.ts'
 

@@ -13,7 +13,7 @@
 import type { Broadcaster, BroadcastMessage, SendToMembers } from './broadcaster.ts'
 import type { MemberId } from './configuration.ts'
 import type { Alerts } from './messages.ts'
-import type { MembershipTuning } from './options.ts'
+import type { MembershipTuning } from './tuning.ts'
 import { Overlay } from './overlay.ts'
 import { ReportBook, type Report } from './reports.ts'
 import type { View } from './view.ts'

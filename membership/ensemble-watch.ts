@@ -10,7 +10,7 @@
  */
 import type { Member, MemberId } from './configuration.ts'
 import { hash32, hashFraction } from './hash.ts'
-import type { MembershipTuning } from './options.ts'
+import type { MembershipTuning } from './tuning.ts'
 import type { View } from './view.ts'
 
 /** Voters that are asked at a time. Larger ensembles are asked in turns. */

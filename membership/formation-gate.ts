@@ -11,7 +11,7 @@
 import type { Address } from './environment/environment.ts'
 import type { Member, MemberId, StoreId } from './configuration.ts'
 import type { ProbeReply } from './messages.ts'
-import type { MembershipTuning } from './options.ts'
+import type { MembershipTuning } from './tuning.ts'
 
 /** Joiners that a founder holds at a time. */
 export const HELD_MAX = 65_536

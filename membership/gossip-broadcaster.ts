@@ -21,7 +21,7 @@ import { PROPOSALS_MAX } from './consensus-validation.ts'
 import { EnsembleBroadcaster } from './ensemble-broadcaster.ts'
 import { REPORTS_MAX } from './message-validation.ts'
 import type { Alerts, ConsensusEnvelope } from './messages.ts'
-import type { MembershipTuning } from './options.ts'
+import type { MembershipTuning } from './tuning.ts'
 import { type Entry, ReportBook, type Report, reportOf } from './reports.ts'
 import type { View } from './view.ts'
 

@@ -9,7 +9,7 @@
  */
 import { isVoter, normalizeCut, type Cut, type Member, type MemberId } from './configuration.ts'
 import type { ProbeReply } from './messages.ts'
-import type { MembershipTuning } from './options.ts'
+import type { MembershipTuning } from './tuning.ts'
 
 /** How often a joiner that does not answer is probed before the vote goes on without it. */
 const PROBES_PER_ROUND = 4

@@ -13,7 +13,7 @@ import type { Mailbox } from './effects.ts'
 import { Electorate } from './electorate.ts'
 import { MembershipError } from './errors.ts'
 import type { Position } from './messages.ts'
-import type { MembershipTuning } from './options.ts'
+import type { MembershipTuning } from './tuning.ts'
 import type { View } from './view.ts'
 
 /** Repetitions slow down to this multiple of the first pause. */

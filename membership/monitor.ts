@@ -15,7 +15,7 @@ import { EnsembleWatch } from './ensemble-watch.ts'
 import type { Address, LinkEvent } from './environment/environment.ts'
 import { hashFraction } from './hash.ts'
 import type { ProbeReply } from './messages.ts'
-import type { MembershipTuning } from './options.ts'
+import type { MembershipTuning } from './tuning.ts'
 import type { View } from './view.ts'
 
 /** Members besides the subjects that are probed per interval while isolation is being judged: a sample, not a storm. */

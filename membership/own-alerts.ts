@@ -8,7 +8,7 @@
  */
 import type { Broadcaster } from './broadcaster.ts'
 import { REPORTS_MAX } from './message-validation.ts'
-import type { MembershipTuning } from './options.ts'
+import type { MembershipTuning } from './tuning.ts'
 import { type About, type Report, reportBy } from './reports.ts'
 import type { View } from './view.ts'
 

@@ -7,7 +7,7 @@
  *
  * Pure: the time is an argument.
  */
-import type { MembershipTuning } from './options.ts'
+import type { MembershipTuning } from './tuning.ts'
 
 /** Removals that are remembered. After as many doublings any pause is at its maximum. */
 const REMEMBERED_MAX = 20

@@ -6,15 +6,16 @@
  *
  * - answers consensus for its *former id*, the member of that configuration with its store id, from that record: a vote, promise or
  *   acceptance that others may have counted is never forgotten, and ballots are never used twice. It casts no fast vote, makes no alert
- *   and answers no probe as that id: others see its new id;
- * - tells the members' addresses and the seeds that it is back (`returned`). Who is alive in that configuration answers `present`, who came
- *   back as well answers with `returned`, who is in a later configuration hands that over. The highest one wins: decisions are durable
- *   before they are told, so it was decided, and whoever adopts it stores it before answering for its former id there. It cannot have
- *   taken part there before, since that too begins with storing it;
+ *   and answers no probe as that id: others see its new id (restart-former.ts);
+ * - tells the members' addresses and the seeds that it is back (`returned`, restart-call.ts). Who is alive in that configuration answers
+ *   `present`, who came back as well answers with `returned`, who is in a later configuration hands that over. The highest one wins: decisions
+ *   are durable before they are told, so it was decided, and whoever adopts it stores it before answering for its former id there. It cannot
+ *   have taken part there before, since that too begins with storing it;
  * - where that id votes (rule M13), and once the living voters alone are no quorum and together with the returned they are one, and all
- *   members are there or a deadline has passed, starts classic ballots (rule M1). A value that may have been chosen before is chosen again,
- *   and the restart goes on in the configuration that it leads to; where nobody took part in anything, the cut that replaces the former
- *   members by their successors is decided. Where nobody of these votes from now on, there is no such cut, and the restart waits and says so.
+ *   members are there or a deadline has passed (restart-attendance.ts), starts classic ballots (rule M1). A value that may have been chosen
+ *   before is chosen again, and the restart goes on in the configuration that it leads to; where nobody took part in anything, the cut that
+ *   replaces the former members by their successors is decided. Where nobody of these votes from now on, there is no such cut, and the restart
+ *   waits and says so.
  *
  * Messages may be lost, repeated and overtaken: all of them are repeated, with growing pauses, and say the whole of what they say. A
  * process that crashes in the middle of this comes back with a higher incarnation and takes the place of its first successor.
@@ -23,28 +24,22 @@
  *
  * Pure: the time is an argument.
  */
-import { Agreement } from './agreement.ts'
-import { cutDigest, isVoter, memberIndex, nextConfiguration, type Configuration, type CutDigest, type Member, type MemberId } from './configuration.ts'
-import type { ConsensusMessage, ConsensusRecord } from './consensus-messages.ts'
+import { memberIndex, nextConfiguration, type Configuration, type Member } from './configuration.ts'
 import type { CoreComponents } from './core-components.ts'
-import { recordOf, verifyRecord } from './decision-log.ts'
+import { verifyRecord } from './decision-log.ts'
 import type { Kept, Outbox, Peer } from './effects.ts'
-import { Electorate } from './electorate.ts'
 import type { Address } from './environment/environment.ts'
 import { MembershipError } from './errors.ts'
-import { hashFraction } from './hash.ts'
-import { RETURNED_MAX } from './message-validation.ts'
 import {
   positionOf, type ConsensusEnvelope, type DecisionRecord, type Decisions, type FetchDecisions, type JoinAsk, type Position, type Present,
   type Returned, type Sender
 } from './messages.ts'
+import { Attendance } from './restart-attendance.ts'
+import { RollCall } from './restart-call.ts'
+import { FormerSelf } from './restart-former.ts'
 import { Roster } from './roster.ts'
 import { encodeSnapshot } from './snapshot.ts'
 
-/** Addresses asked at a time. Larger clusters are asked in turns. */
-const ASKED_MAX = 64
-/** Who has not answered for this many turns is not there any more. */
-const FRESH_TURNS = 4
 /** Addresses named to a joiner. */
 const NAMED_MAX = 8
 
@@ -74,19 +69,11 @@ export class Restart<State> {
   #kept: Kept<State> | undefined
   #arrival: Arrival<State> | undefined
   /** Invariant: these are of `#kept`. */
-  #former!: MemberId
   #position!: Position
   #roster!: Roster
-  /** Undefined where the former id is an agent's: it took part in nothing (rule M13). */
-  #agreement: Agreement | undefined
-  #seeds: readonly Address[] = []
-  #asks = 0
-  #askAtMs = Infinity
-  #cursor = 0
-  /** Since when enough are there, while the living alone are not enough. */
-  #enoughSinceMs: number | undefined
-  /** The cut for which ballots were begun. */
-  #offered: CutDigest | undefined
+  readonly #attendance: Attendance
+  readonly #call: RollCall
+  readonly #former: FormerSelf
   #over = false
 
   constructor (parts: RestartComponents<State>, host: RestartHost<State>) {
@@ -94,6 +81,11 @@ export class Restart<State> {
     this.#out = parts.out
     this.#host = host
     this.#sender = { id: parts.self.id, address: parts.self.address }
+    this.#attendance = new Attendance(parts.self, parts.options)
+    this.#call = new RollCall(parts.self, parts.options, parts.out, this.#attendance)
+    this.#former = new FormerSelf(parts.self, parts.options, parts.out, this.#attendance, (now, record) => {
+      if (this.#arrival === undefined) this.#decided(now, record)
+    })
   }
 
   /** Takes up what the disk holds. */
@@ -109,7 +101,7 @@ export class Restart<State> {
 
   /** Addresses to tell besides those of the members. */
   seeds (seeds: readonly Address[]): void {
-    this.#seeds = seeds
+    this.#call.seeds(seeds)
   }
 
   message (now: number, peer: Peer, message: RestartMessage): void {
@@ -120,18 +112,18 @@ export class Restart<State> {
       case 'returned':
         if (ahead === 0) this.#returned(now, peer, message)
         else if (ahead < 0) this.#out.reply(peer, encodeSnapshot(kept.configuration, kept.state, this.#parts.fold))
-        else this.#tell(message.sender.address)
+        else this.#call.tell(message.sender.address)
         break
       case 'present':
         if (ahead === 0) {
           this.#roster.alive(now, message.sender.id)
           this.#meet(message.others)
-        } else if (ahead > 0) this.#tell(message.sender.address)
+        } else if (ahead > 0) this.#call.tell(message.sender.address)
         break
       case 'consensus':
-        if (ahead === 0) this.#agreement?.hear(now, message.sender.id, message.message)
+        if (ahead === 0) this.#former.hear(now, message)
         else if (ahead < 0) this.#out.reply(peer, this.#decisions(message.position))
-        else this.#tell(message.sender.address)
+        else this.#call.tell(message.sender.address)
         break
       case 'fetch-decisions':
         if (ahead < 0) this.#answerFetch(peer, message)
@@ -155,41 +147,32 @@ export class Restart<State> {
     } else if (known && (memberIndex(kept.configuration, ask.member.id) >= 0 || this.#roster.formerOf(ask.member) !== undefined)) {
       this.#out.reply(peer, encodeSnapshot(kept.configuration, kept.state, this.#parts.fold))
     } else {
-      this.#out.reply(peer, { kind: 'join-redirect', addresses: this.#addresses().slice(0, NAMED_MAX) })
+      this.#out.reply(peer, { kind: 'join-redirect', addresses: this.#call.addresses.slice(0, NAMED_MAX) })
     }
   }
 
   persisted (now: number, token: number): void {
     if (this.#over) return
     if (this.#arrival?.token === token) this.#enter(now, this.#arrival)
-    else this.#agreement?.persisted(now, token)
+    else this.#former.persisted(now, token)
   }
 
   /** Does what is due. Called after every input. */
   advance (now: number): void {
     if (this.#over || this.#kept === undefined || this.#arrival !== undefined) return
-    this.#agreement?.advance(now)
-    if (now >= this.#askAtMs) this.#ask(now)
-    this.#judge(now)
+    this.#former.advance(now)
+    this.#call.advance(now)
+    this.#former.judge(now)
   }
 
   get nextAtMs (): number {
     if (this.#over || this.#kept === undefined || this.#arrival !== undefined) return Infinity
-    const waits = this.#enoughSinceMs !== undefined && this.#offered === undefined
-    const deadlineMs = waits ? this.#enoughSinceMs! + this.#parts.options.restartDeadlineMs : Infinity
-    return Math.min(this.#askAtMs, this.#agreement?.nextAtMs ?? Infinity, deadlineMs)
+    return Math.min(this.#call.nextAtMs, this.#former.nextAtMs, this.#attendance.nextAtMs)
   }
 
   /** How far it is, as a clause. */
   progress (now: number): string | undefined {
-    if (this.#kept === undefined) return undefined
-    const { configuration } = this.#kept
-    const { classicQuorum, isPartial, size, voters } = Electorate.of(configuration)
-    const { living, returned } = this.#present(now)
-    const [alive, back] = [living, returned].map(present => voters.filter(({ id }) => present.has(id)).length)
-    const lacks = alive! + back! >= classicQuorum && alive === 0 && ![...returned.values()].some(isVoter)
-    return `of the ${size} ${isPartial ? 'voters' : 'members'} of epoch ${configuration.epoch}, ${alive} are alive and ${back} came back ` +
-      `from their disks; it takes ${classicQuorum}${lacks ? ', and at least one that votes from now on: all that came back are agents' : ''}`
+    return this.#kept === undefined ? undefined : this.#attendance.progress(now)
   }
 
   /** False for another cluster, which is none of ours; two ids for one epoch are the end. */
@@ -214,14 +197,14 @@ export class Restart<State> {
     // An answer shows that the process is to be reached where it says (rule M6): it was asked there.
     const reached = answer && peer.address === member.address
     if (reached) this.#roster.answered(now, member)
-    else if (told === 'new') this.#tell(sender.address)
-    if (!answer) this.#out.reply(peer, this.#message(now, true))
+    else if (told === 'new') this.#call.tell(sender.address)
+    if (!answer) this.#out.reply(peer, this.#call.message(now, true))
     this.#meet(others)
   }
 
   /** Somebody tells of others that came back: those that are new are told, and count once they answer. */
   #meet (others: readonly Member[]): void {
-    for (const other of others) if (other.id !== this.#parts.self.id && this.#roster.told(other) === 'new') this.#tell(other.address)
+    for (const other of others) if (other.id !== this.#parts.self.id && this.#roster.told(other) === 'new') this.#call.tell(other.address)
   }
 
   #decisions (after: Position): Decisions {
@@ -288,90 +271,10 @@ export class Restart<State> {
     this.#kept = kept
     this.#position = positionOf(configuration)
     this.#roster = roster
-    this.#former = former.id
-    this.#roster.told(self)
-    this.#enoughSinceMs = undefined
-    this.#offered = undefined
-    this.#asks = 0
-    this.#askAtMs = now
-    this.#agreement = Electorate.of(configuration).indexOf(this.#former) < 0 ? undefined : this.#answerFor(now, configuration, acceptor)
-  }
-
-  /** @param acceptor what the former process left behind. */
-  #answerFor (now: number, configuration: Configuration, acceptor: ConsensusRecord | undefined): Agreement {
-    const { voters } = Electorate.of(configuration)
-    return new Agreement({ configuration, self: this.#former, durable: acceptor, tuning: this.#parts.options, out: this.#out }, {
-      send: (to, message) => { this.#out.send(this.#roster.addressOf(to), this.#envelope(message)) },
-      broadcast: message => {
-        for (const { id } of voters) if (id !== this.#former) this.#out.send(this.#roster.addressOf(id), this.#envelope(message))
-      },
-      decided: decision => {
-        if (this.#arrival === undefined) this.#decided(now, recordOf(configuration, nextConfiguration(configuration, decision.cut), decision))
-      }
-    })
-  }
-
-  #envelope (message: ConsensusMessage): ConsensusEnvelope {
-    return { kind: 'consensus', sender: { id: this.#former, address: this.#sender.address }, position: this.#position, message }
-  }
-
-  #message (now: number, answer: boolean): Returned {
-    const back = [...this.#present(now).returned.values()].filter(({ id }) => id !== this.#parts.self.id)
-    const start = back.length > RETURNED_MAX ? this.#cursor % back.length : 0
-    const others = [...back.slice(start), ...back.slice(0, start)].slice(0, RETURNED_MAX)
-    return { kind: 'returned', sender: this.#sender, position: this.#position, member: this.#parts.self, others, answer }
-  }
-
-  #addresses (): Address[] {
-    const members = this.#kept?.configuration.members ?? []
-    const all = [...members.filter(({ id }) => id !== this.#former).map(({ id }) => this.#roster.addressOf(id)), ...this.#seeds]
-    return [...new Set(all)].filter(address => address !== this.#parts.self.address)
-  }
-
-  #tell (address: Address): void {
-    if (address === this.#parts.self.address) return
-    this.#out.send(address, { kind: 'returned', sender: this.#sender, position: this.#position, member: this.#parts.self, others: [], answer: false })
-  }
-
-  #ask (now: number): void {
-    const { joinRetryMs, joinRetryMaxMs } = this.#parts.options
-    const message = this.#message(now, false)
-    const addresses = this.#addresses()
-    for (let i = 0; i < Math.min(ASKED_MAX, addresses.length); i++) this.#out.send(addresses[this.#cursor++ % addresses.length]!, message)
-    const pauseMs = Math.min(joinRetryMs * 2 ** Math.min(this.#asks, 20), joinRetryMaxMs)
-    this.#asks++
-    this.#askAtMs = now + pauseMs * (0.75 + hashFraction(`${this.#sender.id} ${this.#asks}`, 4n) / 2)
-  }
-
-  /** Who is there: heard of within the last few turns. This process is one of those that came back. */
-  #present (now: number): { living: ReadonlySet<MemberId>, returned: ReadonlyMap<MemberId, Member> } {
-    const turns = FRESH_TURNS * Math.max(1, Math.ceil(this.#kept!.configuration.members.length / ASKED_MAX))
-    const sinceMs = now - turns * this.#parts.options.joinRetryMaxMs
-    const returned = new Map(this.#roster.returnedSince(sinceMs)).set(this.#former, this.#parts.self)
-    return { living: this.#roster.livingSince(sinceMs), returned }
-  }
-
-  /** Begins ballots once it takes the returned for a quorum of voters, and all are there or the deadline has passed. */
-  #judge (now: number): void {
-    if (this.#agreement === undefined) return
-    const { members } = this.#kept!.configuration
-    const { classicQuorum, voters } = Electorate.of(this.#kept!.configuration)
-    const { living, returned } = this.#present(now)
-    const alive = voters.filter(({ id }) => living.has(id)).length
-    const back = voters.filter(({ id }) => returned.has(id)).length
-    if (alive >= classicQuorum || alive + back < classicQuorum) {
-      this.#enoughSinceMs = undefined
-      return
-    }
-    this.#enoughSinceMs ??= now
-    if (living.size + returned.size < members.length && now < this.#enoughSinceMs + this.#parts.options.restartDeadlineMs) return
-    const cut = this.#roster.replacement(returned, id => !living.has(id))
-    if (cut === undefined || cutDigest(cut) === this.#offered) return
-    this.#offered = cutDigest(cut)
-    const absent = members.map(({ id }) => id).filter(id => !returned.has(id))
-    this.#agreement.apply(now, { kind: 'suspects', members: new Set(absent) })
-    this.#agreement.apply(now, { kind: 'offer', cut })
-    this.#agreement.apply(now, { kind: 'recover' })
+    roster.told(self)
+    this.#attendance.enter(configuration, former.id, roster)
+    this.#call.enter(now, configuration, former.id, roster)
+    this.#former.enter(now, configuration, former.id, roster, acceptor)
   }
 
   #fail (error: MembershipError): void {

@@ -8,7 +8,7 @@
  * Pure: the time is an argument.
  */
 import type { CutOutline } from './cut-detector.ts'
-import type { MembershipTuning } from './options.ts'
+import type { MembershipTuning } from './tuning.ts'
 
 /** A stable cut is proposed after so many windows even if news keeps coming; nobody waits for the dead. */
 const SETTLING_WINDOWS_MAX = 4

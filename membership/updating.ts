@@ -14,7 +14,7 @@
  * Pure: the time is an argument.
  */
 import { isSameMetadata, type Metadata, type Update } from './configuration.ts'
-import type { MembershipTuning } from './options.ts'
+import type { MembershipTuning } from './tuning.ts'
 import type { View } from './view.ts'
 
 export interface UpdatingHost {

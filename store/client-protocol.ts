@@ -9,7 +9,7 @@
 import type { Address } from '../membership/environment/environment.ts'
 import type { Metadata, StoreId } from '../membership/configuration.ts'
 import { MembershipError } from '../membership/errors.ts'
-import { checkMetadata } from '../membership/options.ts'
+import { checkMetadata } from '../membership/metadata-checks.ts'
 import { type FailedCondition, StoreError, STORE_ERROR_CODES, type StoreErrorCode } from './errors.ts'
 import { type ForceOrder, validateOrder } from './force/order.ts'
 import { isBelow, type Page, type ScanSpec } from './scan-range.ts'

@@ -10,7 +10,7 @@
 import { EventEmitter } from 'node:events'
 import type { Configuration, Metadata, StoreId } from '../membership/configuration.ts'
 import { type Database, type Environment, type Fold, Membership, type MembershipOptions, phiAccrual, type StandIn, type ViewChange } from '../membership/index.ts'
-import { checkMetadata } from '../membership/options.ts'
+import { checkMetadata } from '../membership/metadata-checks.ts'
 import { foldPlacement, plan, type Plan } from '../ring/index.ts'
 import { Absences } from './absences.ts'
 import { type AgreedState, createAgreedStateFold } from './agreed-state.ts'

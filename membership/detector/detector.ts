@@ -9,7 +9,7 @@
  * Pure: the time is an argument.
  */
 import type { Member } from '../configuration.ts'
-import type { MembershipTuning } from '../options.ts'
+import type { MembershipTuning } from '../tuning.ts'
 
 /** What was learned about the connection to the subject's address; see LinkEvent. */
 export type LinkEvidence = 'opened' | 'closed' | 'refused' | 'unreachable'

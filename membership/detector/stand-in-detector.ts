@@ -8,7 +8,7 @@
  *
  * Pure: the time is an argument; the channel only takes questions and fills in answers.
  */
-import type { MembershipTuning } from '../options.ts'
+import type { MembershipTuning } from '../tuning.ts'
 import type { Detector, LinkEvidence } from './detector.ts'
 import type { StandInAddress } from './stand-in-messages.ts'
 

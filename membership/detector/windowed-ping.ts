@@ -7,7 +7,7 @@
  * Pure: the time is an argument.
  */
 import type { Member } from '../configuration.ts'
-import type { MembershipTuning } from '../options.ts'
+import type { MembershipTuning } from '../tuning.ts'
 import type { Detector, DetectorFactory, LinkEvidence } from './detector.ts'
 import { UNANSWERED_FACTOR, UNCONNECTED_FACTOR } from './first-contact.ts'
 import { HardEvidence } from './hard-evidence.ts'

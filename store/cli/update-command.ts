@@ -4,7 +4,7 @@
  * Owns nothing.
  */
 import type { Metadata } from '../../membership/configuration.ts'
-import { checkMetadata } from '../../membership/options.ts'
+import { checkMetadata } from '../../membership/metadata-checks.ts'
 import { type Arguments, CLIENT_OPTIONS, type Command, EXIT, UsageError } from './command.ts'
 import { askNodes, reach } from './connection.ts'
 import { parseTags } from './start-command.ts'

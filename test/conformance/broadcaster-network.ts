@@ -12,7 +12,7 @@ import type { Broadcaster, BroadcasterFactory, BroadcastMessage } from '../../me
 import type { MemberId } from '../../membership/configuration.ts'
 import type { ConsensusMessage } from '../../membership/consensus-messages.ts'
 import { validateMessage } from '../../membership/message-validation.ts'
-import { LAN, type MembershipTuning } from '../../membership/options.ts'
+import { LAN, type MembershipTuning } from '../../membership/tuning.ts'
 import { bitsOf, type Report } from '../../membership/reports.ts'
 import { decodeMessage, encodeMessage } from '../../membership/transport/message-codec.ts'
 import { View } from '../../membership/view.ts'

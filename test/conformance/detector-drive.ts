@@ -6,7 +6,7 @@
  */
 import type { Member, MemberId, StoreId } from '../../membership/configuration.ts'
 import type { Detector, DetectorFactory, LinkEvidence } from '../../membership/detector/detector.ts'
-import type { MembershipTuning } from '../../membership/options.ts'
+import type { MembershipTuning } from '../../membership/tuning.ts'
 
 const ATTENTION_MS = 50
 /** More polls than that in one drive, and the detector asks to be polled again and again. */

@@ -7,7 +7,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Detector, DetectorFactory, LinkEvidence } from '../../membership/detector/detector.ts'
 import { SeededRandom } from '../../membership/environment/seeded-random.ts'
-import { LAN, type MembershipTuning } from '../../membership/options.ts'
+import { LAN, type MembershipTuning } from '../../membership/tuning.ts'
 import { Drive, prompt, silent, SUBJECT, type Answering } from './detector-drive.ts'
 import { heapBytes } from './heap.ts'
 

@@ -12,7 +12,7 @@
 import { describe, expect, test } from 'vitest'
 import { ChainStorage } from '../../membership/chain-storage.ts'
 import type { Kept } from '../../membership/effects.ts'
-import { LAN } from '../../membership/options.ts'
+import { LAN } from '../../membership/tuning.ts'
 import { addressOf, MembershipCluster } from './membership-harness.ts'
 import { seedsToRun } from './simulation.ts'
 

@@ -9,7 +9,7 @@
  * come as the reply to repeated alerts, and by asking around.
  */
 import { describe, expect, test } from 'vitest'
-import { LAN } from '../../membership/options.ts'
+import { LAN } from '../../membership/tuning.ts'
 import { addressOf, MembershipCluster } from './membership-harness.ts'
 import { seedsToRun } from './simulation.ts'
 

@@ -4,7 +4,7 @@
  * Every scenario forms a cluster through the gate, lets it rest, and then makes some members faulty. Healthy members that are removed
  * are false removals. The faulty ones are of no further interest: what a removed member sees is not judged.
  */
-import { LAN } from '../../../membership/options.ts'
+import { LAN } from '../../../membership/tuning.ts'
 import { Overlay } from '../../../membership/overlay.ts'
 import type { DriverOptions, Driver, Process, Step } from './driver.ts'
 import { form } from './formation.ts'

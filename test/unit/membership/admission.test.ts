@@ -15,7 +15,7 @@ import type { Address } from '../../../membership/environment/environment.ts'
 import {
   NOWHERE, PROTOCOL_VERSION, type JoinAsk, type MembershipMessage, type ProbeReply, type Snapshot
 } from '../../../membership/messages.ts'
-import { LAN } from '../../../membership/options.ts'
+import { LAN } from '../../../membership/tuning.ts'
 import { View } from '../../../membership/view.ts'
 import { makeConfiguration, makeMember } from './fixtures.ts'
 

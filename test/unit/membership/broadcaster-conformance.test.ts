@@ -9,7 +9,7 @@ import {
 } from '../../../membership/broadcaster.ts'
 import type { MemberId } from '../../../membership/configuration.ts'
 import { gossip, GossipBroadcaster } from '../../../membership/gossip-broadcaster.ts'
-import { LAN } from '../../../membership/options.ts'
+import { LAN } from '../../../membership/tuning.ts'
 import type { View } from '../../../membership/view.ts'
 import { BROADCASTER_CHECKS, broadcasterConformance, failedChecks, type BroadcasterExpectations } from '../../conformance/broadcaster.ts'
 

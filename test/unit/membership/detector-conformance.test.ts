@@ -8,7 +8,7 @@ import { describe, expect, test } from 'vitest'
 import type { Detector, DetectorFactory, LinkEvidence } from '../../../membership/detector/detector.ts'
 import { phiAccrual } from '../../../membership/detector/phi-accrual.ts'
 import { windowedPing } from '../../../membership/detector/windowed-ping.ts'
-import { PRESETS } from '../../../membership/options.ts'
+import { PRESETS } from '../../../membership/tuning.ts'
 import { DETECTOR_CHECKS, detectorConformance, failedChecks, type DetectorExpectations } from '../../conformance/detector.ts'
 
 for (const [preset, tuning] of Object.entries(PRESETS)) {

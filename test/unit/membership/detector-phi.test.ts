@@ -12,10 +12,11 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Detector } from '../../../membership/detector/detector.ts'
 import { deviationsOf, surprise } from '../../../membership/detector/normal-tail.ts'
-import { PhiAccrual, phiAccrual, type PhiAccrualOptions } from '../../../membership/detector/phi-accrual.ts'
+import { PhiAccrual, phiAccrual } from '../../../membership/detector/phi-accrual.ts'
+import type { PhiAccrualOptions } from '../../../membership/detector/phi-accrual-options.ts'
 import { WindowedPing } from '../../../membership/detector/windowed-ping.ts'
 import { SeededRandom } from '../../../membership/environment/seeded-random.ts'
-import { LAN, TEST, WAN } from '../../../membership/options.ts'
+import { LAN, TEST, WAN } from '../../../membership/tuning.ts'
 
 const HOUR_MS = 3_600_000
 /** Membership wakes so often at least while an answer is awaited. */

@@ -19,7 +19,7 @@ import { StandInResponder } from '../../../membership/detector/stand-in-responde
 import { StandIn } from '../../../membership/detector/stand-in.ts'
 import { windowedPing } from '../../../membership/detector/windowed-ping.ts'
 import { createSystemClock, createSystemRandom, silentLog } from '../../../membership/environment/system.ts'
-import { LAN } from '../../../membership/options.ts'
+import { LAN } from '../../../membership/tuning.ts'
 import { detectorConformance } from '../../conformance/detector.ts'
 import { Drive, silent, SUBJECT, type Answering } from '../../conformance/detector-drive.ts'
 

@@ -6,7 +6,7 @@
  */
 import { describe, expect, test } from 'vitest'
 import { WindowedPing } from '../../../membership/detector/windowed-ping.ts'
-import { LAN } from '../../../membership/options.ts'
+import { LAN } from '../../../membership/tuning.ts'
 
 /** Probes every interval from 0 to `untilMs`; `answered` says which of them get a reply. */
 function run (detector: WindowedPing, fromMs: number, untilMs: number, answered: (index: number) => boolean): void {

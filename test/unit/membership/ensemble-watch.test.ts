@@ -6,7 +6,7 @@
 import { expect, test } from 'vitest'
 import type { Member } from '../../../membership/configuration.ts'
 import { EnsembleWatch } from '../../../membership/ensemble-watch.ts'
-import { LAN } from '../../../membership/options.ts'
+import { LAN } from '../../../membership/tuning.ts'
 import { View } from '../../../membership/view.ts'
 import { makeConfiguration } from './fixtures.ts'
 

@@ -11,7 +11,7 @@ import { describe, expect, test } from 'vitest'
 import type { Member } from '../../../membership/configuration.ts'
 import { FormationGate, HELD_MAX } from '../../../membership/formation-gate.ts'
 import { NOWHERE, type ProbeReply } from '../../../membership/messages.ts'
-import { LAN } from '../../../membership/options.ts'
+import { LAN } from '../../../membership/tuning.ts'
 import { makeMember } from './fixtures.ts'
 
 const { probeTimeoutMs, batchWindowMs } = LAN

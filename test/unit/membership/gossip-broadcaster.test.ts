@@ -13,7 +13,7 @@ import { cutDigest, normalizeCut, type Cut, type MemberId } from '../../../membe
 import { gossip, GossipBroadcaster } from '../../../membership/gossip-broadcaster.ts'
 import { REPORTS_MAX } from '../../../membership/message-validation.ts'
 import type { Alerts } from '../../../membership/messages.ts'
-import { LAN } from '../../../membership/options.ts'
+import { LAN } from '../../../membership/tuning.ts'
 import { recordDigest } from '../../../membership/record-digest.ts'
 import type { Report } from '../../../membership/reports.ts'
 import { View } from '../../../membership/view.ts'

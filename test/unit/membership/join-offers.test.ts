@@ -11,7 +11,8 @@ import { Outbox } from '../../../membership/effects.ts'
 import { FoundingCheck } from '../../../membership/founding.ts'
 import { JoinProtocol } from '../../../membership/join-protocol.ts'
 import type { Admitted } from '../../../membership/messages.ts'
-import { LAN, resolveOptions } from '../../../membership/options.ts'
+import { resolveOptions } from '../../../membership/options.ts'
+import { LAN } from '../../../membership/tuning.ts'
 
 const self: Member = {
   id: 'joiner' as MemberId, address: '10.0.0.9:7000', storeId: 's' as StoreId, incarnation: 1, metadata: { zone: '', weight: 1, tags: {} },

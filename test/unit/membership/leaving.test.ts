@@ -3,14 +3,20 @@
  *
  * Mutations caught: asking the subjects; companions of an earlier configuration that count; a last member that asks all the same, never,
  * or without listening; being done with one that knows, or with those of an earlier epoch; telling who knows; pauses that do not
- * grow; a goodbye from the old epoch.
+ * grow; a goodbye from the old epoch; a request before the first configuration is in effect that fails, or that the configuration ends.
  */
 import { describe, expect, test } from 'vitest'
 import { nextConfiguration, normalizeCut, type Configuration } from '../../../membership/configuration.ts'
+import { windowedPing } from '../../../membership/detector/windowed-ping.ts'
+import type { MembershipEffect } from '../../../membership/effects.ts'
 import type { Address } from '../../../membership/environment/environment.ts'
+import { gossip } from '../../../membership/gossip-broadcaster.ts'
 import { Leaving } from '../../../membership/leaving.ts'
+import { MembershipCore } from '../../../membership/membership-core.ts'
 import type { MembershipMessage } from '../../../membership/messages.ts'
-import { LAN } from '../../../membership/options.ts'
+import { resolveOptions } from '../../../membership/options.ts'
+import { encodeSnapshot } from '../../../membership/snapshot.ts'
+import { LAN } from '../../../membership/tuning.ts'
 import { View } from '../../../membership/view.ts'
 import { makeConfiguration } from './fixtures.ts'
 
@@ -162,5 +168,34 @@ describe('M9: it stays until a majority of the next configuration knows', () => 
     bench.sent = []
     bench.leaving.goodbye(2000, bench.after)
     expect(bench.until(2000 + 15 * batchWindowMs).map(ms => (ms - 2000) / batchWindowMs)).toEqual([1, 3, 7, 15])
+  })
+})
+
+describe('M9: a process that asks to leave while its first configuration is on its way to the disk', () => {
+  const members = (size: number): { asked: MembershipEffect<undefined>[], entered: MembershipEffect<undefined>[] } => {
+    const configuration = makeConfiguration(size)
+    const options = resolveOptions({ clusterName: 'test', seeds: ['seed:7000'] })
+    const core = new MembershipCore<undefined>({
+      self: configuration.members[0]!, options, fold: undefined, detector: windowedPing, broadcaster: gossip, storedEpoch: 0
+    })
+    core.apply(0, { kind: 'join', clusterId: undefined, seeds: [], timeoutMs: 60_000 })
+    const snapshot = encodeSnapshot(configuration, undefined, undefined)
+    const stored = core.apply(1, { kind: 'message', peer: { address: 'seed:7000', connectionId: 1 }, message: snapshot }).find(({ kind }) => kind === 'persist')
+    const asked = core.apply(2, { kind: 'leave' })
+    return { asked, entered: core.apply(3, { kind: 'persisted', token: (stored as { token: number }).token }) }
+  }
+  const statuses = (effects: readonly MembershipEffect<undefined>[]): string[] => effects.flatMap(effect => effect.kind === 'status' ? [effect.status] : [])
+
+  test('asks its observers once that is in effect, and is leaving all the time', () => {
+    const { asked, entered } = members(3)
+    expect(statuses(asked)).toEqual(['leaving'])
+    expect(statuses(entered)).toEqual([])
+    expect(entered.filter(effect => effect.kind === 'send' && effect.message.kind === 'leave')).toHaveLength(2)
+  })
+
+  test('stops then where it is alone', () => {
+    const { asked, entered } = members(1)
+    expect(asked.map(({ kind }) => kind)).not.toContain('left')
+    expect(entered.map(({ kind }) => kind)).toContain('left')
   })
 })

@@ -4,7 +4,8 @@
  * Mutations that were tried and are caught here: ignoring unknown options; applying the preset over what the user gave.
  */
 import { describe, expect, test } from 'vitest'
-import { LAN, resolveOptions, TEST, WAN, type MembershipOptions } from '../../../membership/options.ts'
+import { resolveOptions, type MembershipOptions } from '../../../membership/options.ts'
+import { LAN, TEST, WAN } from '../../../membership/tuning.ts'
 
 const minimal: MembershipOptions = { clusterName: 'test', seeds: ['10.0.0.1:7000'] }
 
