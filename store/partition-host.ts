@@ -14,6 +14,7 @@ import { type Item, validateStoreId } from './group/messages.ts'
 import { type PartitionView, Replica, type ReplicaInput, type ReplicaOptions, type Transfers } from './group/replica.ts'
 import { type LeaseMessage, type LeaseOptions, Leases, validateLeaseMessage } from './leases.ts'
 import type { Ledger } from './ledger.ts'
+import { Pace } from './pace.ts'
 import { type Addressed, unpack } from './peer-messages.ts'
 import { PeerOutbox } from './peer-outbox.ts'
 import { ExpiryIndex } from './storage/expiry-index.ts'
@@ -44,7 +45,7 @@ export interface PartitionHostOptions extends ReplicaOptions, LeaseOptions, Tran
 
 interface Fetch { readonly partition: number, readonly token: number, readonly copy: number, readonly keys: readonly Uint8Array[] }
 
-/** A replica that had nothing to do for so many ticks is at rest: it gets only each so many-th of them. */
+/** A replica that has nothing to wait for, or had nothing to do for so many ticks, is at rest: it gets only each so many-th of them. */
 const BUSY_TICKS = 10
 const REST_TICKS = 10
 
@@ -56,6 +57,7 @@ export class PartitionHost {
   readonly #replicas = new Map<number, Replica>()
   readonly #writer: StoreWriter
   readonly #leases: Leases
+  readonly #pace: Pace
   readonly #ranges: RangeReader
   readonly #expiries: ExpiryIndex
   #addresses: ReadonlyMap<StoreId, Address> = new Map()
@@ -81,6 +83,7 @@ export class PartitionHost {
     this.#options = options
     this.schedule = new TransferSchedule(options)
     const { clock, random } = components.environment
+    this.#pace = new Pace(clock.now(), options.tickMs)
     this.#leases = new Leases(clock.now(), Math.floor(random.next() * 2 ** 48), options)
     this.#outbox = new PeerOutbox((to, channel, packet) => {
       components.environment.transport.send(to, channel, { c: this.#clusterId, f: components.self, m: packet })
@@ -133,6 +136,7 @@ export class PartitionHost {
     }
     if (input.kind !== 'flush' && input.kind !== 'tick') this.#touched.add(partition)
     if (input.kind !== 'tick' || effects.length > 0) this.#busySinceTick.set(partition, this.#ticks)
+    else if (replica.idle) this.#busySinceTick.delete(partition)
     for (const effect of effects) this.#perform(partition, effect)
     // Most ticks find nothing to do; they must not cost a turn of their own.
     if (input.kind !== 'tick' || effects.length > 0) this.#schedule()
@@ -158,7 +162,7 @@ export class PartitionHost {
       spend: (now, bytes) => { schedule.spend(now, bytes) }
     }
     const nonce = Math.floor(this.#components.environment.random.next() * 2 ** 48)
-    const components = { self: this.#components.self, transfers, nonce, leases: this.#leases }
+    const components = { self: this.#components.self, transfers, nonce, leases: this.#leases, slowness: this.#pace }
     const replica = new Replica(durable === undefined ? components : { ...components, durable }, this.#options)
     this.#replicas.set(partition, replica)
     return replica
@@ -323,9 +327,10 @@ export class PartitionHost {
     this.#cancelTick = this.#components.environment.clock.setTimer(this.#options.tickMs, () => {
       this.#tick()
       this.#ticks++
+      this.#pace.tick(this.#components.environment.clock.now())
       this.#renewLeases()
       for (const partition of this.#replicas.keys()) {
-        const atRest = this.#ticks - (this.#busySinceTick.get(partition) ?? 0) > BUSY_TICKS
+        const atRest = this.#ticks - (this.#busySinceTick.get(partition) ?? -Infinity) > BUSY_TICKS
         if (!atRest || (this.#ticks + partition) % REST_TICKS === 0) this.apply(partition, { kind: 'tick' })
       }
     })

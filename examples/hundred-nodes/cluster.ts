@@ -15,6 +15,9 @@ import { freePorts } from './ports.ts'
 
 /** Nodes whose addresses every node is given, the founder among them: any one that answers is enough. */
 const SEEDS_MAX = 3
+/** Between two looks at all nodes: so long at least, and so many times what a look takes. */
+const PAUSE_MS_MIN = 100
+const PAUSE_FACTOR = 10
 
 export interface ClusterComponents {
   readonly create: NodeFactory
@@ -132,11 +135,12 @@ export class Cluster {
    */
   async until<T> (what: () => string, deadlineMs: number, look: () => Promise<T | undefined>): Promise<T> {
     const { signal } = this.#components
-    // A question to a hundred processes costs more than one to a hundred objects.
-    const pauseMs = this.#options.processes ? 250 : 150
     const endMs = performance.now() + deadlineMs
     for (;;) {
+      const askedMs = performance.now()
       const answer = await look()
+      // A question to a hundred nodes must not be what they spend their time on.
+      const pauseMs = Math.max(PAUSE_MS_MIN, PAUSE_FACTOR * (performance.now() - askedMs))
       if (answer !== undefined) return answer
       if (this.failures.length > 0) throw new Error(this.failures.join('; '))
       if (performance.now() > endMs) throw new Error(`${what()}, and no more within ${deadlineMs / 1000} s`)

@@ -5,7 +5,7 @@ import { type Client, StoreError } from 'coterie'
 import type { Journal } from './journal.ts'
 
 /** Keys in one call. The client sends every partition its part as one request, so large calls make for few requests. */
-const BATCH_KEYS = 4000
+const BATCH_KEYS = 10_000
 /** Calls that are under way at once. */
 const BATCHES_IN_FLIGHT = 1
 

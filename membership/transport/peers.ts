@@ -91,7 +91,8 @@ export class Peers implements ConnectionOwner {
       // Counted in sweeps of this process rather than in time: a process that was stopped for a while must not blame its peers.
       connection.silentSweeps++
       if (connection.silentSweeps > SWEEPS_PER_SILENCE) connection.fail('silent for too long')
-      else connection.ping()
+      // Either side's question is a sign of life for both, and traffic is one, too.
+      else if (connection.silentSweeps > 1) connection.ping()
     }
   }
 

@@ -73,7 +73,7 @@ export class Acceptor {
     replica.sawBallot(now, ballot)
     const raised = compareBallots(ballot, replica.promised) > 0
     if (raised) replica.promise(ballot)
-    replica.election.heard()
+    replica.election.answered()
     const { copy } = replica
     if (copy === undefined || !replica.level) {
       if (raised) replica.persist([])

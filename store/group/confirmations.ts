@@ -74,6 +74,8 @@ export class Confirmations {
     while (this.#rounds.length > 0 && this.#rounds[0]!.round <= confirmed) for (const then of this.#rounds.shift()!.then) then()
   }
 
+  get idle (): boolean { return this.#rounds.length === 0 && this.#next.length === 0 }
+
   /** Asks again where a round was not answered in time. */
   tick (now: number): void {
     if (this.#rounds.length === 0 || now - this.#sentAt < this.#patience.delayMs) return

@@ -15,23 +15,25 @@ import { type Ballot, compareBallots, NO_BALLOT, sameMembers } from './history.t
 import type { Replica } from './replica.ts'
 import { RoundTrip } from './round-trip.ts'
 
-/** After a view change a silent leader is asked only when so many more retry times have passed. */
-const PATIENCE_RETRIES = 2
+/** After a view change a silent leader is asked only when so many retry times have passed. */
+const PATIENCE_RETRIES = 3
 /** A question that is not answered is repeated after `retryMs`, then twice as long, up to this many times as long. */
 const RETRY_FACTOR_MAX = 4
+/** One that was answered, so that all is well, is asked again after so many retry times, in case that the news of its end gets lost. */
+const POLL_RETRIES = 10
 
 export class Election {
   readonly #replica: Replica
-  #nominatedAt = -Infinity
-  /** When to ask again. */
-  #patience: RoundTrip
+  /** When to ask, if there is a reason to. */
+  #askAt = -Infinity
+  readonly #patience: RoundTrip
   /** When this store first asked the present incumbent in vain, or undefined. */
   #unansweredSince: number | undefined
   #asked: Ballot = NO_BALLOT
 
   constructor (replica: Replica) {
     this.#replica = replica
-    this.#patience = new RoundTrip(replica.options.retryMs, RETRY_FACTOR_MAX)
+    this.#patience = new RoundTrip(replica.options.retryMs, RETRY_FACTOR_MAX, replica.slowness)
   }
 
   /** Who leads, as far as this store can know: the live incumbent, else the first live store in the group's order. */
@@ -57,23 +59,37 @@ export class Election {
    * Takes the lead with the inherited ballot, if it is this store's. Only in the step in which it takes up the generation: so each ballot is
    * begun once, and whoever could not begin it then takes a higher one.
    */
-  inherit (now: number, ballot: Ballot): void {
+  inherit (now: number): void {
     const replica = this.#replica
-    const { view, seen, self, level } = replica
+    const { view, promised: ballot, seen, self, level } = replica
     if (ballot.store !== self || compareBallots(seen, ballot) !== 0 || !level || view?.live.has(self) !== true) return
     if (replica.missingMajority() === undefined) replica.inherit(now, ballot)
   }
 
-  /** The leader was heard of, or there is a new one: nobody is waiting for an answer any more. */
+  /** There is a new leader, or a new configuration: nobody is waiting for an answer any more. */
   heard (): void {
+    if (this.#unansweredSince === undefined) return
     this.#unansweredSince = undefined
-    const { retryMs } = this.#replica.options
-    if (this.#patience.delayMs > retryMs) this.#patience = new RoundTrip(retryMs, RETRY_FACTOR_MAX)
+    this.#patience.reset()
+    this.#askAt = this.#replica.now + this.#patience.delayMs
+  }
+
+  /** The leader that this store knows was heard of. Whatever it was asked, it knows of. */
+  answered (): void {
+    if (this.#unansweredSince === undefined) return
+    this.heard()
+    this.#askAt = this.#replica.now + POLL_RETRIES * this.#replica.options.retryMs
+  }
+
+  /** Whoever was asked does not lead, and said who may. That one is asked at once, by a store that still has a reason to ask. */
+  sentOn (now: number): void {
+    if (this.#unansweredSince === undefined && this.#hasQuestion) this.nominate(now)
   }
 
   viewChanged (now: number): void {
     // Whoever has to lead has heard of it, too: nobody is asked before there was time for it.
-    this.#nominatedAt = now + PATIENCE_RETRIES * this.#replica.options.retryMs
+    this.#patience.reset()
+    this.#askAt = now + PATIENCE_RETRIES * this.#replica.options.retryMs
   }
 
   tick (now: number): void {
@@ -81,28 +97,34 @@ export class Election {
     if (leader !== undefined) return
     this.lead(now)
     if (this.#replica.leader !== undefined) return
-    if (now - this.#nominatedAt >= this.#patience.delayMs) {
-      this.nominate(now)
-      if (this.#nominatedAt === now) this.#patience.missed()
-    }
+    if (now >= this.#askAt) this.nominate(now)
     if (this.#unansweredSince !== undefined && now - this.#unansweredSince >= options.takeoverMs && level) this.lead(now, true)
   }
 
   /** Asks whoever should lead to do so, or to say that a copy may go. Repeated by the tick until it is answered. */
   nominate (now: number): void {
     const replica = this.#replica
-    const { group, view, seen, self, holdsLeftover } = replica
-    if (view === undefined || replica.leader !== undefined || !view.live.has(self)) return
-    if (replica.ended) { this.#askSeats(now); return }
-    if (group === undefined) {
-      // A learner whose seat went before it ever heard of a group.
-      if (holdsLeftover) this.#askSeats(now)
-      return
-    }
-    const settled = seen.store !== '' && view.live.has(seen.store)
-    const unfinished = view.seats.length > 0 && view.epoch > group.epoch && !sameMembers(group.members, view.seats)
-    if (settled && !holdsLeftover && !unfinished && this.#unansweredSince === undefined) return
-    this.#ask(now, holdsLeftover ? replica.askToRelease() : 0)
+    const { group, holdsLeftover } = replica
+    if (!this.#hasQuestion) return
+    if (group === undefined || replica.ended) this.#askSeats(now)
+    else this.#ask(now, holdsLeftover ? replica.askToRelease() : 0)
+  }
+
+  /** There is nobody that leads, as far as this store knows, or no placement yet where it belongs, or a copy here that may have to go. */
+  get #hasQuestion (): boolean {
+    const { group, view, seen, self, leader, holdsLeftover, ended } = this.#replica
+    if (view === undefined || leader !== undefined || !view.live.has(self)) return false
+    if (ended) return true
+    // Without a group: a learner whose seat went before it ever heard of one.
+    if (holdsLeftover || group === undefined) return holdsLeftover
+    if (this.#unansweredSince !== undefined || !view.live.has(seen.store)) return true
+    return view.seats.length > 0 && view.epoch > group.epoch && !sameMembers(group.members, view.seats)
+  }
+
+  /** True when no tick has anything to do here before something else happens. */
+  get idle (): boolean {
+    const { view, self, isMember } = this.#replica
+    return view !== undefined && !this.#hasQuestion && !(isMember && this.expected() === self)
   }
 
   /** Somebody found the leader silent: makes sure that there is one. */
@@ -114,10 +136,15 @@ export class Election {
     const { group, seen, self, out } = this.#replica
     const to = this.expected()
     if (to === undefined || to === self || this.#replica.ended) { this.#askSeats(now); return }
-    this.#nominatedAt = now
+    this.#askNext(now)
     if (compareBallots(this.#asked, seen) !== 0 || this.#unansweredSince === undefined) this.#unansweredSince = now
     this.#asked = seen
     out.send(to, { kind: 'nominate', generation: group!.generation, seen, held })
+  }
+
+  #askNext (now: number): void {
+    this.#askAt = now + this.#patience.delayMs
+    this.#patience.missed()
   }
 
   /**
@@ -126,7 +153,7 @@ export class Election {
    */
   #askSeats (now: number): void {
     const { group, view, self, out } = this.#replica
-    this.#nominatedAt = now
+    this.#askNext(now)
     for (const store of new Set([...view!.seats, ...view!.forced === undefined ? [] : [view!.forced.store]])) {
       if (store !== self && view!.live.has(store)) out.send(store, { kind: 'nominate', generation: group?.generation ?? 0, seen: NO_BALLOT, held: 0 })
     }
@@ -152,7 +179,7 @@ export class Election {
 
   /** The sender serves with this ballot. */
   leading (now: number, ballot: Ballot): void {
-    if (compareBallots(ballot, this.#replica.seen) >= 0) this.heard()
     this.#replica.sawBallot(now, ballot)
+    if (compareBallots(ballot, this.#replica.seen) === 0) this.answered()
   }
 }

@@ -92,6 +92,9 @@ export class Expiry {
     return this.#told = this.#time(now)
   }
 
+  /** True when nothing that this leader knows of will expire. */
+  get idle (): boolean { return this.#earliest === Infinity && this.#look === undefined }
+
   tick (now: number): void {
     const leader = this.#leader
     const { copy, replica: { out, options } } = leader

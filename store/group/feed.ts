@@ -124,6 +124,8 @@ export class Feed {
     }
   }
 
+  get idle (): boolean { return this.#waiters.size + this.#unconfirmed.size + this.#queue.length === 0 }
+
   /** Serves what waited for the phase `serving`. */
   resume (now: number): void {
     const queue = this.#queue

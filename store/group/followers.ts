@@ -59,7 +59,8 @@ export class Followers {
 
   /** Of a new process nothing is known but where to begin to compare. */
   #fresh (run: number, next: number): Follower {
-    const roundTrip = new RoundTrip(this.#leader.replica.options.retryMs, DELAY_FACTOR_MAX)
+    const { options, slowness } = this.#leader.replica
+    const roundTrip = new RoundTrip(options.retryMs, DELAY_FACTOR_MAX, slowness)
     return { run, match: -1, next, probing: true, told: 0, sentAt: -Infinity, settled: 0, progressAt: -Infinity, roundTrip, lagging: false }
   }
 
@@ -244,6 +245,16 @@ export class Followers {
         this.#send(now, member, follower)
       } else if (untold || (late && follower.settled < this.#seatEpoch(member))) this.#send(now, member, follower)
     }
+  }
+
+  /** True when every member that is there has everything, and knows it. */
+  get idle (): boolean {
+    const { replica, copy } = this.#leader
+    for (const [member, follower] of this.#followers) {
+      if (!replica.view!.live.has(member)) continue
+      if (follower.lagging || follower.match < copy.last || follower.told < copy.commit || follower.settled < this.#seatEpoch(member)) return false
+    }
+    return true
   }
 
   /** The epoch of a member's seat, once the placement that gave it is this group; else 0. */

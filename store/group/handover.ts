@@ -120,6 +120,13 @@ export class Handover {
     this.tick(now)
   }
 
+  /** True when the placement is carried out, its preferred leader leads, and nobody is being taught. */
+  get idle (): boolean {
+    if (this.#teachers.size > 0 || this.settledEpoch === 0) return false
+    const { group, view, self } = this.#leader.replica
+    return group!.members.find(member => view!.live.has(member)) === self
+  }
+
   tick (now: number): void {
     if (this.settledEpoch > 0) this.#leader.replica.carriedOut(this.settledEpoch)
     this.#chooseLearners(now)

@@ -101,10 +101,10 @@ export interface Entry {
 
 /**
  * The lowest ballot of a generation: every store that takes up the generation has promised it to the group's first member thereby, so that
- * one leads without asking for promises. Generation 0 has none: it begins at each store by itself.
+ * one leads without asking for promises.
  */
-export function inheritedBallot ({ generation, epoch, members }: Group): Ballot {
-  return generation === 0 ? NO_BALLOT : { epoch, attempt: 0, store: members[0]! }
+export function inheritedBallot ({ epoch, members }: Group): Ballot {
+  return { epoch, attempt: 0, store: members[0]! }
 }
 
 export const majorityOf = (members: number): number => Math.floor(members / 2) + 1

@@ -32,6 +32,9 @@ const RETRY_FACTOR_MAX = 4
 export type Request = ReplicaInput & { kind: 'write' | 'read' | 'scan' | 'watch' }
 type Sealed = GroupMessage & { kind: 'sealed' }
 
+/** Whether the copy that a store holds may go: which question, and whether a round for its answer is under way. */
+interface ReleaseQuestion { readonly held: number, asked: boolean }
+
 export type Phase = 'sealing' | 'deferring' | 'recovering' | 'serving' | 'pausing' | 'stopping'
 
 export class Leader {
@@ -48,6 +51,7 @@ export class Leader {
   readonly feed: Feed
   readonly writes: Writes
   phase: Phase = 'sealing'
+  readonly #generation: number
   /** The newest view after whose coming a majority confirmed this ballot, and so that its generation goes on. */
   confirmedEpoch = 0
   /** The view in which this ballot began: whoever seals it does so after that view came. */
@@ -60,8 +64,8 @@ export class Leader {
   #firstOwn = Infinity
   /** Entries up to here were given to the disk. */
   #persisting = 0
-  /** Questions for a release that are being confirmed, by holder. */
-  readonly #releases = new Map<StoreId, number>()
+  /** Questions that wait for their answer, by holder. */
+  readonly #releases = new Map<StoreId, ReleaseQuestion>()
   /** Members that were told of this generation by this leader, because they asked. */
   readonly #introduced = new Set<StoreId>()
   #changed = false
@@ -70,8 +74,9 @@ export class Leader {
     this.replica = replica
     this.ballot = ballot
     this.startedAt = now
+    this.#generation = replica.group!.generation
     this.#firstEpoch = replica.view!.epoch
-    this.#patience = new RoundTrip(replica.options.retryMs, RETRY_FACTOR_MAX)
+    this.#patience = new RoundTrip(replica.options.retryMs, RETRY_FACTOR_MAX, replica.slowness)
     this.followers = new Followers(this)
     this.handover = new Handover(this)
     this.confirmations = new Confirmations(this, this.#patience)
@@ -103,7 +108,6 @@ export class Leader {
     this.append({ kind: 'noop' })
     this.phase = 'serving'
     this.followers.inherit(now)
-    this.#confirmView()
     this.resume(now)
     this.handover.progress(now)
   }
@@ -293,13 +297,17 @@ export class Leader {
       }
       this.handover.committed(now)
     }
-    if (this.phase === 'recovering' && copy.commit >= this.#firstOwn) {
-      this.phase = 'serving'
-      this.confirmedEpoch = this.#firstEpoch
-      this.#confirmView()
-      this.resume(now)
-    }
+    if (this.confirmedEpoch < this.#firstEpoch && copy.commit >= this.#firstOwn) this.#began(now)
     this.handover.progress(now)
+  }
+
+  /** The first entry of this ballot is committed: a majority obeyed it, so it does the same for the view as a round of confirmation. */
+  #began (now: number): void {
+    const recovered = this.phase === 'recovering'
+    if (recovered) this.phase = 'serving'
+    this.confirmedEpoch = this.#firstEpoch
+    this.#confirmView()
+    if (recovered) this.resume(now)
   }
 
   /** Serves what waited for the phase `serving`. */
@@ -315,18 +323,32 @@ export class Leader {
     this.handover.scanned(now, token, items, done)
   }
 
-  /** A store asks whether a copy may go; it may once this leader is confirmed, all members are level, and nobody teaches it. */
+  /** A store asks whether a copy may go. It is answered as soon as that may, however much later; the holder repeats its question seldom. */
   askedToRelease (now: number, holder: StoreId, held: number): void {
-    if (!this.#mayRelease(holder)) return
-    // The holder repeats its question until it is answered; one round for it is enough.
-    if (this.#releases.get(holder) === held) return
-    this.#releases.set(holder, held)
-    const { generation } = this.replica.group!
-    this.confirmations.ask(() => {
-      this.#releases.delete(holder)
-      if (this.#mayRelease(holder)) this.replica.out.send(holder, { kind: 'release', generation, held })
-    })
+    if (this.#releases.get(holder)?.held === held) return
+    this.#releases.set(holder, { held, asked: false })
+    this.#release(now)
+  }
+
+  /** Answers the holders whose copy may go: once this leader is confirmed, all members are level, and nobody teaches that store. */
+  #release (now: number): void {
+    if (this.#releases.size === 0) return
+    const { view } = this.replica
+    for (const [holder, question] of this.#releases) {
+      if (!view!.live.has(holder)) this.#releases.delete(holder)
+      else if (!question.asked && this.#mayRelease(holder)) this.#confirmRelease(holder, question)
+    }
     this.flush(now)
+  }
+
+  #confirmRelease (holder: StoreId, question: ReleaseQuestion): void {
+    question.asked = true
+    this.confirmations.ask(() => {
+      question.asked = false
+      if (this.#releases.get(holder) !== question || !this.#mayRelease(holder)) return
+      this.#releases.delete(holder)
+      this.replica.out.send(holder, { kind: 'release', generation: this.#generation, held: question.held })
+    })
   }
 
   #mayRelease (holder: StoreId): boolean {
@@ -349,6 +371,12 @@ export class Leader {
     this.progress(now)
   }
 
+  /** True when no tick has anything to do here before something else happens. */
+  get idle (): boolean {
+    return this.phase === 'serving' && this.#releases.size === 0 && this.writes.pending + this.reads.pending + this.scans.pending === 0 &&
+      this.confirmations.idle && this.handover.idle && this.followers.idle && this.feed.idle && this.expiry.idle
+  }
+
   tick (now: number): void {
     if (this.phase === 'sealing' || this.phase === 'deferring') {
       // Before the own promise is durable nobody may hear of this ballot.
@@ -362,6 +390,7 @@ export class Leader {
     this.confirmations.tick(now)
     this.feed.tick(now)
     this.expiry.tick(now)
+    this.#release(now)
     if (this.copy.unapplied) this.replica.persist([])
     this.progress(now)
   }
@@ -370,6 +399,7 @@ export class Leader {
   stop (): Request[] {
     this.handover.stop()
     const { view } = this.replica
+    for (const holder of this.#releases.keys()) this.replica.sendOn(holder, this.#generation)
     const answer: Answer = { kind: 'error', code: 'NOT_LEADER', message: 'the lead went to another store', definite: false, epoch: view!.epoch }
     this.writes.stop(answer)
     this.reads.stop({ ...answer, definite: true })

@@ -12,11 +12,12 @@ import type { StoreId } from '../../membership/configuration.ts'
 import type { Absence } from '../absences.ts'
 import type { Operation, OperationId, WatchSpec } from '../client-protocol.ts'
 import { NO_LEASES, type ReplicaLeases } from '../leases.ts'
+import { NOT_SLOW, type Slowness } from '../pace.ts'
 import type { ScanSpec } from '../scan-range.ts'
 import { Acceptor } from './acceptor.ts'
 import { Copy, type CopyOptions } from './copy.ts'
 import { Deposed } from './deposed.ts'
-import { type Answer, type DurableState, type Effect, type Expiring, Outbox, type StoreWrite, type Ticket } from './effects.ts'
+import { type DurableState, type Effect, type Expiring, Outbox, type StoreWrite, type Ticket } from './effects.ts'
 import { Election } from './election.ts'
 import { carryOver, type Decree, forcedCopy, forcedGroup } from './forced.ts'
 import { type Ballot, compareBallots, type Entry, type Group, inheritedBallot, majorityOf, NO_BALLOT, type Position } from './history.ts'
@@ -25,6 +26,7 @@ import { Learner } from './learner.ts'
 import { LocalReads } from './local-reads.ts'
 import type { Found } from './lookup.ts'
 import type { GroupMessage, Item } from './messages.ts'
+import { redirect } from './redirect.ts'
 
 export interface ReplicaOptions extends CopyOptions {
   /** Silence after which a message is sent again, in milliseconds; longer where answers were seen to take longer. */
@@ -115,6 +117,8 @@ export interface ReplicaComponents {
   readonly transfers: Transfers
   /** The store's leases. @default none: every read is confirmed */
   readonly leases?: ReplicaLeases
+  /** How slow this process is. @default not at all */
+  readonly slowness?: Slowness
 }
 
 export class Replica {
@@ -122,6 +126,7 @@ export class Replica {
   readonly options: ReplicaOptions
   readonly transfers: ReplicaComponents['transfers']
   readonly leases: ReplicaLeases
+  readonly slowness: Slowness
   readonly out = new Outbox()
   view: PartitionView | undefined
   group: Group | undefined
@@ -151,12 +156,13 @@ export class Replica {
   /** The state record as the disk has it for certain. */
   #durable: DurableState | undefined
 
-  constructor ({ self, durable, transfers, nonce, leases = NO_LEASES }: ReplicaComponents, options: ReplicaOptions) {
+  constructor ({ self, durable, transfers, nonce, leases = NO_LEASES, slowness = NOT_SLOW }: ReplicaComponents, options: ReplicaOptions) {
     this.self = self
     this.#nonce = nonce
     this.options = options
     this.transfers = transfers
     this.leases = leases
+    this.slowness = slowness
     this.deposed = new Deposed(self, leases, durable?.state.promised ?? NO_BALLOT)
     this.learner = new Learner(this)
     this.election = new Election(this)
@@ -325,20 +331,24 @@ export class Replica {
   /** Begins the generation of a group that this store has not been in before. */
   #enter (now: number, group: Group, seen: Ballot, writes: StoreWrite[]): void {
     const leader = this.leader
-    const inherited = inheritedBallot(group)
     this.leader = undefined
-    this.group = group
-    this.promised = inherited
+    this.#takeUp(group, seen)
     this.deposed.clear()
-    this.seen = compareBallots(seen, inherited) > 0 ? seen : inherited
     this.#held = 0
     this.election.heard()
     if (this.level && this.isMember) this.settle(group.epoch)
     this.persist(writes)
-    this.election.inherit(now, inherited)
+    this.election.inherit(now)
     this.election.lead(now)
     this.election.nominate(now)
     for (const request of leader?.stop() ?? []) this.#request(now, request)
+  }
+
+  /** Promises the generation's lowest ballot with it. */
+  #takeUp (group: Group, seen: Ballot): void {
+    this.group = group
+    this.promised = inheritedBallot(group)
+    this.seen = compareBallots(seen, this.promised) > 0 ? seen : this.promised
   }
 
   /** Ends a copy with the stop sign of a generation: everything before it is committed, and nothing of that generation follows. */
@@ -403,9 +413,10 @@ export class Replica {
     this.run = view.live.get(this.self) ?? this.run
     const writes: StoreWrite[] = []
     let changed = false
-    // Rule S1: generation 0 is the placement of the genesis epoch; a store in it that has no record yet has promised nothing.
-    if (this.group === undefined && view.forced === undefined && view.genesis.members.includes(this.self)) {
-      this.group = view.genesis
+    // Rule S1: generation 0 is the placement of the genesis epoch; a store in it that has no record yet holds all of its history: nothing.
+    const begins = this.group === undefined && view.forced === undefined && view.genesis.members.includes(this.self)
+    if (begins) {
+      this.#takeUp(view.genesis, NO_BALLOT)
       this.copy ??= new Copy(this.nextCopy++, 0, 0, [], this.options)
       changed = true
     }
@@ -423,6 +434,7 @@ export class Replica {
     this.learner.viewChanged(view)
     if (changed || this.#doomed.length > 0) this.persist(writes)
     this.election.heard()
+    if (begins) this.election.inherit(now)
     this.election.lead(now)
     this.leader?.viewChanged(now)
     this.election.viewChanged(now)
@@ -442,6 +454,12 @@ export class Replica {
     this.seen = ballot
     this.election.heard()
     if (this.leader !== undefined) this.stepDown(now)
+  }
+
+  /** Tells a store that asked this one, in a generation, who is to be asked now. */
+  sendOn (to: StoreId, generation: number): void {
+    if (this.group!.generation > generation) this.out.send(to, { kind: 'chain', group: this.group! })
+    else this.out.send(to, { kind: 'refused', generation, promised: this.seen })
   }
 
   /** Promises to obey nothing below this ballot. Durable with the next persist. */
@@ -490,15 +508,21 @@ export class Replica {
       case 'seal': this.#acceptor.seal(now, from, message.ballot); return
       case 'append': this.#acceptor.append(now, from, message); return
       case 'confirm': this.#acceptor.confirm(from, message); return
-      case 'refused':
-        this.sawBallot(now, message.promised)
-        this.election.lead(now)
-        return
+      case 'refused': this.#refused(now, message.promised); return
       case 'nominate': this.election.nominated(now, from, message.seen, message.held); return
       case 'leading': this.election.leading(now, message.ballot); return
       case 'release': this.#released(message.held); return
       default: this.leader?.receive(now, from, message)
     }
+  }
+
+  /** Somebody promised more than this store has heard of, unless the answer is an old one. */
+  #refused (now: number, promised: Ballot): void {
+    const isNews = compareBallots(promised, this.seen) > 0
+    this.sawBallot(now, promised)
+    this.election.lead(now)
+    // Otherwise a store that is refused for what everybody knows would ask again at once, for ever.
+    if (isNews) this.election.sentOn(now)
   }
 
   #released (held: number): void {
@@ -524,6 +548,11 @@ export class Replica {
     return this.#held
   }
 
+  /** True when no tick has anything to do before something else happens. */
+  get idle (): boolean {
+    return this.copy?.unapplied !== true && (this.leader ?? this.election).idle
+  }
+
   #tick (now: number): void {
     this.leader?.tick(now)
     this.#acceptor.tick(now)
@@ -536,31 +565,7 @@ export class Replica {
   #request (now: number, request: Request): void {
     if (request.kind === 'read' && this.#localReads.request(request)) return
     if (this.leader !== undefined) { this.leader.request(now, request); return }
-    this.out.respond(request.ticket, this.#redirect(now))
-  }
-
-  /** Why this store does not serve a request, and who does, as far as it knows. The shell turns stores into addresses. */
-  #redirect (now: number): Answer {
-    const { group, view } = this
-    const epoch = view?.epoch ?? 0
-    const hint = (stores: readonly StoreId[]): { hints: { storeId: StoreId, address: string }[] } =>
-      ({ hints: stores.filter(store => store !== this.self).map(storeId => ({ storeId, address: '' })) })
-    if (group === undefined) {
-      return { kind: 'error', code: 'NOT_OWNER', message: 'this store does not hold the partition', definite: true, epoch, ...hint([]) }
-    }
-    const waitingFor = this.isMember ? this.missingMajority() : undefined
-    if (waitingFor !== undefined) {
-      const message = `no majority of the partition's replicas is in the cluster; it waits for ${waitingFor.join(', ')}`
-      return { kind: 'error', code: 'PARTITION_UNAVAILABLE', message, definite: true, epoch, waitingFor }
-    }
-    const leader = this.election.expected()
-    if (leader === this.self) return { kind: 'error', code: 'NOT_READY', message: 'this store is about to lead', definite: true, epoch }
-    // A client that comes here has usually found the leader silent: make sure that there is one.
-    if (this.isMember) this.election.doubt(now)
-    const others = group.members.filter(member => member !== leader)
-    const code = this.isMember ? 'NOT_LEADER' : 'NOT_OWNER'
-    const stores = leader === undefined ? others : [leader, ...others]
-    return { kind: 'error', code, message: 'another store leads the partition', definite: true, epoch, ...hint(stores) }
+    this.out.respond(request.ticket, redirect(this, now))
   }
 
   #fetched (now: number, token: number, values: Found): void {

@@ -62,7 +62,7 @@ export class Teacher {
     this.target = target
     this.run = leader.replica.view!.live.get(target)!
     this.#transfer = transfer
-    this.#roundTrip = new RoundTrip(leader.replica.options.retryMs, DELAY_FACTOR_MAX)
+    this.#roundTrip = new RoundTrip(leader.replica.options.retryMs, DELAY_FACTOR_MAX, leader.replica.slowness)
   }
 
   /** What this transfer waits for; `ending` when the copy is whole. */

@@ -45,7 +45,7 @@ describe('a delta', () => {
           return random.chance(0.3) ? { kind: 'del', key } : { kind: 'put', key, value: bytes(`${seq}`) }
         })
         const body: Entry['body'] = random.chance(0.1) ? { kind: 'noop' } : { kind: 'write', id: { client: 'c', number: seq, base: 0 }, operations }
-        const entry: Entry = { seq, ballot: ballot(1, 1, 'A'), body }
+        const entry: Entry = { seq, ballot: ballot(1, 0, 'A'), body }
         history.push(entry)
         copy.append(entry)
         const state = new Map(states.at(-1))

@@ -4,8 +4,9 @@
  * Mutations of the core that these tests caught: a stop sign that does not wait for the next group; entries after an adopted one; any
  * history taken for the one that a generation begins from; a snapshot that is live before it is whole, or that replaces a newer copy;
  * an old report, or an answer from before a teacher came, that counts; a release while a member is not level, or by a leader that
- * nobody confirmed; the whole tail kept by a learner, or sent at once; a log that forgets what a learner still needs; a taught leader that
- * goes on leading.
+ * nobody confirmed; a question for a release that is forgotten by whoever cannot answer it yet, or does not lead any more; questions as
+ * often after an answer as without one, or after every refusal; the whole tail kept by a learner, or sent at once; a log that forgets what
+ * a learner still needs; a taught leader that goes on leading.
  */
 import { describe, expect, test } from 'vitest'
 import type { GroupMessage } from '../../../store/group/messages.ts'
@@ -143,7 +144,7 @@ describe('stop signs (S5)', () => {
     net.pass(1000)
     for (const message of [
       { kind: 'seal', generation: 0, ballot: ballot(9, 9, 'C') },
-      { kind: 'append', generation: 0, ballot: ballot(9, 9, 'C'), prev: { ballot: ballot(1, 1, 'A'), seq: 1 }, entries: [], commit: 0, settled: 0 }
+      { kind: 'append', generation: 0, ballot: ballot(9, 9, 'C'), prev: { ballot: ballot(1, 0, 'A'), seq: 1 }, entries: [], commit: 0, settled: 0 }
     ] satisfies GroupMessage[]) {
       net.receive('C', 'A', message)
       expect(net.take(of('*', 'A', 'C')).map(envelope => envelope.message)).toMatchObject([{ kind: 'chain', group: { generation: 1 } }])
@@ -260,7 +261,7 @@ describe('learners (S6)', () => {
     net.lost = of('learn', 'A', 'D')
     net.view(4, 'ABCD', 'ABD')
     net.pass(100)
-    net.receive('D', 'A', { kind: 'learned', generation: 0, ballot: ballot(1, 1, 'A'), round, position: net.replica('A').copy!.commit, whole: true, scanned: false, cursor: null })
+    net.receive('D', 'A', { kind: 'learned', generation: 0, ballot: ballot(1, 0, 'A'), round, position: net.replica('A').copy!.commit, whole: true, scanned: false, cursor: null })
     net.pass(1000)
     expect(net.replica('A').group!.generation, 'D was never asked again, so it counts for nothing').toBe(0)
   })
@@ -284,7 +285,7 @@ describe('learners (S6)', () => {
     const entries = new Map(net.sent.flatMap(({ message }) => message.kind === 'append' ? message.entries : []).map(entry => [entry.seq, entry]))
     const missing = Array.from({ length: chunk.start + 2 - copy!.last }, (_, index) => entries.get(copy!.last + 1 + index)!)
     const leader = ballot(9, 1, 'B')
-    const prev = { ballot: ballot(1, 1, 'A'), seq: copy!.last }
+    const prev = { ballot: ballot(1, 0, 'A'), seq: copy!.last }
     net.receive('B', 'C', { kind: 'append', generation: 0, ballot: leader, prev, entries: missing, commit: copy!.commit, settled: 0 })
     net.turn()
     expect(net.take(of('appended', 'C')).at(-1)?.message).toMatchObject({ seq: chunk.start + 2 })
@@ -389,7 +390,7 @@ describe('learners (S6)', () => {
     const net = formed()
     const group = net.replica('A').group!
     net.view(2, 'ABCD', 'ABD', 'D')
-    net.receive('A', 'D', { kind: 'learn', generation: 0, ballot: ballot(1, 1, 'A'), round: 1, group, transfer: 2, placementEpoch: 2, digest: 'another' })
+    net.receive('A', 'D', { kind: 'learn', generation: 0, ballot: ballot(1, 0, 'A'), round: 1, group, transfer: 2, placementEpoch: 2, digest: 'another' })
     expect(net.faults).toHaveLength(1)
     expect(net.take(of('learned', 'D'))).toEqual([])
   })
@@ -431,6 +432,54 @@ describe('release (S5, S6)', () => {
     net.lost = () => false
     net.pass(1000)
     expect(net.replica('C').copy).toBeUndefined()
+  })
+
+  /** A placement that is carried out but for E, which is not level, so that C must keep its copy; C has asked whether it may go. */
+  function waiting (): ReplicaNet {
+    const net = formed()
+    fill(net, 5)
+    net.view(2, 'ABCDE', 'ADE')
+    net.store('E').slow = true
+    net.pass(5000)
+    expect(net.sent.filter(of('nominate', 'C', 'A')).some(({ message }) => message.kind === 'nominate' && message.held > 0)).toBe(true)
+    net.take(of('*'))
+    return net
+  }
+
+  test('a question that cannot be answered yet is answered as soon as it can, without being asked again', () => {
+    const net = waiting()
+    net.lost = of('nominate')
+    net.store('E').slow = false
+    net.pass(500)
+    expect(net.replica('C').copy).toBeUndefined()
+  })
+
+  test('whoever waits for an answer of a leader that does not lead any more is sent on, and asks the new one at once', () => {
+    const net = waiting()
+    const asked = net.sent.length
+    net.receive('D', 'A', { kind: 'refused', generation: 1, promised: ballot(9, 1, 'D') })
+    net.settle()
+    const to = net.sent.slice(asked).filter(of('nominate', 'C')).map(({ to }) => to)
+    expect(to[0]).toBe('D')
+    expect(to[1], 'which hands the lead back, and sends it on in turn').toBe('A')
+  })
+
+  test('a refusal that says nothing new is no reason to ask again before the time', () => {
+    const net = waiting()
+    const asked = net.sent.length
+    const { seen } = net.replica('C')
+    for (let times = 0; times < 5; times++) net.receive('A', 'C', { kind: 'refused', generation: 1, promised: seen })
+    net.settle()
+    expect(net.sent.slice(asked).filter(of('nominate', 'C'))).toEqual([])
+  })
+
+  test('a leader that has answered is asked again seldom, however long a placement takes', () => {
+    const net = waiting()
+    const asked = net.sent.length
+    net.pass(10_000)
+    const questions = net.sent.slice(asked).filter(of('nominate', 'C', 'A')).length
+    expect(questions).toBeGreaterThan(3)
+    expect(questions, 'ten times the least delay lies between two').toBeLessThanOrEqual(10)
   })
 
   test('an answer from before a teacher came does not count', () => {

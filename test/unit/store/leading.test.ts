@@ -4,7 +4,7 @@
  * Mutations of the core that these tests caught: a promise sent before it is durable, or forgotten at a restart; a ballot sealed before its own
  * promise is durable; appends below the promise accepted; the commit point advanced by entries of older ballots alone; an old nomination
  * obeyed; the longest history adopted instead of the one with the highest ballot; the candidate's own history adopted; appends
- * that need not fit; teaching only while serving.
+ * that need not fit; teaching only while serving; a generation 0 whose first store asks for promises.
  */
 import { describe, expect, test } from 'vitest'
 import { compareBallots, NO_BALLOT, type Entry } from '../../../store/group/history.ts'
@@ -22,11 +22,21 @@ function formed (genesis = 'ABC', options = {}): ReplicaNet {
 }
 
 describe('who leads (S4)', () => {
-  test('the first store in the order of the group leads, after it sealed a majority and committed an entry of its own', () => {
+  test('the first store in the order of the group leads from the beginning, without asking for promises, and commits an entry of its own', () => {
     const net = formed()
     expect(net.leader).toBe('A')
     expect(net.log('A')).toEqual(['1 noop'])
-    expect(net.sent.filter(of('seal')).map(({ from }) => from)).toEqual(['A', 'A'])
+    expect(net.replica('A').copy!.commit).toBe(1)
+    expect(net.sent.filter(of('seal'))).toEqual([])
+  })
+
+  test('where that store is gone before it began, the next one leads, after it sealed a majority and committed an entry of its own', () => {
+    const net = new ReplicaNet('ABC')
+    net.view(2, 'BC', 'ABC', 'BC')
+    net.settle()
+    expect(net.leader).toBe('B')
+    expect(net.log('B')).toEqual(['1 noop'])
+    expect(net.sent.filter(of('seal')).map(({ from }) => from)).toEqual(['B'])
   })
 
   test('when the incumbent is gone from the configuration, the next in the order takes over; a returning store does not', () => {
@@ -72,7 +82,7 @@ describe('who leads (S4)', () => {
     net.receive('C', 'B', { kind: 'nominate', generation: 0, seen: NO_BALLOT, held: 0 })
     net.settle()
     expect(net.leader).toBe('A')
-    expect(net.sent.at(-1)).toMatchObject({ from: 'B', to: 'C', message: { kind: 'refused', promised: ballot(1, 1, 'A') } })
+    expect(net.sent.at(-1)).toMatchObject({ from: 'B', to: 'C', message: { kind: 'refused', promised: ballot(1, 0, 'A') } })
   })
 
   test('without a majority of the group in the configuration a request names the stores that are missing, also at a leader that served', () => {
@@ -98,7 +108,7 @@ describe('promises (S3, S4)', () => {
     net.store('B').slow = false
     net.restart('B')
     net.take(of('*'))
-    net.receive('A', 'B', { kind: 'append', generation: 0, ballot: ballot(1, 1, 'A'), prev: { ballot: ballot(1, 1, 'A'), seq: 1 }, entries: [write(2, ballot(1, 1, 'A'), 'x', '1')], commit: 1, settled: 0 })
+    net.receive('A', 'B', { kind: 'append', generation: 0, ballot: ballot(1, 0, 'A'), prev: { ballot: ballot(1, 0, 'A'), seq: 1 }, entries: [write(2, ballot(1, 0, 'A'), 'x', '1')], commit: 1, settled: 0 })
     expect(net.take(of('*', 'B')).at(-1)?.message).toEqual({ kind: 'refused', generation: 0, promised: ballot(5, 1, 'C') })
     expect(net.log('B')).toEqual(['1 noop'])
   })
@@ -108,20 +118,23 @@ describe('promises (S3, S4)', () => {
     net.crash('A')
     net.restart('A')
     net.settle()
-    const ballots = net.sent.filter(of('seal', 'A')).map(({ message }) => 'ballot' in message ? message.ballot.attempt : 0)
-    expect(new Set(ballots)).toEqual(new Set([1, 2]))
+    const attempts = (kind: string): Set<number> => new Set(net.sent.filter(of(kind, 'A')).map(({ message }) => 'ballot' in message ? message.ballot.attempt : -1))
+    expect(attempts('append')).toEqual(new Set([0, 1]))
+    expect(attempts('seal')).toEqual(new Set([1]))
     expect(net.leader).toBe('A')
   })
 
   test('nothing is sealed with a ballot that is not durable', () => {
     const net = new ReplicaNet('ABC')
-    for (const name of 'ABC') net.view(1, 'ABC', 'ABC', name)
-    net.store('A').slow = true
+    net.view(1, 'ABC', 'ABC', 'BC')
+    net.settle()
+    net.store('B').slow = true
+    net.view(2, 'BC', 'ABC', 'BC')
     net.pass(500)
     expect(net.sent.filter(of('seal'))).toEqual([])
-    net.store('A').slow = false
+    net.store('B').slow = false
     net.settle()
-    expect(net.leader).toBe('A')
+    expect(net.leader).toBe('B')
   })
 })
 
@@ -130,8 +143,8 @@ describe('what is taken over (S3)', () => {
     const net = new ReplicaNet('ABC')
     net.view(1, 'ABC', 'ABC', 'BC')
     // B has a longer history of an old ballot, C a shorter one of a newer.
-    net.receive('A', 'B', { kind: 'append', generation: 0, ballot: ballot(1, 1, 'A'), prev: { ballot: NO_BALLOT, seq: 0 }, entries: [noop(1, ballot(1, 1, 'A')), write(2, ballot(1, 1, 'A'), 'x', 'old'), write(3, ballot(1, 1, 'A'), 'x', 'older')], commit: 0, settled: 0 })
-    net.receive('A', 'C', { kind: 'append', generation: 0, ballot: ballot(1, 2, 'A'), prev: { ballot: NO_BALLOT, seq: 0 }, entries: [noop(1, ballot(1, 1, 'A')), write(2, ballot(1, 2, 'A'), 'x', 'new')], commit: 0, settled: 0 })
+    net.receive('A', 'B', { kind: 'append', generation: 0, ballot: ballot(1, 0, 'A'), prev: { ballot: NO_BALLOT, seq: 0 }, entries: [noop(1, ballot(1, 0, 'A')), write(2, ballot(1, 0, 'A'), 'x', 'old'), write(3, ballot(1, 0, 'A'), 'x', 'older')], commit: 0, settled: 0 })
+    net.receive('A', 'C', { kind: 'append', generation: 0, ballot: ballot(1, 2, 'A'), prev: { ballot: NO_BALLOT, seq: 0 }, entries: [noop(1, ballot(1, 0, 'A')), write(2, ballot(1, 2, 'A'), 'x', 'new')], commit: 0, settled: 0 })
     net.turn()
     net.take(of('*'))
     net.view(2, 'BC', 'ABC', 'BC')
@@ -146,7 +159,7 @@ describe('what is taken over (S3)', () => {
   test('figure 8: an entry of an older ballot on a majority is not committed before an entry of the leader\'s own is', () => {
     const net = new ReplicaNet('ABCDE')
     net.view(1, 'ABCDE', 'ABCDE', 'BCDE')
-    net.receive('A', 'B', { kind: 'append', generation: 0, ballot: ballot(1, 1, 'A'), prev: { ballot: NO_BALLOT, seq: 0 }, entries: [noop(1, ballot(1, 1, 'A')), write(2, ballot(1, 1, 'A'), 'x', '1')], commit: 0, settled: 0 })
+    net.receive('A', 'B', { kind: 'append', generation: 0, ballot: ballot(1, 0, 'A'), prev: { ballot: NO_BALLOT, seq: 0 }, entries: [noop(1, ballot(1, 0, 'A')), write(2, ballot(1, 0, 'A'), 'x', '1')], commit: 0, settled: 0 })
     net.turn()
     net.take(of('*'))
     net.view(2, 'BCDE', 'ABCDE', 'BCDE')
@@ -179,7 +192,7 @@ describe('what is taken over (S3)', () => {
 
   test('appends carry the position before them; where it does not fit, nothing is taken, and an uncommitted end gives way', () => {
     const net = formed()
-    const first = ballot(1, 1, 'A')
+    const first = ballot(1, 0, 'A')
     net.receive('A', 'B', { kind: 'append', generation: 0, ballot: first, prev: { ballot: first, seq: 1 }, entries: [write(2, first, 'x', '1'), write(3, first, 'x', '2')], commit: 1, settled: 0 })
     net.turn()
     const second = ballot(2, 1, 'C')
@@ -218,7 +231,7 @@ describe('what is taken over (S3)', () => {
     net.settle(of('appended'))
     const { copy } = net.replica('A')
     expect(copy!.applied - copy!.floor).toBeGreaterThanOrEqual(4)
-    expect(compareBallots(copy!.entry(copy!.applied)!.ballot, ballot(1, 1, 'A'))).toBe(0)
+    expect(compareBallots(copy!.entry(copy!.applied)!.ballot, ballot(1, 0, 'A'))).toBe(0)
   })
 })
 
