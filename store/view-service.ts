@@ -46,7 +46,7 @@ export class ViewService {
     this.#waiting.delete(remote.connectionId)
     this.#waiting.set(remote.connectionId, { request, remote })
     if (this.#waiting.size <= WAITING_MAX) return
-    const [[connection, oldest]] = this.#waiting as unknown as [[number, Waiting]]
+    const [connection, oldest] = this.#waiting.entries().next().value!
     this.#waiting.delete(connection)
     reply(oldest, { kind: 'view', view: this.#current() })
   }

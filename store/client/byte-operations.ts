@@ -3,7 +3,7 @@
  *
  * Owns nothing: calls are the runner's.
  */
-import type { Operation } from '../client-protocol.ts'
+import { type Operation, operationBytes } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
 import type { SuccessResponse } from './call.ts'
 import { asBuffer } from './iterator.ts'
@@ -59,8 +59,8 @@ export async function readMany (runner: Runner, keys: readonly Bytes[], options?
 
 export async function writeOne (runner: Runner, operation: Operation, options?: CallOptions & Versioned): Promise<void> {
   checkOperation(operation)
-  const bytes = operation.key.length + (operation.kind === 'put' ? operation.value.length : 0)
-  const answer = await runner.perform({ kind: 'write', operations: [operation] }, runner.router.partitionOf(operation.key), bytes, options)
+  const partition = runner.router.partitionOf(operation.key)
+  const answer = await runner.perform({ kind: 'write', operations: [operation] }, partition, operationBytes(operation), options)
   options?.[VERSIONS]?.push(answerOf(answer, 'written').seq)
 }
 

@@ -14,9 +14,9 @@
 import type { Operation } from '../client-protocol.ts'
 import type { FailedCondition } from '../errors.ts'
 import { keyText } from './copy.ts'
+import type { Found } from './effects.ts'
 import type { Entry } from './history.ts'
 import type { Leader } from './leader.ts'
-import type { Found } from './lookup.ts'
 
 /** A key that is being read. Invariant: `readers >= 1`. */
 interface Reading {

@@ -12,8 +12,8 @@
  * Pure.
  */
 import { type Copy, keyText } from './copy.ts'
+import type { Found } from './effects.ts'
 import { changedBy, type Entry, entryBytes, withoutValues } from './history.ts'
-import type { Found } from './lookup.ts'
 import type { Item } from './messages.ts'
 
 /** A delta that is being read. */

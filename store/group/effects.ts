@@ -11,7 +11,7 @@ import type { StoreId } from '../../membership/configuration.ts'
 import type { NodeResponse } from '../client-protocol.ts'
 import type { ScanSpec } from '../scan-range.ts'
 import type { Ballot, Entry, Group } from './history.ts'
-import type { GroupMessage } from './messages.ts'
+import type { GroupMessage, Item } from './messages.ts'
 
 /** The one small record per partition that a store keeps besides log and data. Always written synced. */
 export interface DurableState {
@@ -54,6 +54,9 @@ export type LedgerField = 'planned' | 'done' | 'superseded' | 'snapshots' | 'res
 
 /** Names a request at the shell, so that the answer finds its way. */
 export type Ticket = number
+
+/** What the disk has, in the order of the keys that it was asked for. */
+export type Found = readonly (Omit<Item, 'key'> | null)[]
 
 type ResponseBody<Response> = Response extends { readonly request: number } ? Omit<Response, 'request'> : never
 export type Answer = ResponseBody<NodeResponse>

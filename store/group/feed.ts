@@ -13,7 +13,7 @@ import { keyText } from './copy.ts'
 import type { Answer } from './effects.ts'
 import { changedBy, type Entry } from './history.ts'
 import type { Leader } from './leader.ts'
-import type { ReplicaInput } from './replica.ts'
+import type { ReplicaInput } from './replica-contract.ts'
 
 export type WatchRequest = ReplicaInput & { kind: 'watch' }
 

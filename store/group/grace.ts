@@ -12,7 +12,7 @@
  * Pure.
  */
 import { type Group, majorityOf } from './history.ts'
-import type { PartitionView } from './replica.ts'
+import type { PartitionView } from './replica-contract.ts'
 
 export interface Grace {
   /** When it ends. */

@@ -8,10 +8,10 @@
  * Pure.
  */
 import type { StoreId } from '../../membership/configuration.ts'
+import type { Found } from './effects.ts'
 import { graceOf } from './grace.ts'
 import { type Group, majorityOf, sameMembers } from './history.ts'
 import type { Leader } from './leader.ts'
-import type { Found } from './lookup.ts'
 import type { GroupMessage, Item } from './messages.ts'
 import { Teacher } from './teacher.ts'
 
@@ -122,9 +122,13 @@ export class Handover {
 
   /** True when the placement is carried out, its preferred leader leads, and nobody is being taught. */
   get idle (): boolean {
-    if (this.#teachers.size > 0 || this.settledEpoch === 0) return false
-    const { group, view, self } = this.#leader.replica
-    return group!.members.find(member => view!.live.has(member)) === self
+    return this.#teachers.size === 0 && this.settledEpoch > 0 && this.#preferred === this.#leader.replica.self
+  }
+
+  /** Who shall lead the group: its first live member (rule S4). */
+  get #preferred (): StoreId | undefined {
+    const { group, view } = this.#leader.replica
+    return group!.members.find(member => view!.live.has(member))
   }
 
   tick (now: number): void {
@@ -230,8 +234,8 @@ export class Handover {
   /** The group is as the placement wants it. If its first live member is another, that one shall lead (rule S4). */
   #lead (now: number): (() => boolean) | undefined {
     const leader = this.#leader
-    const { group, view, self, out } = leader.replica
-    const preferred = group!.members.find(member => view!.live.has(member))
+    const { group, self, out } = leader.replica
+    const preferred = this.#preferred
     if (preferred === undefined || preferred === self) return undefined
     const { copy, followers } = leader
     if (followers.holds(preferred) >= copy.commit) this.#pause(now)

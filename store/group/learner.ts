@@ -15,7 +15,8 @@ import type { StoreWrite } from './effects.ts'
 import { eraOf } from './forced.ts'
 import { type Ballot, compareBallots, type Entry, NO_BALLOT } from './history.ts'
 import { type GroupMessage, sameKey } from './messages.ts'
-import type { PartitionView, Replica } from './replica.ts'
+import type { PartitionView } from './replica-contract.ts'
+import type { Replica } from './replica.ts'
 
 type Teaching = GroupMessage & { kind: 'learn' | 'chunk' | 'delta' | 'tail' }
 

@@ -7,7 +7,8 @@
  *
  * Pure: a part of the replica core.
  */
-import { type Found, Lookup, type ReadRequest } from './lookup.ts'
+import type { Found } from './effects.ts'
+import { Lookup, type ReadRequest } from './lookup.ts'
 import type { Replica } from './replica.ts'
 
 export class LocalReads {

@@ -3,15 +3,12 @@
  *
  * Pure: a part of the replica core.
  */
-import type { Answer, Outbox } from './effects.ts'
+import type { Answer, Found, Outbox } from './effects.ts'
 import type { Copy } from './copy.ts'
 import type { Item } from './messages.ts'
-import type { ReplicaInput } from './replica.ts'
+import type { ReplicaInput } from './replica-contract.ts'
 
 export type ReadRequest = ReplicaInput & { kind: 'read' }
-/** What the disk has, in the order of the keys that it was asked for. */
-export type Found = readonly (Omit<Item, 'key'> | null)[]
-
 export class Lookup {
   readonly request: ReadRequest
   readonly copy: Copy

@@ -6,9 +6,9 @@
  *
  * Pure: a part of the leader.
  */
-import type { Answer } from './effects.ts'
+import type { Answer, Found } from './effects.ts'
 import type { Leader } from './leader.ts'
-import { type Found, Lookup, type ReadRequest } from './lookup.ts'
+import { Lookup, type ReadRequest } from './lookup.ts'
 
 /** A read whose missing values are being fetched from the disk. */
 interface Fetch { readonly lookup: Lookup, readonly leased: boolean }

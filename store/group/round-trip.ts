@@ -8,7 +8,6 @@
  *
  * Pure.
  */
-
 import { NOT_SLOW, type Slowness } from '../pace.ts'
 
 export class RoundTrip {

@@ -13,7 +13,7 @@ import { after, isBelow, type KeyRange, type Page, type ScanSpec } from '../scan
 import type { Copy } from './copy.ts'
 import type { Leader } from './leader.ts'
 import type { Item } from './messages.ts'
-import type { ReplicaInput } from './replica.ts'
+import type { ReplicaInput } from './replica-contract.ts'
 
 export type ScanRequest = ReplicaInput & { kind: 'scan' }
 

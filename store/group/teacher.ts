@@ -10,10 +10,10 @@
  */
 import type { StoreId } from '../../membership/configuration.ts'
 import { composeDelta, type DeltaPlan, planDelta } from './delta.ts'
+import type { Found } from './effects.ts'
 import type { HandoverState } from './handover.ts'
 import { entryBytes } from './history.ts'
 import type { Leader } from './leader.ts'
-import type { Found } from './lookup.ts'
 import { type GroupMessage, type Item, sameKey } from './messages.ts'
 import { RoundTrip } from './round-trip.ts'
 

@@ -9,11 +9,10 @@
  */
 import type { Operation } from '../client-protocol.ts'
 import { Conditions } from './conditions.ts'
-import type { Answer, Ticket } from './effects.ts'
+import type { Answer, Found, Ticket } from './effects.ts'
 import { type Entry, type EntryBody, operationName } from './history.ts'
 import type { Leader } from './leader.ts'
-import type { Found } from './lookup.ts'
-import type { ReplicaInput } from './replica.ts'
+import type { ReplicaInput } from './replica-contract.ts'
 
 export type WriteRequest = ReplicaInput & { kind: 'write' }
 

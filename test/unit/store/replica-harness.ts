@@ -13,7 +13,8 @@ import { type Ballot, type Entry, type EntryBody, type Group, NO_BALLOT } from '
 import { type GroupMessage, validateGroupMessage } from '../../../store/group/messages.ts'
 import { type LeaseOptions, Leases } from '../../../store/leases.ts'
 import { EVERYTHING, type ScanSpec } from '../../../store/scan-range.ts'
-import { type PartitionView, Replica, type ReplicaInput, type ReplicaOptions } from '../../../store/group/replica.ts'
+import type { PartitionView, ReplicaInput, ReplicaOptions } from '../../../store/group/replica-contract.ts'
+import { Replica } from '../../../store/group/replica.ts'
 
 export const id = (name: string): StoreId => name as StoreId
 export const bytes = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text))
