@@ -4,11 +4,11 @@
  *     --n N          processes of the fault and formation scenarios (1000)
  *     --seeds S      runs of each scenario, with seeds 1 to S (2); COTERIE_SEED=N in the environment runs that one alone
  *     --only TEXT    scenarios whose name contains this: formation, joins, crash, powerLoss, flipFlop, egressLoss, ingressLoss,
- *                    conflict, broadcast, centralized
+ *                    conflict, broadcast, centralized, small
  *     --full         larger clusters too, and all processes of Figure 11: see the sizes below; takes up to 8 GiB, and writes the figures
  *     --figures DIR  writes one SVG per figure into this directory (dist/figures with --full)
  *
- * Owns: the directory of the figures. Progress goes to the error output.
+ * Owns: the directory of the figures. Progress, and each row as it comes, goes to the error output.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -24,6 +24,7 @@ import { join as joinAtOnce } from './joins.ts'
 import { conflictRateInPaper, distinctSizesInPaper, FAULTS_IN_PAPER, FORMATION_TIME, TABLE_2 } from './paper.ts'
 import { mean, quantile, rounded } from '../samples.ts'
 import { orderedRow, type Row, summary } from './rows.ts'
+import { detectionMs, removalsInAnHour, SMALL_NODES } from './small.ts'
 import { chart, type Panel } from './svg.ts'
 import type { Direction } from './traffic.ts'
 
@@ -33,7 +34,7 @@ export interface MembershipBenchOptions {
   readonly full?: boolean
   readonly only?: string
   readonly figures?: string
-  /** Is told what runs. @default nobody */
+  /** Is told what runs, and each row as it comes. @default nobody */
   readonly progress?: (text: string) => void
 }
 
@@ -55,6 +56,10 @@ const CENTRALIZED_SMALL = 100
 const CENTRALIZED_CRASHED = 10
 /** Idle traffic is measured for so long before the crash. */
 const IDLE_MS = 10_000
+/** Crashes in a cluster of three, and hours of loss. */
+const SMALL_RUNS = 100
+const SMALL_HOURS = 5
+const SMALL_LOSS = 0.05
 
 const SCENARIO_OF: Readonly<Record<FaultName, Row['scenario']>> = {
   crash: 'crash', powerLoss: 'crash', flipFlop: 'flipFlop', egressLoss: 'packetLoss', ingressLoss: 'packetLoss'
@@ -97,11 +102,15 @@ class MembershipBench {
     if (this.#wants('conflict')) this.#conflicts(full ? NODES : WITNESSES)
     if (this.#wants('broadcast')) this.#broadcasts(full ? [...BROADCAST_NODES, ...FULL_BROADCAST_NODES] : BROADCAST_NODES)
     if (this.#wants('centralized')) for (const nodes of new Set([CENTRALIZED_SMALL, this.#nodes])) this.#centralized(nodes)
+    if (this.#wants('small')) this.#small()
     return this.#rows
   }
 
+  /** Tells each row at once, too: the whole takes long, and what is known by then outlives an end before the last row. */
   #add (row: Row): void {
-    this.#rows.push(orderedRow(row))
+    const ordered = orderedRow(row)
+    this.#rows.push(ordered)
+    this.#options.progress?.(JSON.stringify(ordered))
   }
 
   #wants (name: string): boolean {
@@ -238,6 +247,24 @@ class MembershipBench {
       this.#add({ ...common, measure: 'bytes per view change and member', ...summary([bytes / nodes]), unit: 'bytes' })
       this.#add({ ...common, measure: 'received by the busiest of the first three', ...summary([busiestBytesPerSecond / 1000]), unit: 'KB/s' })
     }
+  }
+
+  /** What three members make of a crash, and of an hour of loss. */
+  #small (): void {
+    for (const variant of ['crash', 'powerLoss'] as const) {
+      const { results, wallMs } = this.#timed(`${variant} of one of ${SMALL_NODES}`, SMALL_RUNS, seed => detectionMs(variant, seed))
+      const times = summary(results)
+      const p99 = rounded(quantile(Float64Array.from(results).sort(), 0.99))
+      const common = { scenario: 'small', variant, nodes: SMALL_NODES, unit: 'ms', paper: '', ms: times.ours, falseRemovals: 0, wallMs } as const
+      this.#add({ ...common, measure: 'time until both others agree without it', ...times })
+      this.#add({ ...common, measure: 'the same, p99', ours: p99, worst: p99, runs: times.runs })
+    }
+    const { results, wallMs } = this.#timed(`an hour of loss among ${SMALL_NODES}`, SMALL_HOURS, seed => removalsInAnHour(SMALL_LOSS, seed))
+    const removals = summary(results)
+    this.#add({
+      scenario: 'small', variant: `${100 * SMALL_LOSS} % loss`, nodes: SMALL_NODES, measure: 'members removed in an hour', ...removals, unit: 'members',
+      paper: '', falseRemovals: results.reduce((sum, count) => sum + count, 0), wallMs
+    })
   }
 }
 

@@ -2,7 +2,8 @@
 import { median, rounded } from '../samples.ts'
 
 export interface Row {
-  readonly scenario: 'formation' | 'joins' | 'crash' | 'flipFlop' | 'packetLoss' | 'bandwidth' | 'conflict' | 'broadcast' | 'centralized'
+  readonly scenario:
+    'formation' | 'joins' | 'crash' | 'flipFlop' | 'packetLoss' | 'bandwidth' | 'conflict' | 'broadcast' | 'centralized' | 'small'
   readonly variant: string
   readonly nodes: number
   readonly measure: string

@@ -2,7 +2,8 @@
  * The benchmark of membership at a small size: its driver is deterministic, and each scenario comes out as the paper's does.
  *
  * Mutations that were tried and are caught here: no limit to the configurations that one member sends of its own accord; joiners that
- * offer theirs to nobody.
+ * offer theirs to nobody; a recovery that waits for its timeout although the fast quorum is out of reach; the windowed ping among three
+ * members that lose messages.
  */
 import { describe, expect, test } from 'vitest'
 import { Driver } from '../../bench/membership/driver.ts'
@@ -13,6 +14,7 @@ import { type FaultName, inflict } from '../../bench/membership/faults.ts'
 import { form } from '../../bench/membership/formation.ts'
 import { join } from '../../bench/membership/joins.ts'
 import { summary } from '../../bench/membership/rows.ts'
+import { detectionMs, removalsInAnHour } from '../../bench/membership/small.ts'
 import { chart } from '../../bench/membership/svg.ts'
 import { median, quantile } from '../../bench/samples.ts'
 
@@ -132,6 +134,16 @@ test('gossip costs some ten messages per edge of the overlay, unicast one per pa
   const cost = broadcastCost('gossip', NODES, 1)
   expect(cost.messages / (NODES * 10)).toBeLessThan(15)
   expect(broadcastCost('unicastToAll', NODES, 1).messages / NODES ** 2).toBeGreaterThan(1)
+})
+
+describe('three members, each other\'s only observers (rule M5)', () => {
+  test('a process that crashes is removed within a second', () => {
+    for (let seed = 1; seed <= 20; seed++) expect(detectionMs('crash', seed)).toBeLessThan(1000)
+  })
+
+  test('an hour in which one message of twenty is lost removes nobody', () => {
+    expect(removalsInAnHour(0.05, 1)).toBe(0)
+  })
 })
 
 test('where three voters decide for all, a view change costs a fraction of the messages (rule M13)', () => {
