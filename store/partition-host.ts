@@ -8,6 +8,7 @@
  */
 import type { StoreId } from '../membership/configuration.ts'
 import { type Address, type CancelTimer, CHANNELS, type Database, type Environment } from '../membership/environment/environment.ts'
+import { BodyBytes } from './body-bytes.ts'
 import { StoreError } from './errors.ts'
 import type { Effect, Ticket, Answer } from './group/effects.ts'
 import { type Item, validateStoreId } from './group/messages.ts'
@@ -71,6 +72,7 @@ export class PartitionHost {
   readonly #busySinceTick = new Map<number, number>()
   #fetches: Fetch[] = []
   readonly #outbox: PeerOutbox
+  readonly #bodies = new BodyBytes()
   #scheduled = false
   #passing = false
   #cancelTick: CancelTimer = () => {}
@@ -86,11 +88,12 @@ export class PartitionHost {
     const { clock, random } = components.environment
     this.#pace = new Pace(clock.now(), options.tickMs)
     this.#leases = new Leases(clock.now(), Math.floor(random.next() * 2 ** 48), options)
-    this.#outbox = new PeerOutbox((to, channel, packet) => {
+    this.#outbox = new PeerOutbox(this.#bodies, (to, channel, packet) => {
       components.environment.transport.send(to, channel, { c: this.#clusterId, f: components.self, m: packet })
     })
     this.#writer = new StoreWriter({
       database: components.database,
+      bodies: this.#bodies,
       lastBatch: components.lastBatch,
       // A page of the ledger goes in one batch with the state record that it speaks of (rule S11).
       collect: () => { for (const [epoch, page] of components.ledger.takeChanged()) this.#writer.put(ledgerKey(epoch), page) },
@@ -189,7 +192,7 @@ export class PartitionHost {
       if (envelope?.c !== this.#clusterId) throw new TypeError('of another cluster')
       from = validateStoreId(envelope.f)
       if (envelope.l !== undefined) { this.#receiveLease(from, validateLeaseMessage(envelope.l)); return }
-      messages = unpack(envelope.m)
+      messages = unpack(envelope.m, this.#bodies)
     } catch (error) {
       this.#components.environment.log.warn({ reason: String(error) }, 'dropped a message')
       return
@@ -268,6 +271,7 @@ export class PartitionHost {
     this.#scheduled = false
     this.#renewLeases()
     this.#outbox.flush()
+    this.#bodies.clear()
     if (this.#fetches.length > 0) this.#run(this.#fetch(this.#fetches.splice(0)))
     this.#writer.flush()
   }

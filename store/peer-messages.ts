@@ -9,17 +9,16 @@
  *     [partition, 1, generation, ballot, previous ballot, previous seq, commit, settled, entries]    append
  *     [partition, 2, generation, ballot, run, seq, commit, settled, lease or null]                   appended
  *
- * with ballots as indexes into the table of the packet. An entry is `[seq, ballot, client, number, base, key, value or null, ...]` for a write
- * as it was sent, and `[seq, ballot, body]` for anything else.
+ * with ballots as indexes into the table of the packet. The entries are `[ballot, body, ballot, body, ...]`, numbered from the one after the
+ * previous on, each body as the bytes that the log has (see group/body-codec.ts).
  *
  * Pure.
  */
+import type { BodyBytes } from './body-bytes.ts'
 import { StoreError } from './errors.ts'
-import { type Ballot, compareBallots, type Entry } from './group/history.ts'
-import {
-  type GroupMessage, integer, MESSAGE_LIMITS, validateBallot, validateChanges, validateEntry, validateGroupMessage
-} from './group/messages.ts'
-import { validateOperationId } from './client-protocol.ts'
+import { decodeBody } from './group/body-codec.ts'
+import { type Ballot, compareBallots, type Entry, type EntryBody } from './group/history.ts'
+import { type GroupMessage, integer, MESSAGE_LIMITS, validateBallot, validateGroupMessage } from './group/messages.ts'
 
 /** All that one store sends another in a turn, or as much of it as fits. */
 export interface Packet {
@@ -43,6 +42,11 @@ const fail = (what: string): never => { throw new StoreError('STORE_INVALID_MESS
 export class PacketBuilder {
   readonly #ballots: Ballot[] = []
   readonly #messages: unknown[] = []
+  readonly #bodies: BodyBytes
+
+  constructor (bodies: BodyBytes) {
+    this.#bodies = bodies
+  }
 
   add (partition: number, message: GroupMessage): void {
     this.#messages.push(this.#pack(partition, message))
@@ -56,7 +60,7 @@ export class PacketBuilder {
     switch (message.kind) {
       case 'append': {
         const { generation, ballot, prev, commit, settled, entries } = message
-        const packed = entries.map(entry => this.#entry(entry))
+        const packed = entries.flatMap(entry => [this.#ballot(entry.ballot), this.#bodies.of(entry.body)])
         return [partition, APPEND, generation, this.#ballot(ballot), this.#ballot(prev.ballot), prev.seq, commit, settled, packed]
       }
       case 'appended': {
@@ -76,27 +80,22 @@ export class PacketBuilder {
     }
     return ballots.push(ballot) - 1
   }
-
-  #entry ({ seq, ballot, body }: Entry): unknown[] {
-    const packed: unknown[] = [seq, this.#ballot(ballot)]
-    const plain = body.kind !== 'write' || body.operations === null || body.operations.length === 0
-    if (plain || body.changed !== undefined || body.failed !== undefined || body.time !== undefined) return [...packed, body]
-    packed.push(body.id.client, body.id.number, body.id.base)
-    for (const operation of body.operations) packed.push(operation.key, operation.kind === 'put' ? operation.value : null)
-    return packed
-  }
 }
 
-/** What arrived from another store, checked. @throws {StoreError} STORE_INVALID_MESSAGE */
-export function unpack (value: unknown): Addressed[] {
+/**
+ * What arrived from another store, checked.
+ * @param bodies takes the bytes of the entries, for the log
+ * @throws {StoreError} STORE_INVALID_MESSAGE
+ */
+export function unpack (value: unknown, bodies: BodyBytes): Addressed[] {
   const { ballots, messages } = (value ?? {}) as { readonly ballots?: unknown, readonly messages?: unknown }
   if (!Array.isArray(ballots) || !Array.isArray(messages)) return fail('no lists')
   if (messages.length > PACKET_MESSAGES_MAX) return fail('too many messages')
   const table = ballots.map(validateBallot)
-  return messages.map(message => unpackMessage(table, message))
+  return messages.map(message => unpackMessage(table, message, bodies))
 }
 
-function unpackMessage (table: readonly Ballot[], value: unknown): Addressed {
+function unpackMessage (table: readonly Ballot[], value: unknown, bodies: BodyBytes): Addressed {
   if (!Array.isArray(value)) return fail('a message')
   const partition = integer(value[0], 'a partition')
   if (partition > PARTITION_MAX) return fail('a partition')
@@ -104,9 +103,12 @@ function unpackMessage (table: readonly Ballot[], value: unknown): Addressed {
     case PLAIN: return { partition, message: validateGroupMessage(value[2]) }
     case APPEND: {
       const packed: unknown = value[8]
-      if (!Array.isArray(packed) || packed.length > MESSAGE_LIMITS.entriesMax) return fail('entries')
+      if (!Array.isArray(packed) || packed.length % 2 !== 0 || packed.length > 2 * MESSAGE_LIMITS.entriesMax) return fail('entries')
       const seq = integer(value[5], 'a sequence number')
-      const entries = packed.map((entry, index) => unpackEntry(table, entry, seq + 1 + index))
+      const entries: Entry[] = []
+      for (let index = 0; index < packed.length; index += 2) {
+        entries.push({ seq: seq + 1 + entries.length, ballot: ballotAt(table, packed[index]), body: unpackBody(packed[index + 1], bodies) })
+      }
       return {
         partition,
         message: {
@@ -140,15 +142,12 @@ function unpackMessage (table: readonly Ballot[], value: unknown): Addressed {
   }
 }
 
-function unpackEntry (table: readonly Ballot[], value: unknown, expected: number): Entry {
-  if (!Array.isArray(value) || value[0] !== expected || expected < 1) return fail('entries with a gap')
-  const ballot = ballotAt(table, value[1])
-  if (value.length !== 3) {
-    const id = validateOperationId({ client: value[2], number: value[3], base: value[4] })
-    return { seq: expected, ballot, body: { kind: 'write', id, operations: validateChanges(value, 5) } }
-  }
-  const entry = validateEntry({ seq: expected, ballot, body: value[2] as unknown })
-  return entry.body.kind === 'write' && entry.body.operations === null ? fail('a write without its values') : entry
+function unpackBody (value: unknown, bodies: BodyBytes): EntryBody {
+  if (!(value instanceof Uint8Array)) return fail('an entry')
+  const body = decodeBody(value)
+  if (body.kind === 'write' && body.operations === null) return fail('a write without its values')
+  bodies.received(body, value)
+  return body
 }
 
-const ballotAt = (table: readonly Ballot[], index: unknown): Ballot => table[index as number] ?? fail('a ballot')
+const ballotAt = (table: readonly Ballot[], index: unknown): Ballot => (typeof index === 'number' ? table[index] : undefined) ?? fail('a ballot')

@@ -5,6 +5,7 @@
  * Owns nothing; what it holds goes out with the next `flush`.
  */
 import { type Address, type Channel, CHANNELS } from '../membership/environment/environment.ts'
+import type { BodyBytes } from './body-bytes.ts'
 import { entryBytes } from './group/history.ts'
 import type { GroupMessage } from './group/messages.ts'
 import { PACKET_MESSAGES_MAX, type Packet, PacketBuilder } from './peer-messages.ts'
@@ -18,21 +19,23 @@ interface Open { readonly builder: PacketBuilder, bytes: number, messages: numbe
 
 export class PeerOutbox {
   readonly #send: (to: Address, channel: Channel, packet: Packet) => void
+  readonly #bodies: BodyBytes
   readonly #open = new Map<Address, Open>()
 
-  constructor (send: (to: Address, channel: Channel, packet: Packet) => void) {
+  constructor (bodies: BodyBytes, send: (to: Address, channel: Channel, packet: Packet) => void) {
+    this.#bodies = bodies
     this.#send = send
   }
 
   add (to: Address, partition: number, message: GroupMessage): void {
     if (message.kind === 'chunk' || message.kind === 'delta' || message.kind === 'tail') {
-      const builder = new PacketBuilder()
+      const builder = new PacketBuilder(this.#bodies)
       builder.add(partition, message)
       this.#send(to, CHANNELS.bulk, builder.build())
       return
     }
     let open = this.#open.get(to)
-    if (open === undefined) this.#open.set(to, open = { builder: new PacketBuilder(), bytes: 0, messages: 0 })
+    if (open === undefined) this.#open.set(to, open = { builder: new PacketBuilder(this.#bodies), bytes: 0, messages: 0 })
     open.builder.add(partition, message)
     open.messages++
     open.bytes += MESSAGE_BYTES

@@ -142,18 +142,6 @@ function validateChanged (value: unknown): { changed?: Changed } {
   return { changed: { keys: keys(changed.keys), bytes: integer(changed.bytes, 'a number of bytes') } }
 }
 
-/** The changes of a write as a list of keys and values that begins at `from`; null for the value of a deletion. */
-export function validateChanges (list: readonly unknown[], from: number): Change[] {
-  const count = (list.length - from) / 2
-  if (!Number.isInteger(count) || count < 1 || count > WIRE_LIMITS.operationsPerWriteMax) return fail('operations')
-  const changes: Change[] = []
-  for (let index = from; index < list.length; index += 2) {
-    const value = list[index + 1]
-    changes.push(value === null ? { kind: 'del', key: key(list[index]) } : { kind: 'put', key: key(list[index]), value: content(value) })
-  }
-  return changes
-}
-
 /** A time of the partition, under its name; nothing where there is none. */
 function validateTime<Name extends string> (name: Name, value: unknown): { [Key in Name]?: number } {
   return (value === undefined ? {} : { [name]: integer(value, 'a time') }) as { [Key in Name]?: number }
@@ -166,7 +154,8 @@ function validateChange (value: unknown): Change {
   return fail('the kind of a change')
 }
 
-function validateBody (value: unknown): EntryBody {
+/** @throws {StoreError} STORE_INVALID_MESSAGE */
+export function validateBody (value: unknown): EntryBody {
   const body = record(value, 'the body of an entry')
   switch (body.kind) {
     case 'noop': return { kind: 'noop', ...validateTime('time', body.time) }
@@ -183,7 +172,7 @@ function validateBody (value: unknown): EntryBody {
   }
 }
 
-export function validateEntry (value: unknown): Entry {
+function validateEntry (value: unknown): Entry {
   const entry = record(value, 'an entry')
   return { seq: integer(entry.seq, 'a sequence number', 1), ballot: validateBallot(entry.ballot), body: validateBody(entry.body) }
 }

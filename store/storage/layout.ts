@@ -1,10 +1,10 @@
 /**
- * How a store's data directory is laid out in its database, version 1.
+ * How a store's data directory is laid out in its database, version 2.
  *
  *     m                                  identity of the store
  *     g <epoch:6>                        ledger of one epoch
  *     s <partition:2>                    state record of one partition
- *     l <partition:2> <copy:4> <seq:6>   log entry
+ *     l <partition:2> <copy:4> <seq:6>   log entry: <epoch:8> <attempt:8> <store's length:2> <store> <body>, the first three its ballot
  *     d <partition:2> <copy:4> <key>     data: <seq:6> <value>; the highest bit of the number says that <time:6> is between them
  *     e <partition:2> <copy:4> <time:6> <key>   index of what expires: <seq:6>
  *     b <number:6>                       a batch that was written; only the latest are kept (see batch-chain.ts)
@@ -16,11 +16,12 @@
  */
 import { Packr } from 'msgpackr'
 import type { DurableState, Expiring } from '../group/effects.ts'
-import type { Entry } from '../group/history.ts'
-import { type Item, validateBallot, validateEntry, validateGroup } from '../group/messages.ts'
+import { decodeBody, readNumber, writeNumber } from '../group/body-codec.ts'
+import type { Ballot, Entry } from '../group/history.ts'
+import { type Item, validateBallot, validateGroup } from '../group/messages.ts'
 import { CHECKSUM_BYTES, damaged, seal, unseal } from './checksum.ts'
 
-export const LAYOUT_VERSION = 1
+export const LAYOUT_VERSION = 2
 
 const TAG = Object.freeze({ identity: 0x6d, ledger: 0x67, state: 0x73, log: 0x6c, data: 0x64, expiry: 0x65, batch: 0x62 })
 const packr = new Packr({ useRecords: false })
@@ -115,6 +116,7 @@ export function copyOf (key: Uint8Array): { partition: number, copy: number } {
   return { partition: bytes.readUInt16BE(1), copy: bytes.readUInt32BE(3) }
 }
 
+const seqOfLog = (key: Uint8Array): number => Buffer.from(key.buffer, key.byteOffset, key.byteLength).readUIntBE(7, 6)
 export const userKeyOf = (key: Uint8Array): Uint8Array => key.subarray(7)
 export const partitionOfState = (key: Uint8Array): number => (key[1]! << 8) | key[2]!
 export const epochOfLedger = (key: Uint8Array): number => Buffer.from(key).readUIntBE(1, 6)
@@ -217,9 +219,34 @@ export function decodeState (key: Uint8Array, record: Uint8Array): DurableState 
   })
 }
 
+/** The ballot of an entry without its store, and the length of that. */
+const BALLOT_BYTES = 18
+
+/** @param body as bytes, see group/body-codec.ts */
+export function encodeEntry (key: Uint8Array, { epoch, attempt, store }: Ballot, body: Uint8Array): Uint8Array {
+  const storeBytes = Buffer.byteLength(store)
+  const record = Buffer.allocUnsafe(BALLOT_BYTES + storeBytes + body.length + CHECKSUM_BYTES)
+  let position = writeNumber(record, epoch, 0)
+  position = writeNumber(record, attempt, position)
+  position = record.writeUInt16BE(storeBytes, position)
+  position += record.write(store, position)
+  record.set(body, position)
+  return seal(key, record)
+}
+
 /** @throws {StoreError} STORE_DIRECTORY_DAMAGED */
 export function decodeEntry (key: Uint8Array, record: Uint8Array): Entry {
-  return decode(key, record, `a log entry of partition ${copyOf(key).partition}`, value => validateEntry(value))
+  const what = `a log entry of partition ${copyOf(key).partition}`
+  const sealed = unseal(key, record, what)
+  const bytes = Buffer.from(sealed.buffer, sealed.byteOffset, sealed.length)
+  try {
+    if (bytes.length < BALLOT_BYTES) throw new TypeError('cut off')
+    const end = BALLOT_BYTES + bytes.readUInt16BE(BALLOT_BYTES - 2)
+    const ballot = validateBallot({ epoch: readNumber(bytes, 0), attempt: readNumber(bytes, 8), store: bytes.toString('utf8', BALLOT_BYTES, end) })
+    return { seq: seqOfLog(key), ballot, body: decodeBody(bytes.subarray(end)) }
+  } catch (cause) {
+    throw damaged(what, cause)
+  }
 }
 
 /** @throws {StoreError} STORE_DIRECTORY_DAMAGED */

@@ -7,15 +7,17 @@
  * Owns the writes to the store's database (but for its identity and deletions).
  */
 import type { Database } from '../../membership/environment/environment.ts'
+import type { BodyBytes } from '../body-bytes.ts'
 import type { StoreWrite } from '../group/effects.ts'
 import { BatchChain } from './batch-chain.ts'
 import { BINARY } from './open.ts'
-import { batchKey, dataKey, encodeExpiring, encodeRecord, encodeValue, expiryKey, logKey, stateKey } from './layout.ts'
+import { batchKey, dataKey, encodeEntry, encodeExpiring, encodeRecord, encodeValue, expiryKey, logKey, stateKey } from './layout.ts'
 
 type BatchOperation = { type: 'put', key: Uint8Array, value: Uint8Array } | { type: 'del', key: Uint8Array }
 
 export interface StoreWriterComponents {
   readonly database: Database
+  readonly bodies: BodyBytes
   /** The number of the last batch that an earlier run wrote; 0 for none. */
   readonly lastBatch: number
   /** Called right before a batch is put together, to add what rides with whatever is persisted by then. */
@@ -55,7 +57,11 @@ export class StoreWriter {
     const operations = this.#operations
     switch (write.kind) {
       case 'state': this.put(stateKey(partition), write.state); return
-      case 'entry': this.put(logKey(partition, write.copy, write.entry.seq), write.entry); return
+      case 'entry': {
+        const key = logKey(partition, write.copy, write.entry.seq)
+        operations.push({ type: 'put', key, value: encodeEntry(key, write.entry.ballot, this.#components.bodies.of(write.entry.body)) })
+        return
+      }
       case 'dropEntries':
         for (let seq = write.from; seq <= write.to; seq++) operations.push({ type: 'del', key: logKey(partition, write.copy, seq) })
         return

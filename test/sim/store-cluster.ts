@@ -9,6 +9,7 @@ import { SeededRandom } from '../../membership/environment/seeded-random.ts'
 import { Client } from '../../store/client/client.ts'
 import type { GroupMessage } from '../../store/group/messages.ts'
 import { StoreNode } from '../../store/node.ts'
+import { BodyBytes } from '../../store/body-bytes.ts'
 import { type Packet, unpack } from '../../store/peer-messages.ts'
 import type { NodeOptions } from '../../store/options.ts'
 import type { SimulatedHost } from './host.ts'
@@ -33,7 +34,7 @@ function overheard (environment: Environment, heard: (partition: number, message
   const { transport } = environment
   const send: typeof transport.send = (to, channel, message) => {
     const { m: packet } = message as { m?: Packet }
-    if (packet !== undefined) for (const { partition, message } of unpack(packet)) heard(partition, message)
+    if (packet !== undefined) for (const { partition, message } of unpack(packet, new BodyBytes())) heard(partition, message)
     transport.send(to, channel, message)
   }
   const tapped = new Proxy(transport, {

@@ -16,6 +16,7 @@ import type { StoreId } from '../../../membership/configuration.ts'
 import { BatchChain, lastBatch } from '../../../store/storage/batch-chain.ts'
 import { batchKey, dataKey, decodeValue, identityKey, logKey, numberOfBatch, ranges, stateKey } from '../../../store/storage/layout.ts'
 import { BINARY, type OpenedStore, openStore } from '../../../store/storage/open.ts'
+import { BodyBytes } from '../../../store/body-bytes.ts'
 import { StoreWriter } from '../../../store/storage/store-writer.ts'
 
 const PARTITION = 7
@@ -36,7 +37,7 @@ const opened = (database: Database): Promise<OpenedStore> => openStore(database,
 /** One batch per entry, as a store writes them: entry, data and state together. */
 async function write (database: Database, from: number, to: number): Promise<void> {
   const { lastBatch } = await opened(database)
-  const writer = new StoreWriter({ database, lastBatch, collect: () => {}, failed: error => { throw error } })
+  const writer = new StoreWriter({ database, bodies: new BodyBytes(), lastBatch, collect: () => {}, failed: error => { throw error } })
   for (let seq = from; seq <= to; seq++) {
     await new Promise<void>(resolve => {
       writer.persist(PARTITION, [

@@ -4,6 +4,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Database } from '../../../membership/environment/environment.ts'
 import type { StoreWrite } from '../../../store/group/effects.ts'
+import { BodyBytes } from '../../../store/body-bytes.ts'
 import { StoreWriter } from '../../../store/storage/store-writer.ts'
 
 /** Begins the key under which a batch has its number; opening.test.ts looks at those. */
@@ -31,7 +32,7 @@ function writing (): { writer: StoreWriter, batches: Batch[], pages: string[], f
     }
   } as unknown as Database
   const collect = (): void => { for (const page of pages.splice(0)) writer.put(Buffer.from(page), 1) }
-  const writer: StoreWriter = new StoreWriter({ database, lastBatch: 0, collect, failed: error => { failures.push(error) } })
+  const writer: StoreWriter = new StoreWriter({ database, bodies: new BodyBytes(), lastBatch: 0, collect, failed: error => { failures.push(error) } })
   return { writer, batches, pages, failures }
 }
 
