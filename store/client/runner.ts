@@ -4,7 +4,8 @@
  * Owns: one timer, the transport's receiver and link listener, and the listeners on callers' signals.
  */
 import { CHANNELS, type CancelTimer, type Clock, type Log, type Random, type Transport } from '../../membership/environment/environment.ts'
-import { validateNodeResponse, type ClusterView, type NodeResponse } from '../client-protocol.ts'
+import type { ClusterView, NodeResponse } from '../client-protocol.ts'
+import { validateNodeResponse } from '../client-protocol-checks.ts'
 import { StoreError } from '../errors.ts'
 import { Call, type CallPayload, type SuccessResponse } from './call.ts'
 import { callDeadlineMs, type CallOptions, type FilledSessionOptions } from './options.ts'

@@ -7,7 +7,8 @@
  * Pure.
  */
 import type { StoreId } from '../../membership/configuration.ts'
-import { validateFailedCondition, validateOperationId, WIRE_LIMITS } from '../client-protocol.ts'
+import { WIRE_LIMITS } from '../client-protocol.ts'
+import { validateFailedCondition, validateOperationId } from '../client-protocol-checks.ts'
 import { StoreError } from '../errors.ts'
 import { LEASE_MS_MAX } from '../leases.ts'
 import type { LeaseLeft } from './deposed.ts'

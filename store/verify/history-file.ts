@@ -10,7 +10,7 @@
  */
 import { type FileHandle, open } from 'node:fs/promises'
 import { StoreError } from '../errors.ts'
-import type { HistoryOperation } from './checker.ts'
+import type { HistoryOperation } from './history.ts'
 
 const NS_PER_MS = 1e6
 

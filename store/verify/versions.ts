@@ -6,7 +6,7 @@
  *
  * Pure.
  */
-import type { HistoryOperation, RegisterValue } from './checker.ts'
+import type { HistoryOperation, RegisterValue } from './history.ts'
 
 /** A put that was told its version, or a get that found one with a value. */
 interface Observation { readonly version: number, readonly value: RegisterValue, readonly start: number, readonly end: number }

@@ -8,7 +8,8 @@ import type { AbstractBatchOperation } from 'abstract-level'
 import { createSystemClock } from '../../membership/environment/system.ts'
 import { SeededRandom } from '../../membership/environment/seeded-random.ts'
 import type { Client } from '../../store/client/client.ts'
-import { runWorkload, type WorkloadDatabase, type WorkloadResult } from '../../store/verify/workload.ts'
+import { runWorkload, type WorkloadResult } from '../../store/verify/workload.ts'
+import type { WorkloadDatabase } from '../../store/verify/workload-steps.ts'
 import { eventually, PATIENCE_MS } from '../../store/verify/eventually.ts'
 
 const WORKERS = 12

@@ -8,7 +8,8 @@
 import { expect, test } from 'vitest'
 import type { Client } from '../../store/client/client.ts'
 import { StoreError } from '../../store/errors.ts'
-import { checkHistory, type HistoryOperation } from '../../store/verify/checker.ts'
+import { checkHistory } from '../../store/verify/checker.ts'
+import type { HistoryOperation } from '../../store/verify/history.ts'
 import { seedsToRun } from './simulation.ts'
 import { addressOf, StoreCluster } from './store-cluster.ts'
 

@@ -6,7 +6,8 @@
  * linearizable per key, versions rise, every acknowledged write is readable, every copy equals the replay of the history, and the ledger
  * shows no transfer twice.
  */
-import { checkHistory, type HistoryOperation } from '../../store/verify/checker.ts'
+import { checkHistory } from '../../store/verify/checker.ts'
+import type { HistoryOperation } from '../../store/verify/history.ts'
 import { checkVersions } from '../../store/verify/versions.ts'
 import type { SeededRandom } from '../../membership/environment/seeded-random.ts'
 import { partitionOf } from '../../ring/index.ts'
@@ -16,7 +17,8 @@ import type { GroupMessage } from '../../store/group/messages.ts'
 import { checkSessions, type ClientRead } from './session-check.ts'
 import { SimulatedWatch } from './simulated-watch.ts'
 import { addressOf, StoreCluster } from './store-cluster.ts'
-import { runWorkload, workloadKey } from '../../store/verify/workload.ts'
+import { runWorkload } from '../../store/verify/workload.ts'
+import { workloadKey } from '../../store/verify/workload-steps.ts'
 
 export interface ScenarioResult {
   readonly seed: number

@@ -1,6 +1,7 @@
 /** What a client asks for and is told about versions and conditions: on the wire, through sublevels and batches, and after retries. */
 import { expect, test } from 'vitest'
-import { type ClientRequest, validateClientRequest } from '../../store/client-protocol.ts'
+import type { ClientRequest } from '../../store/client-protocol.ts'
+import { validateClientRequest } from '../../store/client-protocol-checks.ts'
 import { FakeCluster, Fixture, values, watch } from './client-fixture.ts'
 
 const failed = (operation: number, version: number): Record<string, unknown> =>

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { CHANNELS } from '../../membership/environment/environment.ts'
 import { createSystemClock, silentLog } from '../../membership/environment/system.ts'
 import { createWebSocketTransport } from '../../membership/transport/websocket.ts'
-import { validateClientRequest } from '../../store/client-protocol.ts'
+import { validateClientRequest } from '../../store/client-protocol-checks.ts'
 import { connect } from '../../store/client/client.ts'
 import { FakeCluster } from './client-fixture.ts'
 

@@ -9,7 +9,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { SeededRandom } from '../../membership/environment/seeded-random.ts'
-import { checkHistory, type HistoryOperation, type RegisterValue } from '../../store/verify/checker.ts'
+import { checkHistory } from '../../store/verify/checker.ts'
+import type { HistoryOperation, RegisterValue } from '../../store/verify/history.ts'
 
 type Line = readonly [kind: 'put' | 'del' | 'get', value: RegisterValue, start: number, end: number | undefined]
 
