@@ -49,6 +49,16 @@ export interface NodeComponents {
   readonly fold?: Fold<AgreedState>
   /** What answers for this process while its main thread is blocked. Required by the option of that name. */
   readonly standIn?: Pick<StandIn, 'start' | 'close' | 'tags' | 'detector'>
+  /**
+   * Names the time since the machine was started.
+   * @default not known: under durability 'os' a start that follows no `close` counts as one after a loss of power
+   */
+  readonly bootId?: string | undefined
+  /**
+   * For durability 'os': makes durable what the storage of a directory was given without sync, where its own sync may pass some over.
+   * @default a sync covers everything before it
+   */
+  readonly syncEarlier?: (directory: string) => Promise<void>
 }
 
 export interface Rebalance {
@@ -86,6 +96,8 @@ export class StoreNode extends EventEmitter<NodeEvents> {
   readonly #service: ClientService
   readonly #absences: Absences
   readonly #standIn: NodeComponents['standIn']
+  readonly #bootId: string | undefined
+  readonly #syncEarlier: (() => Promise<void>) | undefined
   #database: Database | undefined
   #identity: Identity | undefined
   #membership: Membership<AgreedState> | undefined
@@ -99,12 +111,14 @@ export class StoreNode extends EventEmitter<NodeEvents> {
   #closing: Promise<void> | undefined
 
   /** @throws {StoreError} STORE_INVALID_OPTIONS */
-  constructor ({ environment, fold = createAgreedStateFold(), standIn }: NodeComponents, options: NodeOptions) {
+  constructor ({ environment, fold = createAgreedStateFold(), standIn, bootId, syncEarlier }: NodeComponents, options: NodeOptions) {
     super()
     this.#environment = environment
     this.#options = resolveNodeOptions(options)
     this.#fold = fold
     this.#standIn = standIn
+    this.#bootId = bootId
+    this.#syncEarlier = syncEarlier === undefined ? undefined : () => syncEarlier(this.#options.directory)
     if (this.#options.standIn !== false && standIn === undefined) throw new StoreError('STORE_INVALID_OPTIONS', 'the option standIn takes the component of that name')
     this.#absences = new Absences(this.#options.replication.rereplicateAfterMs)
     this.#service = new ClientService({
@@ -153,10 +167,11 @@ export class StoreNode extends EventEmitter<NodeEvents> {
   }
 
   async #open (): Promise<void> {
-    const { directory, clusterName } = this.#options
+    const { directory, clusterName, durability } = this.#options
     const environment = this.#environment
     const database = this.#database = environment.storage(directory)
-    const { identity, partitions, lastBatch } = await openStore(database, directory, clusterName, environment.random)
+    const run = { durability, bootId: this.#bootId }
+    const { identity, partitions, lastBatch } = await openStore(database, directory, clusterName, environment.random, run)
     this.#identity = identity
     for await (const [key, value] of database.iterator<Uint8Array, Uint8Array>({ ...ranges.ledgers, ...BINARY })) {
       this.#ledger.restore(epochOfLedger(key), decodeNumbers(key, value))
@@ -169,6 +184,8 @@ export class StoreNode extends EventEmitter<NodeEvents> {
       self: this.storeId,
       partitions,
       lastBatch,
+      durability,
+      syncEarlier: this.#syncEarlier,
       ledger: this.#ledger,
       answer: (ticket, _partition, answer) => { this.#service.answer(ticket, answer) },
       failed: error => { this.#fail(error) }
@@ -412,14 +429,25 @@ export class StoreNode extends EventEmitter<NodeEvents> {
   }
 
   async #close (): Promise<void> {
+    const sound = this.#state !== 'failed'
     this.#state = 'closed'
     this.#watch?.stop()
     await this.#membership?.close()
     await this.#host?.stop()
     await this.#environment.transport.close()
     await this.#standIn?.close()
+    if (sound) await this.#endRun()
     await this.#identityWrites
     if (this.#database?.status === 'open') await this.#database.close()
+  }
+
+  /** Everything is written: it is made durable, so that the next start need not doubt it. */
+  async #endRun (): Promise<void> {
+    if (this.#identity?.unsynced === undefined || this.#database?.status !== 'open') return
+    await this.#syncEarlier?.()
+    const { unsynced: _, ...identity } = this.#identity
+    this.#identity = identity
+    await this.#updateIdentity({})
   }
 
   async [Symbol.asyncDispose] (): Promise<void> {

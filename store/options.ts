@@ -2,6 +2,7 @@
 import type { MembershipOptions, Role } from '../membership/index.ts'
 import { StoreError } from './errors.ts'
 import { RESERVED_TAGS } from './force/order.ts'
+import type { Durability } from './group/synced-log.ts'
 import { LEASE_MS_MAX } from './leases.ts'
 import type { PartitionHostOptions } from './partition-host.ts'
 
@@ -40,6 +41,14 @@ export interface NodeOptions {
    * blocked, for up to 15 s; and asks theirs. It takes any free port, or the one given, on the host of `listen`. @default false
    */
   readonly standIn?: boolean | { readonly port: number }
+  /**
+   * When this store acknowledges a write, to the leader of its partition or as that. `'sync'`: when it is on the disk, so that it survives a
+   * loss of power. `'os'`: when the operating system has it, which saves waiting for the disk: it survives the end of the process, however
+   * that comes, and a loss of power at fewer than a majority of the partition's stores at a time. Where a majority loses power together, the
+   * last writes may be lost although they were acknowledged, and the partition waits until all its stores are back; nothing else is given up.
+   * May differ between nodes, and from one start to the next. @default 'sync'
+   */
+  readonly durability?: Durability
   /** Operations of clients in progress at this node. Beyond it, STORE_OVERLOADED. @default 20000 */
   readonly operationsInFlightMax?: number
   /**
@@ -88,7 +97,7 @@ export type ResolvedNodeOptions = Required<Omit<NodeOptions, 'advertise' | 'part
   Pick<NodeOptions, 'advertise' | 'partitions' | 'replicas' | 'expect'> & { readonly replication: PartitionHostOptions }
 
 const NAMES = new Set(['listen', 'advertise', 'directory', 'clusterName', 'seeds', 'found', 'expect', 'partitions', 'replicas', 'zone', 'weight', 'role', 'tags',
-  'standIn', 'operationsInFlightMax', 'bytesInFlightMax', 'membership', 'replication'])
+  'standIn', 'durability', 'operationsInFlightMax', 'bytesInFlightMax', 'membership', 'replication'])
 
 const invalid = (message: string): never => { throw new StoreError('STORE_INVALID_OPTIONS', message) }
 
@@ -128,6 +137,7 @@ export function resolveNodeOptions (options: NodeOptions): ResolvedNodeOptions {
     role: 'voter',
     tags: {},
     standIn: false,
+    durability: 'sync',
     operationsInFlightMax: 20_000,
     bytesInFlightMax: 64 * 1024 * 1024,
     membership: {},
@@ -153,6 +163,7 @@ export function resolveNodeOptions (options: NodeOptions): ResolvedNodeOptions {
   if (resolved.found && resolved.role === 'agent') invalid('an agent founds no cluster: nobody would vote in it')
   if (typeof resolved.standIn === 'object' && (resolved.standIn as unknown) !== null) integer('standIn.port', resolved.standIn.port, 1, 65_535)
   else if (typeof resolved.standIn !== 'boolean') invalid('standIn must be true, false, or { port }')
+  if (!['sync', 'os'].includes(resolved.durability)) invalid(`durability must be 'sync' or 'os', not ${JSON.stringify(resolved.durability)}`)
   integer('operationsInFlightMax', resolved.operationsInFlightMax, 1, 10_000_000)
   integer('bytesInFlightMax', resolved.bytesInFlightMax, 1, 2 ** 40)
   for (const [name, value] of Object.entries(resolved.replication)) {

@@ -14,6 +14,7 @@ import type { Effect, Ticket, Answer } from './group/effects.ts'
 import { type Item, validateStoreId } from './group/messages.ts'
 import type { PartitionView, ReplicaInput, ReplicaOptions, Transfers } from './group/replica-contract.ts'
 import { Replica } from './group/replica.ts'
+import type { Durability } from './group/synced-log.ts'
 import { type LeaseMessage, type LeaseOptions, Leases, validateLeaseMessage } from './leases.ts'
 import type { Ledger } from './ledger.ts'
 import { Pace } from './pace.ts'
@@ -33,6 +34,9 @@ export interface PartitionHostComponents {
   readonly partitions: ReadonlyMap<number, StoredPartition>
   /** The number of the last batch that an earlier run wrote; 0 for none. */
   readonly lastBatch: number
+  readonly durability: Durability
+  /** See store-writer.ts. */
+  readonly syncEarlier?: (() => Promise<void>) | undefined
   readonly ledger: Ledger
   /** Carries an answer to whoever asked. */
   readonly answer: (ticket: Ticket, partition: number, answer: Answer) => void
@@ -95,6 +99,7 @@ export class PartitionHost {
       database: components.database,
       bodies: this.#bodies,
       lastBatch: components.lastBatch,
+      syncEarlier: components.syncEarlier,
       // A page of the ledger goes in one batch with the state record that it speaks of (rule S11).
       collect: () => { for (const [epoch, page] of components.ledger.takeChanged()) this.#writer.put(ledgerKey(epoch), page) },
       failed: error => { this.#fail('a write to the disk failed', error) }
@@ -166,7 +171,8 @@ export class PartitionHost {
       spend: (now, bytes) => { schedule.spend(now, bytes) }
     }
     const nonce = Math.floor(this.#components.environment.random.next() * 2 ** 48)
-    const components = { self: this.#components.self, transfers, nonce, leases: this.#leases, slowness: this.#pace }
+    const { self, durability } = this.#components
+    const components = { self, transfers, nonce, leases: this.#leases, slowness: this.#pace, durability }
     const replica = new Replica(durable === undefined ? components : { ...components, durable }, this.#options)
     this.#replicas.set(partition, replica)
     return replica
@@ -231,7 +237,7 @@ export class PartitionHost {
         return
       }
       case 'persist':
-        this.#writer.persist(partition, effect.writes, () => { this.apply(partition, { kind: 'persisted', token: effect.token }) })
+        this.#writer.persist(partition, effect.writes, () => { this.apply(partition, { kind: 'persisted', token: effect.token }) }, effect.synced)
         return
       case 'respond': this.#components.answer(effect.ticket, partition, this.#withAddresses(effect.answer)); return
       case 'fetch': this.#fetches.push({ partition, ...effect }); return

@@ -6,8 +6,8 @@
  *
  * A packed message is `[partition, 0, message]`, or one of
  *
- *     [partition, 1, generation, ballot, previous ballot, previous seq, commit, settled, entries]    append
- *     [partition, 2, generation, ballot, run, seq, commit, settled, lease or null]                   appended
+ *     [partition, 1, generation, ballot, previous ballot, previous seq, commit, settled, entries, run]    append
+ *     [partition, 2, generation, ballot, run, seq, commit, settled, lease or null, true if unsynced]      appended
  *
  * with ballots as indexes into the table of the packet. The entries are `[ballot, body, ballot, body, ...]`, numbered from the one after the
  * previous on, each body as the bytes that the log has (see group/body-codec.ts).
@@ -18,7 +18,7 @@ import type { BodyBytes } from './body-bytes.ts'
 import { StoreError } from './errors.ts'
 import { decodeBody } from './group/body-codec.ts'
 import { type Ballot, compareBallots, type Entry, type EntryBody } from './group/history.ts'
-import { type GroupMessage, integer, MESSAGE_LIMITS, validateBallot, validateGroupMessage } from './group/messages.ts'
+import { type GroupMessage, integer, MESSAGE_LIMITS, validateBallot, validateGroupMessage, validateTrue } from './group/messages.ts'
 
 /** All that one store sends another in a turn, or as much of it as fits. */
 export interface Packet {
@@ -59,13 +59,14 @@ export class PacketBuilder {
   #pack (partition: number, message: GroupMessage): unknown[] {
     switch (message.kind) {
       case 'append': {
-        const { generation, ballot, prev, commit, settled, entries } = message
+        const { generation, ballot, run, prev, commit, settled, entries } = message
         const packed = entries.flatMap(entry => [this.#ballot(entry.ballot), this.#bodies.of(entry.body)])
-        return [partition, APPEND, generation, this.#ballot(ballot), this.#ballot(prev.ballot), prev.seq, commit, settled, packed]
+        return [partition, APPEND, generation, this.#ballot(ballot), this.#ballot(prev.ballot), prev.seq, commit, settled, packed, run]
       }
       case 'appended': {
-        const { generation, ballot, run, seq, commit, settled, lease } = message
-        return [partition, APPENDED, generation, this.#ballot(ballot), run, seq, commit, settled, lease ?? null]
+        const { generation, ballot, run, seq, commit, settled, lease, unsynced } = message
+        const packed = [partition, APPENDED, generation, this.#ballot(ballot), run, seq, commit, settled, lease ?? null]
+        return unsynced === undefined ? packed : [...packed, unsynced]
       }
       default: return [partition, PLAIN, message]
     }
@@ -115,6 +116,7 @@ function unpackMessage (table: readonly Ballot[], value: unknown, bodies: BodyBy
           kind: 'append',
           generation: integer(value[2], 'a generation'),
           ballot: ballotAt(table, value[3]),
+          run: integer(value[9], 'an incarnation'),
           prev: { ballot: ballotAt(table, value[4]), seq },
           entries,
           commit: integer(value[6], 'a commit'),
@@ -124,6 +126,7 @@ function unpackMessage (table: readonly Ballot[], value: unknown, bodies: BodyBy
     }
     case APPENDED: {
       const lease = value[8] === null ? {} : { lease: integer(value[8], 'the number of a lease') }
+      const unsynced = value[9] === undefined ? {} : { unsynced: validateTrue(value[9], 'unsynced') }
       return {
         partition,
         message: {
@@ -134,7 +137,8 @@ function unpackMessage (table: readonly Ballot[], value: unknown, bodies: BodyBy
           seq: integer(value[5], 'a sequence number'),
           commit: integer(value[6], 'a commit'),
           settled: integer(value[7], 'an epoch'),
-          ...lease
+          ...lease,
+          ...unsynced
         }
       }
     }

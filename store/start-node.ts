@@ -15,6 +15,8 @@ import { dirname } from 'node:path'
 import { StoreError } from './errors.ts'
 import { type NodeComponents, StoreNode } from './node.ts'
 import { type NodeOptions, resolveNodeOptions } from './options.ts'
+import { readBootId } from './storage/boot-id.ts'
+import { syncLevelLogs } from './storage/level-logs.ts'
 
 /** LevelDB, in the directory. @throws {StoreError} STORE_DIRECTORY_INVALID when there can be no such directory */
 export const levelStorage: StorageFactory = directory => {
@@ -62,6 +64,8 @@ export function createNode (options: NodeOptions, parts: NodeParts = {}): Killab
   const environment = { clock, random, log, transport, storage: parts.storage ?? levelStorage }
   const components: NodeComponents = {
     environment,
+    bootId: readBootId(),
+    ...parts.storage === undefined ? { syncEarlier: syncLevelLogs } : {},
     ...parts.fold === undefined ? {} : { fold: parts.fold },
     ...standIn === false ? {} : {
       standIn: new StandIn({ clock, random, log }, {

@@ -44,7 +44,7 @@ function nodeOptions (given: Arguments): NodeOptions {
       preset: given.text('preset') as 'lan' | undefined,
       joinTimeoutMs: given.integer('join-timeout-ms')
     }),
-    ...present<Pick<NodeOptions, 'advertise' | 'clusterName' | 'expect' | 'partitions' | 'replicas' | 'zone' | 'weight' | 'role'>>({
+    ...present<Pick<NodeOptions, 'advertise' | 'clusterName' | 'expect' | 'partitions' | 'replicas' | 'zone' | 'weight' | 'role' | 'durability'>>({
       advertise: given.text('advertise'),
       clusterName: given.text('cluster'),
       expect: given.integer('expect'),
@@ -52,7 +52,8 @@ function nodeOptions (given: Arguments): NodeOptions {
       replicas: given.integer('replicas'),
       zone: given.text('zone'),
       weight: given.integer('weight'),
-      role: given.text('role') as 'voter' | undefined
+      role: given.text('role') as 'voter' | undefined,
+      durability: given.text('durability') as 'sync' | undefined
     })
   }
 }
@@ -169,6 +170,7 @@ export const startCommand: Command = {
     zone: { type: 'string', value: 'name', help: 'failure domain' },
     weight: { type: 'string', value: 'n', help: 'share of the data relative to other nodes (default 1)' },
     role: { type: 'string', value: 'name', help: 'voter, or agent: holds data and leaves the membership to the voters (default voter)' },
+    durability: { type: 'string', value: 'name', help: 'sync: a write is acknowledged once it is on the disk; os: once the operating system has it (default sync)' },
     tag: { type: 'string', multiple: true, value: 'name=value', help: 'metadata of your own, repeatable' },
     'stand-in': { type: 'boolean', help: 'a second thread, with a UDP port, tells the others that this node is busy and not dead' },
     'stand-in-port': { type: 'string', value: 'n', help: 'the same, at that port' },

@@ -1,15 +1,16 @@
 /**
  * Who goes on, and what is lost, if an operator gives up on stores that will not come back (rule S12).
  *
- * Of each partition whose latest known group has no majority without them, the store with the most advanced copy goes on alone; the
- * placement's other stores are taught by it. The plan needs the word of every member of one configuration, and of every other store that
- * may hold something of the partition either its word or that it is given up too: whoever is merely away might know of a later group,
- * or have more of the history, and nobody gave up on that.
+ * Of each partition whose latest known group has no majority without them, or too few that are not doubted (see group/doubt.ts), the
+ * store with the most advanced copy goes on alone; the placement's other stores are taught by it. The plan needs the word of every member
+ * of one configuration, and of every other store that may hold something of the partition either its word or that it is given up too:
+ * whoever is merely away might know of a later group, or have more of the history, and nobody gave up on that.
  *
  * Pure.
  */
 import type { StoreId } from '../../membership/configuration.ts'
 import { StoreError } from '../errors.ts'
+import { suffices } from '../group/doubt.ts'
 import { comparePositions, majorityOf } from '../group/history.ts'
 import { fits, type ForceOrder, type Survivor } from './order.ts'
 import type { Survey, SurveyRow } from './survey.ts'
@@ -96,7 +97,7 @@ export function planForce (surveys: readonly Survey[], abandoned: readonly Store
     // Nobody who is left has been in any group of it: who had a seat tells whether the lost ones were.
     const unknown = members.length === 0
     if (unknown && ![...latest.seats, ...latest.former].some(store => lost.has(store))) continue
-    if (!unknown && members.filter(member => !lost.has(member)).length >= majorityOf(members.length)) continue
+    if (!unknown && goesOn(said, latest, lost)) continue
     const chosen = choose(said, latest, live, lost)
     if (typeof chosen === 'string') {
       refused.push({ partition, reason: chosen })
@@ -113,6 +114,14 @@ export function planForce (surveys: readonly Survey[], abandoned: readonly Store
     partitions.push({ partition, survivor, empty, position, lost: [...holders].filter(store => lost.has(store)) })
   }
   return { order: { epoch, abandoned: [...abandoned].sort(), survivors }, partitions, refused, more }
+}
+
+/** Whether the latest group has a leader, or can have one, without those who are lost. */
+function goesOn (said: readonly Said[], latest: SurveyRow, lost: ReadonlySet<StoreId>): boolean {
+  const ofLatest = new Map(said.filter(({ row }) => compareGroups(row, latest) === 0).map(({ from, row }) => [from, row]))
+  const left = latest.members.filter(member => !lost.has(member))
+  if (left.length < majorityOf(latest.members.length)) return false
+  return suffices(left.map(member => ofLatest.get(member) ?? {}), latest.members.length) || left.some(member => ofLatest.get(member)?.leads === true)
 }
 
 /** Who goes on with a partition; or why nobody can be told yet. */

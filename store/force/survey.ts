@@ -19,6 +19,10 @@ export interface SurveyRow {
   readonly members: readonly StoreId[]
   /** Where its copy ends, if it has one; `level` as the copies of this generation count, and `settled` once all of it is durable. */
   readonly copy: { readonly last: Position, readonly commit: number, readonly level: boolean, readonly settled: boolean } | null
+  /** What it acknowledged in that group may be missing: see group/doubt.ts. */
+  readonly doubted?: true
+  /** It leads that group, and needs nobody's promise any more. */
+  readonly leads?: true
   /** Who has a seat by the placement, and who else had one not long ago. */
   readonly seats: readonly StoreId[]
   readonly former: readonly StoreId[]
@@ -37,7 +41,7 @@ export interface Survey {
 
 export function surveyRows (replicas: ReadonlyMap<number, Replica>, placement: Placement): SurveyRow[] {
   const rows: SurveyRow[] = []
-  for (const [index, { group, copy, level, lastPosition, out }] of replicas) {
+  for (const [index, { group, copy, level, lastPosition, out, doubted, leader }] of replicas) {
     const partition = index as Parameters<Placement['seats']>[0]
     rows.push({
       partition,
@@ -45,6 +49,8 @@ export function surveyRows (replicas: ReadonlyMap<number, Replica>, placement: P
       forced: group?.forced ?? 0,
       members: group?.members ?? [],
       copy: copy === undefined ? null : { last: lastPosition, commit: copy.commit, level, settled: !out.unsettled },
+      ...doubted ? { doubted: true } : {},
+      ...leader === undefined || leader.phase === 'sealing' || leader.phase === 'deferring' ? {} : { leads: true },
       seats: placement.seats(partition),
       former: placement.formerHolders(partition)
     })

@@ -1,7 +1,8 @@
 /**
  * The obedient side of a replica: promises to candidates, follows the leader, confirms that it still does.
  *
- * Rules S3 and S4. A promise is durable before it is given, an acknowledgement speaks of durable entries only (rule S2), and nothing
+ * Rules S3 and S4. A promise is durable before it is given, an acknowledgement speaks of durable entries only (rule S2; of what the operating
+ * system has, where the store's option says so), and nothing
  * below the promise is obeyed; the epoch of a message plays no part. Appends work as in Raft (USENIX ATC '14, section 5.3).
  *
  * Pure: a part of the replica core.
@@ -44,7 +45,8 @@ export class Acceptor {
     const { group, lastPosition: last, level, copy } = replica
     const { generation } = group!
     const leases = replica.deposed.left(now, from)
-    const message = { kind: 'sealed', generation, ballot, last, level, commit: copy?.commit ?? 0, leases } as const
+    const doubted = replica.doubted ? { doubted: true } as const : {}
+    const message = { kind: 'sealed', generation, ballot, last, level, commit: copy?.commit ?? 0, leases, ...doubted } as const
     replica.persist([], () => { if (this.#obeys(generation, ballot)) replica.out.send(from, { ...message, lease: replica.leases.numberFor(from) }) })
   }
 
@@ -90,15 +92,25 @@ export class Acceptor {
     const seq = prev.seq + entries.length
     const settled = message.settled > 0 && replica.settle(message.settled)
     const commit = Math.max(copy.commit, Math.min(message.commit, seq))
+    const levelled = replica.doubted && message.run === replica.run && commit >= message.commit && this.#isOf(ballot, seq)
+    if (levelled) replica.doubted = false
     const acknowledge = (): void => {
       if (!this.#obeys(generation, ballot)) return
-      out.send(from, { kind: 'appended', generation, ballot, run: replica.run, seq, commit, settled: message.settled, lease: replica.leases.numberFor(from) })
+      const unsynced = replica.syncedLog.covers(seq) ? {} : { unsynced: true } as const
+      const lease = replica.leases.numberFor(from)
+      out.send(from, { kind: 'appended', generation, ballot, run: replica.run, seq, commit, settled: message.settled, lease, ...unsynced })
     }
-    if (raised || settled || writes.length > 0) replica.log(writes, acknowledge)
+    if (raised || settled || levelled || writes.length > 0) replica.log(writes, acknowledge)
     // What came before may still be on its way to the disk: an empty persist waits for that.
-    else if (out.unsettled) out.persist([], acknowledge)
+    else if (out.unsettled) out.persist([], acknowledge, false)
     else acknowledge()
     this.#advance(now, copy, commit)
+  }
+
+  /** True when the entry with this number was logged under a ballot. */
+  #isOf (ballot: Ballot, seq: number): boolean {
+    const own = this.#replica.ballotAt(seq)
+    return own !== undefined && compareBallots(own, ballot) === 0
   }
 
   /** Logs what is new; an entry of another ballot and everything after it gives way. */
@@ -131,6 +143,6 @@ export class Acceptor {
   /** Committed entries ride to the data on the next persist that takes them; when none comes, they go by themselves. */
   tick (now: number): void {
     const { copy, leader, options } = this.#replica
-    if (copy?.unapplied === true && leader === undefined && now - this.#appliedAt >= options.applyDelayMs) this.#replica.persist([])
+    if (copy?.unapplied === true && leader === undefined && now - this.#appliedAt >= options.applyDelayMs) this.#replica.applyCommitted()
   }
 }

@@ -2,7 +2,7 @@
  * What the replica core asks its shell to do, and what it remembers across restarts.
  *
  * The order is fixed: effects are carried out in the order given, except that a `persist` completes later. Persists of one
- * replica complete in the order given, each as one atomic, synced batch. Whatever must not be said before it is durable is
+ * replica complete in the order given, each as one atomic batch, synced unless it says otherwise. Whatever must not be said before it is durable is
  * emitted by the core only after the matching `persisted` input, so a shell can send at once.
  *
  * Pure: types, and the collector that a core fills while it handles one input.
@@ -13,7 +13,7 @@ import type { ScanSpec } from '../scan-range.ts'
 import type { Ballot, Entry, Group } from './history.ts'
 import type { GroupMessage, Item } from './messages.ts'
 
-/** The one small record per partition that a store keeps besides log and data. Always written synced. */
+/** The one small record per partition that a store keeps besides log and data. Synced whenever it says anything new but positions. */
 export interface DurableState {
   /** The latest committed generation that this store knows. It outlives the data for ever (rule S1). */
   readonly group: Group | undefined
@@ -31,6 +31,8 @@ export interface DurableState {
   readonly applied: number
   /** The epoch since which the placement gives this store a seat here (the transfer's id), and whether that transfer is complete. */
   readonly seat: { readonly epoch: number, readonly completed: boolean } | undefined
+  /** Entries that this store acknowledged in this generation may be missing: it lost its power (see doubt.ts). */
+  readonly doubted?: true
 }
 
 export type StoreWrite =
@@ -62,7 +64,8 @@ type ResponseBody<Response> = Response extends { readonly request: number } ? Om
 export type Answer = ResponseBody<NodeResponse>
 
 export type Effect =
-  | { readonly kind: 'persist', readonly token: number, readonly writes: readonly StoreWrite[] }
+  /** `synced`: with everything before it. Otherwise it is enough that it survives the end of the process (see synced-log.ts). */
+  | { readonly kind: 'persist', readonly token: number, readonly writes: readonly StoreWrite[], readonly synced: boolean }
   | { readonly kind: 'send', readonly to: StoreId, readonly message: GroupMessage }
   | { readonly kind: 'respond', readonly ticket: Ticket, readonly answer: Answer }
   /** Read keys of a copy; the `fetched` input answers. */
@@ -96,10 +99,10 @@ export class Outbox {
   }
 
   /** Makes writes durable, as one batch, then calls `then` (in the turn of the `persisted` input). */
-  persist (writes: readonly StoreWrite[], then: () => void): void {
+  persist (writes: readonly StoreWrite[], then: () => void, synced: boolean): void {
     const token = this.#nextToken++
     this.#continuations.set(token, then)
-    this.#effects.push({ kind: 'persist', token, writes })
+    this.#effects.push({ kind: 'persist', token, writes, synced })
   }
 
   persisted (token: number): void {

@@ -25,6 +25,8 @@ interface Follower {
   run: number
   /** Durable there and equal to the leader's history, up to here; -1 before its first acknowledgement. */
   match: number
+  /** Of that, what survives a loss of power there. Invariant: `synced <= match`. */
+  synced: number
   /** The next entry to send. Invariant: `next > match`. */
   next: number
   /**
@@ -61,7 +63,8 @@ export class Followers {
   #fresh (run: number, next: number): Follower {
     const { options, slowness } = this.#leader.replica
     const roundTrip = new RoundTrip(options.retryMs, DELAY_FACTOR_MAX, slowness)
-    return { run, match: -1, next, probing: true, told: 0, sentAt: -Infinity, settled: 0, progressAt: -Infinity, roundTrip, lagging: false }
+    const known = { run, match: -1, synced: -1, next, told: 0, settled: 0 }
+    return { ...known, probing: true, sentAt: -Infinity, progressAt: -Infinity, roundTrip, lagging: false }
   }
 
   /**
@@ -127,6 +130,13 @@ export class Followers {
     return follower === undefined || follower.lagging ? -1 : follower.match
   }
 
+  /** True when a member has everything up to here, and keeps it when its machine loses its power. */
+  hasSynced (member: StoreId, seq: number): boolean {
+    if (this.holds(member) < seq) return false
+    const { self, syncedLog } = this.#leader.replica
+    return member === self ? syncedLog.covers(seq) : this.#followers.get(member)!.synced >= seq
+  }
+
   isLagging (member: StoreId): boolean {
     return this.#followers.get(member)?.lagging === true
   }
@@ -171,6 +181,7 @@ export class Followers {
       kind: 'append',
       generation: replica.group!.generation,
       ballot,
+      run: follower.run,
       prev: { ballot: replica.ballotAt(prev)!, seq: prev },
       entries,
       commit: copy.commit,
@@ -187,7 +198,7 @@ export class Followers {
   }
 
   /** An acknowledgement, perhaps an old one: what it says stays true, since it speaks of what is durable under this very ballot. */
-  appended (now: number, from: StoreId, { run, seq, commit, settled }: GroupMessage & { kind: 'appended' }): void {
+  appended (now: number, from: StoreId, { run, seq, commit, settled, unsynced }: GroupMessage & { kind: 'appended' }): void {
     const { copy } = this.#leader
     const follower = this.#answering(now, from, run)
     if (follower === undefined || seq > copy.last) return
@@ -199,6 +210,7 @@ export class Followers {
       follower.match = seq
       follower.progressAt = now
     }
+    if (unsynced === undefined) follower.synced = Math.max(follower.synced, seq)
     if (seq >= follower.next - 1) follower.probing = false
     follower.next = Math.max(follower.next, follower.match + 1)
   }
@@ -225,6 +237,7 @@ export class Followers {
     if (follower === undefined || position < this.#leader.replica.group!.base || !this.#reaches(position)) return
     follower.lagging = false
     follower.match = Math.max(follower.match, position)
+    follower.synced = Math.max(follower.synced, position)
     follower.next = follower.match + 1
     follower.probing = true
     this.#send(now, member, follower)

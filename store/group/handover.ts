@@ -44,6 +44,8 @@ export class Handover {
   #retryAt = -Infinity
   /** The preferred leader was asked in this pause. */
   #asked = false
+  /** In this pause an entry was logged that every store syncs, and with it what is before. */
+  #marked = false
   #round = 0
 
   constructor (leader: Leader) {
@@ -205,6 +207,12 @@ export class Handover {
     return replica.group!.members.includes(store) ? followers.holds(store) : this.#teachers.get(store)?.holds ?? -1
   }
 
+  /** True when a store has everything up to here, and keeps it when its machine loses its power. What learners report is synced. */
+  #hasSynced (store: StoreId, seq: number): boolean {
+    const { replica, followers } = this.#leader
+    return replica.group!.members.includes(store) ? followers.hasSynced(store, seq) : this.#holds(store) >= seq
+  }
+
   progress (now: number): void {
     const leader = this.#leader
     const { replica, phase } = leader
@@ -226,7 +234,7 @@ export class Handover {
     if (this.#leader.phase !== 'serving' || now < this.#retryAt) return
     this.#leader.phase = 'pausing'
     this.#pausedAt = now
-    this.#asked = false
+    this.#asked = this.#marked = false
     this.#leader.replica.out.wake(STRAGGLERS_MS)
     this.#leader.replica.out.wake(this.#pauseMs)
   }
@@ -263,13 +271,27 @@ export class Handover {
     const impatient = now - this.#wantedSince >= replica.options.patienceMs
     if (present.every(near) || (impatient && present.filter(near).length >= majority)) this.#pause(now)
     return expired => {
-      const holders = present.filter(store => this.#holds(store) >= copy.last)
+      const holders = present.filter(store => this.#hasSynced(store, copy.last))
+      if (holders.length < present.length) this.#mark(now, present)
       if (holders.length < majority) return false
       const waited = holders.includes(present[0]!) ? now - this.#pausedAt >= STRAGGLERS_MS : expired
       if (holders.length < present.length && !impatient && !waited) return false
       this.#propose(now)
       return true
     }
+  }
+
+  /**
+   * Has the stores that acknowledge before they sync do so, once in a pause: the next group must find what it begins from after a loss of
+   * power, too, and of an entry that is no write they say that they have it when it is synced (see synced-log.ts).
+   */
+  #mark (now: number, present: readonly StoreId[]): void {
+    const leader = this.#leader
+    const { last } = leader.copy
+    if (this.#marked || !present.some(store => this.#holds(store) >= last && !this.#hasSynced(store, last))) return
+    this.#marked = true
+    leader.append({ kind: 'noop' })
+    leader.flush(now)
   }
 
   #propose (now: number): void {

@@ -11,12 +11,13 @@
 import type { StoreId } from '../../membership/configuration.ts'
 import { Confirmations } from './confirmations.ts'
 import type { Copy } from './copy.ts'
+import { suffices } from './doubt.ts'
 import type { Answer, Found, StoreWrite } from './effects.ts'
 import { Expiry } from './expiry.ts'
 import { Feed } from './feed.ts'
 import { Followers } from './followers.ts'
 import { Handover } from './handover.ts'
-import { type Ballot, compareBallots, comparePositions, type Entry, type EntryBody, majorityOf } from './history.ts'
+import { type Ballot, compareBallots, comparePositions, type Entry, type EntryBody } from './history.ts'
 import type { GroupMessage, Item } from './messages.ts'
 import { ReadLease } from './read-lease.ts'
 import { Reads } from './reads.ts'
@@ -138,7 +139,8 @@ export class Leader {
       last: replica.lastPosition,
       level: replica.level,
       commit: replica.copy?.commit ?? 0,
-      leases: replica.deposed.left(now, replica.self)
+      leases: replica.deposed.left(now, replica.self),
+      ...replica.doubted ? { doubted: true } : {}
     })
     this.#sendSeals(now)
     this.#elect(now)
@@ -157,7 +159,8 @@ export class Leader {
   /** Rule S3: with a majority sealed, the most advanced history among them holds everything that was ever committed. */
   #elect (now: number): void {
     const { group, self, out } = this.replica
-    if (this.phase !== 'sealing' || this.#sealed.size < majorityOf(group!.members.length) || !this.#sealed.has(self)) return
+    if (this.phase !== 'sealing' || !this.#sealed.has(self)) return
+    if (!suffices(this.#sealed.values(), group!.members.length)) { this.#refuse(this.#awaited()); return }
     const own = this.#sealed.get(self)!
     let best: StoreId = self
     let most = own
@@ -188,6 +191,7 @@ export class Leader {
     const adopted = copy.last
     this.followers.durable = this.#persisting = adopted
     this.#firstOwn = adopted + 1
+    replica.doubted = false
     if (stops) this.phase = 'stopping'
     this.expiry.begin(now)
     this.append(stops ? final : { kind: 'noop' })
@@ -215,7 +219,7 @@ export class Leader {
       out.respond(request.ticket, { kind: 'error', code: 'STORE_OVERLOADED', message, definite: true, epoch: view!.epoch })
       return
     }
-    const missing = this.replica.missingMajority()
+    const missing = this.replica.missingMajority() ?? this.#awaited()
     if (missing !== undefined) out.respond(request.ticket, this.#unavailable(missing))
     else if (request.kind === 'write') this.writes.request(request)
     else if (request.kind === 'scan') this.scans.request(request)
@@ -223,8 +227,24 @@ export class Leader {
     else this.reads.request(now, request)
   }
 
+  /** All members that are there have sealed, and too many of them are doubted (see doubt.ts): who must be there as well. */
+  #awaited (): StoreId[] | undefined {
+    const { group, view } = this.replica
+    if (this.phase !== 'sealing' || group!.members.some(member => view!.live.has(member) && !this.#sealed.has(member))) return undefined
+    return suffices(this.#sealed.values(), group!.members.length) ? undefined : group!.members.filter(member => !view!.live.has(member))
+  }
+
+  /** Answers what had no effect yet while the partition waits for stores. */
+  #refuse (waitingFor: readonly StoreId[] | undefined): void {
+    if (waitingFor === undefined) return
+    for (const { ticket } of this.#takeUntouched()) this.replica.out.respond(ticket, this.#unavailable(waitingFor))
+  }
+
   #unavailable (waitingFor: readonly StoreId[]): Answer {
-    const message = `no majority of the partition's replicas is in the cluster; it waits for ${waitingFor.join(', ')}`
+    const what = this.replica.missingMajority() === undefined
+      ? 'replicas lost their power, and the others are too few to tell what these had acknowledged'
+      : 'no majority of the partition\'s replicas is in the cluster'
+    const message = `${what}; it waits for ${waitingFor.join(', ')}`
     return { kind: 'error', code: 'PARTITION_UNAVAILABLE', message, definite: true, epoch: this.replica.view!.epoch, waitingFor }
   }
 
@@ -362,8 +382,7 @@ export class Leader {
   }
 
   viewChanged (now: number): void {
-    const missing = this.replica.missingMajority()
-    if (missing !== undefined) for (const { ticket } of this.#takeUntouched()) this.replica.out.respond(ticket, this.#unavailable(missing))
+    this.#refuse(this.replica.missingMajority())
     if (this.phase !== 'sealing' && this.phase !== 'deferring') this.followers.viewChanged(now)
     this.#confirmView()
     this.flush(now)
@@ -391,7 +410,7 @@ export class Leader {
     this.feed.tick(now)
     this.expiry.tick(now)
     this.#release(now)
-    if (this.copy.unapplied) this.replica.persist([])
+    if (this.copy.unapplied) this.replica.applyCommitted()
     this.progress(now)
   }
 

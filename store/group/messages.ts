@@ -31,17 +31,22 @@ export type GroupMessage =
   /**
    * The promise, durable, with the member's history. `level`: it has reached the generation's base. `leases`: what is left of those that
    * earlier leaders have of this member. `lease`, here and below: the number of the one that the receiver has, or may get, of the sender.
+   * `doubted`: entries that the sender acknowledged may be missing in it (see doubt.ts).
    */
-  | { readonly kind: 'sealed', readonly generation: number, readonly ballot: Ballot, readonly last: Position, readonly level: boolean, readonly commit: number, readonly leases?: readonly LeaseLeft[], readonly lease?: number }
+  | { readonly kind: 'sealed', readonly generation: number, readonly ballot: Ballot, readonly last: Position, readonly level: boolean, readonly commit: number, readonly leases?: readonly LeaseLeft[], readonly lease?: number, readonly doubted?: true }
   /** The receiver's ballot is too old: the sender has promised this one, or heard of it from somebody who has. */
   | { readonly kind: 'refused', readonly generation: number, readonly promised: Ballot }
-  /** Leader to follower. `prev` is the position right before the first entry; `settled` the epoch whose placement this group is, or 0. */
-  | { readonly kind: 'append', readonly generation: number, readonly ballot: Ballot, readonly prev: Position, readonly entries: readonly Entry[], readonly commit: number, readonly settled: number }
+  /**
+   * Leader to follower. `prev` is the position right before the first entry; `settled` the epoch whose placement this group is, or 0. `run` is
+   * the latest incarnation of the receiver that the leader knows of: nothing that an earlier one said counts from now on.
+   */
+  | { readonly kind: 'append', readonly generation: number, readonly ballot: Ballot, readonly run: number, readonly prev: Position, readonly entries: readonly Entry[], readonly commit: number, readonly settled: number }
   /**
    * The follower's history equals the leader's, durably, up to `seq`, and it knows that everything up to `commit` is committed. `run` is the
-   * incarnation of the process that says so: of a later one it is not known whether it found all that again.
+   * incarnation of the process that says so: of a later one it is not known whether it found all that again. `unsynced`: what is new in this
+   * may get lost with the power of its machine.
    */
-  | { readonly kind: 'appended', readonly generation: number, readonly ballot: Ballot, readonly run: number, readonly seq: number, readonly commit: number, readonly settled: number, readonly lease?: number }
+  | { readonly kind: 'appended', readonly generation: number, readonly ballot: Ballot, readonly run: number, readonly seq: number, readonly commit: number, readonly settled: number, readonly lease?: number, readonly unsynced?: true }
   /** The follower's history does not reach, or does not fit, the position `prev`; up to `commit` it does. */
   | { readonly kind: 'mismatch', readonly generation: number, readonly ballot: Ballot, readonly run: number, readonly prev: number, readonly commit: number }
   /** The follower has not reached the generation's base: it must be taught. */
@@ -191,6 +196,8 @@ function validateItem (value: unknown): Item {
   return { key: key(item.key), value: content(item.value), seq: integer(item.seq, 'a version'), ...validateTime('expires', item.expires) }
 }
 
+export const validateTrue = (value: unknown, what: string): true => value === true ? value : fail(what)
+
 const validateLease = (value: unknown): { lease?: number } => value === undefined ? {} : { lease: integer(value, 'the number of a lease') }
 
 function validateLeases (value: unknown): LeaseLeft[] {
@@ -217,17 +224,20 @@ export function validateGroupMessage (value: unknown): GroupMessage {
     case 'seal': case 'lagging': case 'leading': return { kind, generation, ballot }
     case 'sealed': {
       const [last, level, commit] = [validatePosition(message.last), boolean(message.level, 'level'), integer(message.commit, 'a commit')]
-      return { kind, generation, ballot, last, level, commit, leases: validateLeases(message.leases), ...validateLease(message.lease) }
+      const doubted = message.doubted === undefined ? {} : { doubted: validateTrue(message.doubted, 'doubted') }
+      return { kind, generation, ballot, last, level, commit, leases: validateLeases(message.leases), ...validateLease(message.lease), ...doubted }
     }
     case 'append': {
       const prev = validatePosition(message.prev)
       const entries = validateEntries(message.entries, prev.seq + 1)
       if (entries.some(({ body }) => body.kind === 'write' && body.operations === null)) return fail('a write without its values')
-      return { kind, generation, ballot, prev, entries, commit: integer(message.commit, 'a commit'), settled: integer(message.settled, 'an epoch') }
+      const run = integer(message.run, 'an incarnation')
+      return { kind, generation, ballot, run, prev, entries, commit: integer(message.commit, 'a commit'), settled: integer(message.settled, 'an epoch') }
     }
     case 'appended': {
       const [run, seq, commit] = [integer(message.run, 'an incarnation'), integer(message.seq, 'a sequence number'), integer(message.commit, 'a commit')]
-      return { kind, generation, ballot, run, seq, commit, settled: integer(message.settled, 'an epoch'), ...validateLease(message.lease) }
+      const unsynced = message.unsynced === undefined ? {} : { unsynced: validateTrue(message.unsynced, 'unsynced') }
+      return { kind, generation, ballot, run, seq, commit, settled: integer(message.settled, 'an epoch'), ...validateLease(message.lease), ...unsynced }
     }
     case 'mismatch': {
       const run = integer(message.run, 'an incarnation')

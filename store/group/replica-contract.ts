@@ -14,6 +14,7 @@ import type { DurableState, Expiring, Found, Ticket } from './effects.ts'
 import type { Decree } from './forced.ts'
 import type { Entry, Group } from './history.ts'
 import type { GroupMessage, Item } from './messages.ts'
+import type { Durability } from './synced-log.ts'
 
 export interface ReplicaOptions extends CopyOptions {
   /** Silence after which a message is sent again, in milliseconds; longer where answers were seen to take longer. */
@@ -106,4 +107,6 @@ export interface ReplicaComponents {
   readonly leases?: ReplicaLeases
   /** How slow this process is. @default not at all */
   readonly slowness?: Slowness
+  /** What an acknowledgement speaks of. @default 'sync' */
+  readonly durability?: Durability
 }

@@ -24,6 +24,7 @@ import { LocalReads } from './local-reads.ts'
 import type { GroupMessage } from './messages.ts'
 import { redirect } from './redirect.ts'
 import type { PartitionView, ReplicaComponents, ReplicaInput, ReplicaOptions } from './replica-contract.ts'
+import { SyncedLog } from './synced-log.ts'
 
 export class Replica {
   readonly self: StoreId
@@ -48,6 +49,9 @@ export class Replica {
   nextCopy = 1
   /** The incarnation under which this store was last a member. What it acknowledges names it. */
   run = 0
+  /** Entries that this store acknowledged in this generation may be missing here (see doubt.ts). */
+  doubted = false
+  readonly syncedLog: SyncedLog
   #seat: DurableState['seat']
   #nonce: number
   #now = 0
@@ -60,7 +64,7 @@ export class Replica {
   /** The state record as the disk has it for certain. */
   #durable: DurableState | undefined
 
-  constructor ({ self, durable, transfers, nonce, leases = NO_LEASES, slowness = NOT_SLOW }: ReplicaComponents, options: ReplicaOptions) {
+  constructor ({ self, durable, transfers, nonce, leases = NO_LEASES, slowness = NOT_SLOW, durability = 'sync' }: ReplicaComponents, options: ReplicaOptions) {
     this.self = self
     this.#nonce = nonce
     this.options = options
@@ -72,14 +76,19 @@ export class Replica {
     this.election = new Election(this)
     this.#acceptor = new Acceptor(this)
     this.#localReads = new LocalReads(this)
-    if (durable === undefined) return
-    const { state, entries } = durable
+    if (durable !== undefined) this.#restore(durable)
+    this.syncedLog = new SyncedLog(durability, this.copy)
+  }
+
+  /** Takes up what an earlier run left. */
+  #restore ({ state, entries }: NonNullable<ReplicaComponents['durable']>): void {
     this.#recorded = this.#durable = state
     this.group = state.group
     this.promised = this.seen = state.promised
     this.nextCopy = state.nextCopy
     this.#seat = state.seat
-    if (state.copy !== undefined) this.copy = new Copy(state.copy, state.floor, state.applied, entries, options, state.time)
+    this.doubted = state.doubted === true
+    if (state.copy !== undefined) this.copy = new Copy(state.copy, state.floor, state.applied, entries, this.options, state.time)
   }
 
   apply (now: number, input: ReplicaInput): Effect[] {
@@ -136,42 +145,57 @@ export class Replica {
       floor: this.copy?.floor ?? 0,
       time: this.copy?.floorTime ?? 0,
       applied: this.copy?.applied ?? 0,
-      seat: this.#seat
+      seat: this.#seat,
+      ...this.doubted ? { doubted: true } : {}
     }
   }
 
   /** Makes writes durable together with the state record, and brings whatever is committed to the data. */
   persist (writes: readonly StoreWrite[], then: () => void = () => {}): void {
-    this.#persist(this.copy?.unapplied === true ? [...writes, ...this.copy.takeApplied()] : writes, then)
+    this.#persist(this.#withData(writes), then, true)
+  }
+
+  /** Brings whatever is committed to the data. */
+  applyCommitted (): void {
+    this.#persist(this.#withData([]), () => {}, false)
+  }
+
+  #withData (writes: readonly StoreWrite[]): readonly StoreWrite[] {
+    return this.copy?.unapplied === true ? [...writes, ...this.copy.takeApplied()] : writes
   }
 
   /**
-   * Makes entries durable. What is committed goes to the data with one of the next persists, a tick later: together, and each key once.
+   * Logs entries, as durably as the store's option says. What is committed goes to the data with one of the next persists, a tick later:
+   * together, and each key once.
    * A learner waits for the data, and so does whoever has to keep too much of it in memory.
    */
   log (writes: readonly StoreWrite[], then: () => void): void {
     const { copy, leader, options } = this
-    if (copy !== undefined && copy.commit - copy.applying < options.batchEntriesMax && leader?.handover.teaching !== true) this.#persist(writes, then)
-    else this.persist(writes, then)
+    const later = copy !== undefined && copy.commit - copy.applying < options.batchEntriesMax && leader?.handover.teaching !== true
+    this.#persist(later ? writes : this.#withData(writes), then, false)
   }
 
-  #persist (writes: readonly StoreWrite[], then: () => void): void {
+  #persist (writes: readonly StoreWrite[], then: () => void, synced: boolean): void {
     const copy = this.copy
     const applied = copy?.applying ?? 0
     const compacted = copy?.compact(this.leader?.needed()) ?? []
     const state: DurableState = { ...this.durableState(), applied }
-    const record: StoreWrite[] = sameState(state, this.#recorded) ? [] : [{ kind: 'state', state }]
+    const says = this.#recorded === undefined ? 'more' : compareStates(state, this.#recorded)
+    const record: StoreWrite[] = says === 'the same' ? [] : [{ kind: 'state', state }]
+    const sync = synced || says === 'more' || this.syncedLog.mustSync(writes)
+    const settled = this.syncedLog.issue(copy, writes)
     this.#recorded = state
     const doomed = this.#doomed
     this.#doomed = []
     this.out.persist([...record, ...writes, ...compacted], () => {
+      if (sync) settled()
       copy?.applyDone(applied)
       this.#durable = state
       const swept = copy?.takeSwept() ?? 0
       if (swept > 0) this.out.push({ kind: 'forgetExpired', copy: copy!.number, time: swept })
       for (const number of doomed) this.out.push({ kind: 'deleteCopy', copy: number })
       then()
-    })
+    }, sync)
   }
 
   /** Has a copy deleted after the next persist, whose state record must not name it (rule S6: by its number, which is never used again). */
@@ -251,6 +275,7 @@ export class Replica {
   /** Promises the generation's lowest ballot with it. */
   #takeUp (group: Group, seen: Ballot): void {
     this.group = group
+    this.doubted = false
     this.promised = inheritedBallot(group)
     this.seen = compareBallots(seen, this.promised) > 0 ? seen : this.promised
   }
@@ -269,6 +294,7 @@ export class Replica {
   truncate (copy: Copy, from: number, writes: StoreWrite[]): void {
     const last = copy.last
     copy.truncate(from)
+    if (copy === this.copy) this.syncedLog.cut(from)
     writes.push({ kind: 'dropEntries', copy: copy.number, from, to: last })
   }
 
@@ -488,8 +514,10 @@ export class Replica {
   }
 }
 
-/** True when a state record need not be written again. */
-function sameState (a: DurableState, b: DurableState | undefined): boolean {
-  return b !== undefined && a.group === b.group && compareBallots(a.promised, b.promised) === 0 && a.copy === b.copy && a.nextCopy === b.nextCopy &&
-    a.floor === b.floor && a.time === b.time && a.applied === b.applied && a.seat === b.seat
+/** What a state record says that the last one did not: nothing; only how far log and data have come, which others know as well; or more. */
+function compareStates (a: DurableState, b: DurableState): 'the same' | 'positions' | 'more' {
+  const same = a.group === b.group && compareBallots(a.promised, b.promised) === 0 && a.copy === b.copy && a.nextCopy === b.nextCopy &&
+    a.seat === b.seat && a.doubted === b.doubted
+  if (!same) return 'more'
+  return a.floor === b.floor && a.time === b.time && a.applied === b.applied ? 'the same' : 'positions'
 }

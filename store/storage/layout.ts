@@ -37,6 +37,11 @@ export interface Identity {
   readonly incarnation: number
   /** The members' addresses when last seen: seeds for the next start. */
   readonly addresses: readonly string[]
+  /**
+   * The last run acknowledged what was not synced, and has not ended in order: during which boot of the machine. Where that is over, something
+   * may be missing.
+   */
+  readonly unsynced?: string
   /** The damage that an earlier run came across; the directory is not used any more. */
   readonly damage?: string
 }
@@ -196,8 +201,9 @@ export function decodeIdentity (record: Uint8Array): Identity {
     const clusterId = typeof value.clusterId === 'string' ? value.clusterId : undefined
     const { storeId, clusterName, addresses } = value
     const damage = typeof value.damage === 'string' ? { damage: value.damage } : {}
+    const unsynced = typeof value.unsynced === 'string' ? { unsynced: value.unsynced } : {}
     const incarnation = natural(value.incarnation)
-    return { version: LAYOUT_VERSION, storeId, clusterName, clusterId, incarnation, addresses: addresses.map(String), ...damage }
+    return { version: LAYOUT_VERSION, storeId, clusterName, clusterId, incarnation, addresses: addresses.map(String), ...unsynced, ...damage }
   })
 }
 
@@ -214,7 +220,8 @@ export function decodeState (key: Uint8Array, record: Uint8Array): DurableState 
       // Records from before values could expire have none.
       time: natural(value.time ?? 0),
       applied: natural(value.applied),
-      seat: seat == null ? undefined : { epoch: natural(seat.epoch), completed: seat.completed === true }
+      seat: seat == null ? undefined : { epoch: natural(seat.epoch), completed: seat.completed === true },
+      ...value.doubted === true ? { doubted: true as const } : {}
     }
   })
 }

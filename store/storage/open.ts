@@ -1,7 +1,9 @@
 /**
  * Opens a data directory: who this store is, and what it promised and holds.
  *
- * Owns nothing afterwards. Rule S8: every record must fit its checksum, the log of every copy must be contiguous up to its data's
+ * Owns nothing afterwards. A store that acknowledges before it syncs, and whose machine was started again meanwhile, is marked as doubted in
+ * every partition, durably (see group/doubt.ts).
+ * Rule S8: every record must fit its checksum, the log of every copy must be contiguous up to its data's
  * position, and no batch may be missing before a later one; anything else is damage, and is said, since LevelDB skips corrupt log
  * records silently. Rule R3: every start counts the incarnation up, durably, first.
  */
@@ -9,11 +11,12 @@ import type { Database, Random } from '../../membership/environment/environment.
 import { StoreError } from '../errors.ts'
 import type { DurableState } from '../group/effects.ts'
 import type { Entry } from '../group/history.ts'
+import type { Durability } from '../group/synced-log.ts'
 import { lastBatch } from './batch-chain.ts'
 import { damaged } from './checksum.ts'
 import {
   batchKey, copyOf, copyRange, decodeEntry, decodeIdentity, decodeState, encodeRecord, type Identity, identityKey, LAYOUT_VERSION,
-  numberOfBatch, partitionOfState, ranges
+  numberOfBatch, partitionOfState, ranges, stateKey
 } from './layout.ts'
 
 export const BINARY = Object.freeze({ keyEncoding: 'view', valueEncoding: 'view' } as const)
@@ -22,6 +25,15 @@ export interface StoredPartition {
   readonly state: DurableState
   readonly entries: readonly Entry[]
 }
+
+/** How this run acknowledges, and where. */
+export interface Run {
+  readonly durability: Durability
+  /** Names the time since the machine was started. Undefined where nobody knows: then any start may be one after a loss of power. */
+  readonly bootId: string | undefined
+}
+
+const SYNCED: Run = Object.freeze({ durability: 'sync', bootId: undefined })
 
 export interface OpenedStore {
   readonly identity: Identity
@@ -34,12 +46,15 @@ export interface OpenedStore {
  * @throws {StoreError} STORE_DIRECTORY_LOCKED when another process has it open; STORE_DIRECTORY_INVALID when it belongs to
  * another cluster, or cannot be opened; STORE_DIRECTORY_DAMAGED
  */
-export async function openStore (database: Database, directory: string, clusterName: string, random: Random): Promise<OpenedStore> {
+export async function openStore (
+  database: Database, directory: string, clusterName: string, random: Random, run: Run = SYNCED
+): Promise<OpenedStore> {
   await openDatabase(database, directory)
   try {
-    const identity = await startIdentity(database, directory, clusterName, random)
-    const partitions = await loadPartitions(database)
-    const lastBatch = await checkBatches(database, directory, partitions.size)
+    const started = await startIdentity(database, directory, clusterName, random)
+    const found = await loadPartitions(database)
+    const lastBatch = await checkBatches(database, directory, found.size)
+    const { identity, partitions } = await beginRun(database, directory, started, found, run)
     await deleteLeftovers(database, directory, partitions)
     return { identity, partitions, lastBatch }
   } catch (error) {
@@ -91,6 +106,31 @@ async function startIdentity (database: Database, directory: string, clusterName
   const identity: Identity = { ...before, incarnation: before.incarnation + 1 }
   await writing(directory, writeIdentity(database, identity))
   return identity
+}
+
+/** What the identity says while a store runs, so that the next start knows whether something may be missing. */
+const unsyncedIn = ({ durability, bootId = '' }: Run): Pick<Identity, 'unsynced'> => durability === 'os' ? { unsynced: bootId } : {}
+
+/** In a group that it is not in a store has acknowledged nothing that anybody counts. */
+function doubt (stored: StoredPartition, { storeId }: Identity): StoredPartition {
+  const member = stored.state.group?.members.some(member => member === storeId) === true
+  return member ? { ...stored, state: { ...stored.state, doubted: true } } : stored
+}
+
+/** Marks every partition where the last run may have lost what it acknowledged, and notes how this one acknowledges: in one batch. */
+async function beginRun (
+  database: Database, directory: string, started: Identity, found: ReadonlyMap<number, StoredPartition>, run: Run
+): Promise<{ identity: Identity, partitions: ReadonlyMap<number, StoredPartition> }> {
+  const { unsynced, ...rest } = started
+  const identity: Identity = { ...rest, ...unsyncedIn(run) }
+  const doubted = unsynced !== undefined && (run.bootId === undefined || unsynced !== run.bootId)
+  if (identity.unsynced === unsynced && !doubted) return { identity, partitions: found }
+  const partitions = new Map([...found].map(([partition, stored]) => [partition, doubted ? doubt(stored, identity) : stored]))
+  const batch = database.batch()
+  batch.put(identityKey, encodeRecord(identityKey, identity), BINARY)
+  if (doubted) for (const [partition, { state }] of partitions) batch.put(stateKey(partition), encodeRecord(stateKey(partition), state), BINARY)
+  await writing(directory, batch.write({ sync: true } as object))
+  return { identity, partitions }
 }
 
 async function loadPartitions (database: Database): Promise<Map<number, StoredPartition>> {

@@ -1,8 +1,9 @@
 /**
- * Group commit: everything that waits for the disk goes out as one synced batch, one batch at a time.
+ * Group commit: everything that waits for the disk goes out as one batch, one batch at a time.
  *
- * Rule S8: whatever waits for an fsync travels in the synced batch itself. After any write error the store acknowledges nothing more:
- * LevelDB does not poison itself, so this writer does.
+ * A batch is synced if anything in it must be, which under durability 'sync' is always so; and a sync covers all batches before it. Rule S8:
+ * whatever waits for an fsync travels in the synced batch itself. After any write error the store acknowledges nothing more: LevelDB does
+ * not poison itself, so this writer does.
  *
  * Owns the writes to the store's database (but for its identity and deletions).
  */
@@ -20,6 +21,8 @@ export interface StoreWriterComponents {
   readonly bodies: BodyBytes
   /** The number of the last batch that an earlier run wrote; 0 for none. */
   readonly lastBatch: number
+  /** Makes earlier batches durable where the database's own sync may pass some over (see level-logs.ts). @default it passes over none */
+  readonly syncEarlier?: (() => Promise<void>) | undefined
   /** Called right before a batch is put together, to add what rides with whatever is persisted by then. */
   readonly collect: () => void
   /** Called once, with the error that ended all writing. */
@@ -31,6 +34,10 @@ export class StoreWriter {
   readonly #chain: BatchChain
   #operations: BatchOperation[] = []
   #callbacks: (() => void)[] = []
+  /** Something that was collected must be synced. */
+  #mustSync = false
+  /** Batches were written since the last sync. */
+  #unsynced = false
   #writing: Promise<void> | undefined
   #stopped = false
   /** Batches written, and operations in them; for metrics. */
@@ -42,8 +49,12 @@ export class StoreWriter {
     this.#chain = new BatchChain(components.lastBatch)
   }
 
-  /** Adds the writes of one partition; `done` is called, in the order of the calls, once they are durable. */
-  persist (partition: number, writes: readonly StoreWrite[], done: () => void): void {
+  /**
+   * Adds the writes of one partition; `done` is called, in the order of the calls, once they are durable, with everything before them; or, if
+   * they need not be `synced`, once the operating system has them.
+   */
+  persist (partition: number, writes: readonly StoreWrite[], done: () => void, synced = true): void {
+    if (synced) this.#mustSync = true
     for (const write of writes) this.#encode(partition, write)
     this.#callbacks.push(done)
   }
@@ -92,14 +103,19 @@ export class StoreWriter {
 
   async #run (): Promise<void> {
     this.#components.collect()
-    if (this.#operations.length > 0) this.#number()
+    const sync = this.#mustSync
+    // Without anything to write a sync needs a batch all the same, for those before it.
+    if (this.#operations.length > 0 || (sync && this.#unsynced)) this.#number()
     const operations = this.#operations
     const callbacks = this.#callbacks
     this.#operations = []
     this.#callbacks = []
+    this.#mustSync = false
     try {
       if (operations.length > 0) {
-        await this.#write(operations)
+        if (sync && this.#unsynced) await this.#components.syncEarlier?.()
+        await this.#write(operations, sync)
+        this.#unsynced = !sync
         this.batches++
         this.operations += operations.length
       }
@@ -113,13 +129,13 @@ export class StoreWriter {
   }
 
   /** As a chained batch, which costs a third of the time that an array takes, since each operation goes to the database as it is. */
-  #write (operations: readonly BatchOperation[]): Promise<void> {
+  #write (operations: readonly BatchOperation[], sync: boolean): Promise<void> {
     const batch = this.#components.database.batch()
     for (const operation of operations) {
       if (operation.type === 'put') batch.put(operation.key, operation.value, BINARY)
       else batch.del(operation.key, BINARY)
     }
-    return batch.write({ sync: true } as object)
+    return batch.write({ sync } as object)
   }
 
   /** Takes nothing more and calls nothing back; resolves when the batch under way has ended. */

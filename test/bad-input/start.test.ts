@@ -72,6 +72,7 @@ describe('the command line', () => {
     ['a number that is none', ['start', '--directory', 'x', '--found', '--expect', 'three'], /--expect must be an integer/],
     ['a tag without a value', ['start', '--directory', 'x', '--tag', 'a'], /--tag must be name=value/],
     ['a bad value', ['start', '--directory', 'x', '--found', '--partitions', '100'], /STORE_INVALID_OPTIONS: partitions must be a power of two/],
+    ['a durability that there is not', ['start', '--directory', 'x', '--found', '--durability', 'none'], /STORE_INVALID_OPTIONS: durability must be/],
     ['a key too many', ['get', 'a', 'b'], /expected: coterie get <key>/],
     ['a value twice', ['put', 'a', 'b', '--stdin'], /either as an argument or by --stdin/],
     ['a node that is no address', ['get', 'a', '--node', 'here'], /STORE_INVALID_OPTIONS: --node must be host:port/],

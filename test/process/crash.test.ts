@@ -21,8 +21,8 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
 })
 
-async function formed (): Promise<ProcessCluster> {
-  const cluster = await ProcessCluster.form({ nodes: NODES })
+async function formed (args: readonly string[] = []): Promise<ProcessCluster> {
+  const cluster = await ProcessCluster.form({ nodes: NODES, args })
   cleanups.push(() => cluster.close())
   return cluster
 }
@@ -49,8 +49,10 @@ function expectSound (result: WorkloadResult, statuses: readonly NodeStatus[]): 
 }
 
 /** Two clients and traffic on a cluster that `happen` happens to: no acknowledged write is lost, every read is linearizable. */
-async function survives (seed: number, happen: (cluster: ProcessCluster, observer: Client, traffic: Traffic) => Promise<void>): Promise<void> {
-  const cluster = await formed()
+async function survives (
+  seed: number, happen: (cluster: ProcessCluster, observer: Client, traffic: Traffic) => Promise<void>, args: readonly string[] = []
+): Promise<void> {
+  const cluster = await formed(args)
   const clients = [await connected([cluster.address(0)]), await connected([cluster.address(4)])]
   const observer = clients[0]!
   await load(observer)
@@ -89,12 +91,18 @@ test('the same while nodes come back after others took their seats: what they he
   })
 })
 
+async function killTwo (cluster: ProcessCluster): Promise<void> {
+  await Promise.all([cluster.node(3).kill(), cluster.node(0).kill()])
+  cluster.restart(3)
+  cluster.restart(0)
+}
+
 test('the same while two nodes are killed at once: some partitions lose their majority until one of them is back', async () => {
-  await survives(5, async cluster => {
-    await Promise.all([cluster.node(3).kill(), cluster.node(0).kill()])
-    cluster.restart(3)
-    cluster.restart(0)
-  })
+  await survives(5, killTwo)
+})
+
+test('the same where nothing waits for the disk: what the operating system has survives the end of the process', async () => {
+  await survives(6, killTwo, ['--durability', 'os'])
 })
 
 test('a node that was stopped while the cluster went on answers nothing stale when it continues', async () => {

@@ -89,6 +89,11 @@ export class Disk {
     return this.#visible
   }
 
+  /** What is there after a loss of power at this moment, at the least. */
+  get synced (): SortedMap {
+    return this.#log.slice(0, this.#synced).reduce(apply, this.#durable)
+  }
+
   /** Makes the next write fail. Later ones succeed, since LevelDB goes on after an error. */
   failNextWrite (): void {
     this.#failures++

@@ -111,6 +111,7 @@ export class SimulatedHost {
   readonly #disks = new Map<string, Disk>()
   #process: SimulatedProcess | undefined
   #runs = 0
+  #boots = 1
 
   constructor (name: string, components: HostComponents, options: HostOptions) {
     this.name = name
@@ -125,6 +126,11 @@ export class SimulatedHost {
 
   get paused (): boolean {
     return this.#process?.paused ?? false
+  }
+
+  /** Names the time since its machine was started: another one after each crash that may lose what was not synced. */
+  get bootId (): string {
+    return `boot ${this.#boots}`
   }
 
   /** What the running process lives in; a first process is started when none runs. */
@@ -159,7 +165,9 @@ export class SimulatedHost {
     process.held.length = 0
     this.#process = undefined
     process.transport.die(silent)
-    for (const disk of this.#disks.values()) disk.crash(options.losesUnsynced ?? true)
+    const losesUnsynced = options.losesUnsynced ?? true
+    if (losesUnsynced) this.#boots++
+    for (const disk of this.#disks.values()) disk.crash(losesUnsynced)
   }
 
   /** Holds the process's timers, messages and storage operations until `resume`. Time goes on. */

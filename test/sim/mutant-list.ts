@@ -269,5 +269,29 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the tail is sent however much of it is under way', rule: 'S6', file: `${GROUP}/teacher.ts`, test: 'test/unit/store/handover.test.ts',
     find: 'if (this.#tails.length >= TAILS_MAX) return', replace: ''
+  },
+  {
+    name: 'promises are not synced where acknowledgements are not', rule: 'S8', file: `${GROUP}/replica.ts`, test: 'test/sim/store-power.test.ts',
+    find: 'synced || says === \'more\' || ', replace: ''
+  },
+  {
+    name: 'a store that lost its power counts like any other', rule: 'S8', file: `${GROUP}/doubt.ts`, test: 'test/sim/store-power.test.ts',
+    find: 'if (doubted !== true) sure++', replace: 'sure++'
+  },
+  {
+    name: 'a majority that lost its power waits for nobody', rule: 'S8', file: `${GROUP}/doubt.ts`, test: 'test/sim/store-power.test.ts',
+    find: 'sure > members - majority)', replace: '(sure > members - majority || all - sure >= majority))'
+  },
+  {
+    name: 'a stop sign waits for acknowledgements that are not synced', rule: 'S5', file: `${GROUP}/handover.ts`, test: 'test/unit/store/synced-log.test.ts',
+    find: 'const holders = present.filter(store => this.#hasSynced(store, copy.last))', replace: 'const holders = present.filter(store => this.#holds(store) >= copy.last)'
+  },
+  {
+    name: 'a store is doubted no more once it has what a leader knows to be committed', rule: 'S8', file: `${GROUP}/acceptor.ts`, test: 'test/unit/store/doubt.test.ts',
+    find: ' && this.#isOf(ballot, seq)', replace: ''
+  },
+  {
+    name: 'a store is doubted no more whatever process the leader speaks to', rule: 'S8', file: `${GROUP}/acceptor.ts`, test: 'test/unit/store/doubt.test.ts',
+    find: ' && message.run === replica.run', replace: ''
   }
 ]

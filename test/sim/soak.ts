@@ -6,6 +6,7 @@
  *     --seed S        one seed alone, with the whole story when it fails
  *     --duration MS   virtual time under faults, per seed (20000)
  *     --workers W     processes (one per core)
+ *     --durability D  sync, or os: acknowledges before it syncs, and loses power (sync)
  *     --json          the result as one JSON line
  */
 import { fork } from 'node:child_process'
@@ -13,15 +14,19 @@ import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { createSystemClock } from '../../membership/environment/system.ts'
+import type { Durability } from '../../store/group/synced-log.ts'
 import { runStoreScenario, type ScenarioResult } from './store-scenario.ts'
 
 const SUMMED = ['operations', 'failedDefinite', 'failedIndefinite', 'generations', 'leasedReads', 'localReads', 'watched', 'expired', 'viewChanges', 'virtualMs', 'events'] as const
 
+/** `durability` is 'sync' where it is not given, as by the mutants. */
+interface Order { readonly seed: number, readonly durationMs: number, readonly durability?: Durability | undefined }
+
 type Report = { seed: number, result: ScenarioResult } | { seed: number, error: string }
 
-async function runOne (seed: number, durationMs: number): Promise<Report> {
+async function runOne ({ seed, durationMs, durability }: Order): Promise<Report> {
   try {
-    return { seed, result: await runStoreScenario(seed, durationMs) }
+    return { seed, result: await runStoreScenario(seed, durationMs, durability) }
   } catch (error) {
     return { seed, error: (error as Error).stack ?? String(error) }
   }
@@ -29,13 +34,13 @@ async function runOne (seed: number, durationMs: number): Promise<Report> {
 
 /** A worker: takes seeds from its parent, one at a time. */
 function work (): void {
-  process.on('message', ({ seed, durationMs }: { seed: number, durationMs: number }) => {
-    void runOne(seed, durationMs).then(report => process.send!(report))
+  process.on('message', (order: Order) => {
+    void runOne(order).then(report => process.send!(report))
   })
   process.on('disconnect', () => process.exit())
 }
 
-async function runAll (seeds: readonly number[], durationMs: number, workers: number, onReport: (report: Report) => void): Promise<void> {
+async function runAll (seeds: readonly number[], rest: Omit<Order, 'seed'>, workers: number, onReport: (report: Report) => void): Promise<void> {
   const queue = [...seeds]
   await Promise.all(Array.from({ length: Math.min(workers, seeds.length) }, () => new Promise<void>((resolve, reject) => {
     const child = fork(fileURLToPath(import.meta.url), ['--worker'])
@@ -43,7 +48,7 @@ async function runAll (seeds: readonly number[], durationMs: number, workers: nu
     const next = (): void => {
       current = queue.shift()
       if (current === undefined) child.disconnect()
-      else child.send({ seed: current, durationMs })
+      else child.send({ seed: current, ...rest } satisfies Order)
     }
     child.on('message', (report: Report) => { onReport(report); next() })
     child.on('exit', code => {
@@ -62,6 +67,7 @@ async function main (): Promise<void> {
       seed: { type: 'string' },
       duration: { type: 'string', default: '20000' },
       workers: { type: 'string', default: String(availableParallelism()) },
+      durability: { type: 'string', default: 'sync' },
       json: { type: 'boolean', default: false }
     }
   })
@@ -76,7 +82,9 @@ async function main (): Promise<void> {
   const totals = { seeds: 0, failed: 0, ...sums }
   const faults: Record<string, number> = {}
   const moves: Record<string, number> = {}
-  await runAll(seeds, Number(values.duration), Number(values.workers), report => {
+  const { durability } = values
+  if (durability !== 'sync' && durability !== 'os') throw new Error(`--durability must be sync or os, not '${durability}'`)
+  await runAll(seeds, { durationMs: Number(values.duration), durability }, Number(values.workers), report => {
     totals.seeds++
     if ('error' in report) {
       totals.failed++

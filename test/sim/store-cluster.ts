@@ -12,7 +12,7 @@ import { StoreNode } from '../../store/node.ts'
 import { BodyBytes } from '../../store/body-bytes.ts'
 import { type Packet, unpack } from '../../store/peer-messages.ts'
 import type { NodeOptions } from '../../store/options.ts'
-import type { SimulatedHost } from './host.ts'
+import type { CrashOptions, SimulatedHost } from './host.ts'
 import { Simulation, type SimulationOptions } from './simulation.ts'
 import { StoreOracle } from './store-oracle.ts'
 
@@ -23,6 +23,8 @@ export interface StoreClusterOptions extends SimulationOptions {
   readonly size: number
   readonly zones?: number
   readonly replication?: NodeOptions['replication']
+  /** Of every node. @default 'sync' */
+  readonly durability?: NonNullable<NodeOptions['durability']>
   /** How far apart, at most, the clocks of two nodes run. Of each host the rate is drawn once. @default 2 */
   readonly driftPercent?: number
 }
@@ -75,6 +77,10 @@ export class StoreCluster {
       disk: store => {
         const address = this.#addresses.get(store)
         return address === undefined ? undefined : this.simulation.host(address).disk('data').content
+      },
+      synced: store => {
+        const address = this.#addresses.get(store)
+        return address === undefined ? undefined : this.simulation.host(address).disk('data').synced
       }
     })
     this.simulation.addInvariant(() => {
@@ -94,7 +100,7 @@ export class StoreCluster {
     const host = this.#host(index)
     const environment = host.running ? host.environment : host.restart()
     const seeds = [...this.nodes.keys()].map(addressOf)
-    const { zones = 1000, replication } = this.options
+    const { zones = 1000, replication, durability } = this.options
     const heard = (partition: number, message: GroupMessage): void => {
       this.#addresses.set(node.storeId, addressOf(index))
       try {
@@ -105,13 +111,14 @@ export class StoreCluster {
       }
       this.onMessage(index, message)
     }
-    const node: StoreNode = new StoreNode({ environment: overheard(environment, heard) }, {
+    const node: StoreNode = new StoreNode({ environment: overheard(environment, heard), bootId: host.bootId }, {
       directory: 'data',
       listen: addressOf(index),
       seeds,
       zone: `zone ${index % zones}`,
       membership: { joinTimeoutMs: 600_000 },
       ...(replication === undefined ? {} : { replication }),
+      ...(durability === undefined ? {} : { durability }),
       ...options
     })
     this.nodes.set(index, node)
@@ -136,9 +143,17 @@ export class StoreCluster {
     await this.simulation.settle(Promise.all(this.starts.values()))
   }
 
-  crash (index: number, silent = false): void {
+  crash (index: number, silent = false, options: CrashOptions = {}): void {
+    const storeId = this.nodes.get(index)?.storeId
+    const host = this.simulation.host(addressOf(index))
+    if (storeId !== undefined && options.losesUnsynced !== false) this.oracle.losesPower(storeId, host.disk('data').content)
     this.nodes.delete(index)
-    this.simulation.host(addressOf(index)).crash({ silent })
+    host.crash({ silent, ...options })
+  }
+
+  /** Whether a running store may lack what it had acknowledged when it lost its power. */
+  get doubts (): boolean {
+    return [...this.nodes.values()].some(node => [...node.replicas.values()].some(({ doubted }) => doubted))
   }
 
   /** A client on a host of its own. */

@@ -4,7 +4,7 @@
  *
  * Invariants, by their numbers in store/README.md: 16 (one group per generation), 17 and 18 (what is committed at a number stays
  * so for ever, at every store, across ballots and generations), 20 (a promise that was sent never falls, restarts included), 21 (a
- * ballot is started at most once), 22 (a generation begins only when a majority of it holds all before it durably), 23 and 34
+ * ballot is started at most once), 22 (a generation begins only when a majority of it holds all before it synced), 23 and 34
  * (whoever may answer under a lease is the last to have committed), 25 (what is committed is on the disks of a majority), 26 (each
  * operation once), 29 (no transfer completes twice), 30 (a copy is released only when the whole group is level), 32 (no group
  * shrinks while enough stores live), 36 (what expires by itself has expired). Linearizability and the comparison of the data (19, also
@@ -46,6 +46,8 @@ export interface OracleComponents {
   readonly clock: (node: StoreNode) => Clock
   /** What is on the disk of a store, whether or not it runs; undefined for one that was never heard of. */
   readonly disk: (store: StoreId) => SortedMap | undefined
+  /** What of that would be there after a loss of power. */
+  readonly synced: (store: StoreId) => SortedMap | undefined
 }
 
 class PartitionMemory {
@@ -88,8 +90,10 @@ export class StoreOracle {
   expired = 0
   /** Where loss was accepted, by partition, and which stores were not given up. The test says so before it happens. */
   readonly givenUp = new Map<number, { readonly others: readonly StoreId[] }>()
-  /** Committed entries that were lost with stores that were given up. */
+  /** Committed entries that were lost with stores that were given up, or with the power of all. */
   lost = 0
+  /** What was on the disks of stores before they lost their power last. */
+  readonly #former = new Map<StoreId, SortedMap>()
 
   constructor (components: OracleComponents) {
     this.#components = components
@@ -190,7 +194,7 @@ export class StoreOracle {
     if (before !== undefined && (JSON.parse(before) as Group).members.length > group.members.length) {
       throw new Error(`invariant 32: generation ${group.generation} has fewer members than the one before`)
     }
-    const holders = group.base === 0 ? group.members : group.members.filter(member => this.#holds(partition, member, group.base - 1, undefined))
+    const holders = group.base === 0 ? group.members : group.members.filter(member => this.#keeps(partition, member, group.base - 1))
     if (holders.length < majorityOf(group.members.length)) {
       throw new Error(`invariant 22: generation ${group.generation} began while only ${holders.length} of its ${group.members.length} members held ${group.base - 1}`)
     }
@@ -217,7 +221,7 @@ export class StoreOracle {
       this.lost++
     }
     // What the survivor had logged and nobody knew to be committed counts from now on.
-    const state = this.#state(partition, survivor)
+    const state = this.#state(partition, this.#components.disk(survivor))
     for (let seq = kept + 1; state?.copy !== undefined; seq++) {
       const record = this.#components.disk(survivor)!.get(logKey(partition, state.copy, seq))
       if (record === undefined) break
@@ -226,11 +230,40 @@ export class StoreOracle {
       memory.committed.set(seq, { content: contentOf(entry), entry })
       if (entry.body.kind === 'write') memory.operations.set(operationName(entry.body.id), seq)
     }
+    this.#recount(partition, memory)
+  }
+
+  /** What expires, and the time, as the committed entries that are left tell it. */
+  #recount (partition: number, memory: PartitionMemory): void {
     const { expired } = this
     memory.time = 0
     memory.values.clear()
     for (const [, { entry }] of this.#inOrder(partition)) this.#checkExpiry(memory, entry)
     this.expired = expired
+  }
+
+  /** A store loses its power now. */
+  losesPower (store: StoreId, content: SortedMap): void {
+    this.#former.set(store, content)
+  }
+
+  /**
+   * A majority of groups has lost its power, which may cost acknowledged writes: those that no disk of the group has any more are forgotten, and
+   * their operations may happen anew. What a single disk has left must stay.
+   */
+  acceptLoss (): void {
+    for (const [partition, memory] of this.#partitions) {
+      const group = memory.chain.at(-1)
+      if (group === undefined) continue
+      const kept = Math.max(...group.members.map(member => this.#lastHeld(partition, member, memory)))
+      for (const [seq, { entry }] of memory.committed) {
+        if (seq <= kept) continue
+        memory.committed.delete(seq)
+        if (entry.body.kind === 'write') memory.operations.delete(operationName(entry.body.id))
+        this.lost++
+      }
+      this.#recount(partition, memory)
+    }
   }
 
   /** The last committed number up to which a store has everything on its disk. */
@@ -244,20 +277,28 @@ export class StoreOracle {
   }
 
   /** True when a store has a number durably: in its data, or as an entry of its log (with `content`, this one). */
-  #holds (partition: number, store: StoreId, seq: number, content: string | undefined): boolean {
-    const state = this.#state(partition, store)
+  #holds (partition: number, store: StoreId, seq: number, content: string | undefined, disk = this.#components.disk(store)): boolean {
+    const state = this.#state(partition, disk)
     if (state?.copy === undefined) return false
     if (seq <= state.applied) return true
     const key = logKey(partition, state.copy, seq)
-    const entry = this.#components.disk(store)!.get(key)
+    const entry = disk!.get(key)
     return entry !== undefined && (content === undefined || contentOf(decodeEntry(key, entry)) === content)
+  }
+
+  /** True when a store has a number, and keeps it when it loses its power. */
+  #keeps (partition: number, store: StoreId, seq: number): boolean {
+    return this.#holds(partition, store, seq, undefined, this.#components.synced(store))
   }
 
   /** Invariant 25, when an entry is first seen to be committed. The group is the one whose generation it is in. */
   #checkMajority (partition: number, { chain }: PartitionMemory, seq: number, content: string): void {
     const group = chain.findLast(group => group !== undefined && group.base < seq)
     if (group === undefined) return
-    const holders = group.members.filter(member => this.#holds(partition, member, seq, content))
+    // Who acknowledged it may have lost its power since.
+    const held = (member: StoreId): boolean => this.#holds(partition, member, seq, content) ||
+      (this.#former.has(member) && this.#holds(partition, member, seq, content, this.#former.get(member)))
+    const holders = group.members.filter(held)
     if (holders.length >= majorityOf(group.members.length)) return
     throw new Error(`invariant 25: number ${seq} (${content}) is committed and on ${holders.length} disks of generation ${group.generation}`)
   }
@@ -335,7 +376,7 @@ export class StoreOracle {
         return
       case 'appended':
         this.#checkPromise(partition, store, message)
-        this.#checkDurable(partition, store, message.kind, message.seq)
+        this.#checkDurable(partition, store, message.kind, message.seq, message.unsynced === true ? this.#components.disk(store) : undefined)
         this.#checkPrefix(partition, store, message)
         this.#promises(memory, store, message)
         return
@@ -349,9 +390,9 @@ export class StoreOracle {
     }
   }
 
-  #state (partition: number, store: StoreId): DurableState | undefined {
+  #state (partition: number, disk: SortedMap | undefined): DurableState | undefined {
     const key = stateKey(partition)
-    const record = this.#components.disk(store)?.get(key)
+    const record = disk?.get(key)
     return record === undefined ? undefined : decodeState(key, record)
   }
 
@@ -363,20 +404,20 @@ export class StoreOracle {
 
   /** Whether the disk of a store obeys nothing below a ballot. One that has stepped to a later generation keeps no promise of this one. */
   #hasPromised (partition: number, store: StoreId, generation: number, ballot: Ballot): boolean {
-    const state = this.#state(partition, store)
+    const state = this.#state(partition, this.#components.synced(store))
     if (state?.group === undefined || state.group.generation < generation) return false
     return state.group.generation > generation || compareBallots(state.promised, ballot) >= 0
   }
 
   /** Invariant 25: a store says of nothing that it has it before its disk does. */
-  #checkDurable (partition: number, store: StoreId, kind: string, seq: number): void {
-    if (seq <= 0 || this.#holds(partition, store, seq, undefined)) return
+  #checkDurable (partition: number, store: StoreId, kind: string, seq: number, disk = this.#components.synced(store)): void {
+    if (seq <= 0 || this.#holds(partition, store, seq, undefined, disk)) return
     throw new Error(`invariant 25: partition ${partition} at ${store} sent '${kind}' for ${seq}, which its disk does not have`)
   }
 
   /** Looks at the data of a copy once, when it is said to be whole. */
   #checkTaught (partition: number, store: StoreId, { taught }: PartitionMemory): void {
-    const name = `${store}/${this.#state(partition, store)?.copy}`
+    const name = `${store}/${this.#state(partition, this.#components.disk(store))?.copy}`
     if (taught.has(name)) return
     taught.add(name)
     this.checkData(partition, store)
@@ -384,7 +425,7 @@ export class StoreOracle {
 
   /** Invariant 19: the data on a store's disk is what the history gives, replayed to the position that is beside it on the disk. */
   checkData (partition: number, store: StoreId): void {
-    const state = this.#state(partition, store)
+    const state = this.#state(partition, this.#components.disk(store))
     if (state?.copy === undefined) return
     const range = copyRange('data', partition, state.copy)
     const found = new Map<string, string>()
@@ -434,7 +475,7 @@ export class StoreOracle {
   /** Invariant 30. */
   #checkRelease (partition: number, { chain }: PartitionMemory, generation: number): void {
     const group = chain[generation]!
-    const missing = group.members.find(member => !this.#holds(partition, member, group.base - 1, undefined))
+    const missing = group.members.find(member => !this.#keeps(partition, member, group.base - 1))
     if (missing !== undefined) throw new Error(`invariant 30: a copy may go, but ${missing} has not reached the base of generation ${generation}`)
   }
 

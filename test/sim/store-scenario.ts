@@ -13,6 +13,7 @@ import type { SeededRandom } from '../../membership/environment/seeded-random.ts
 import { partitionOf } from '../../ring/index.ts'
 import type { Client } from '../../store/client/client.ts'
 import { StoreError } from '../../store/errors.ts'
+import type { Durability } from '../../store/group/synced-log.ts'
 import type { GroupMessage } from '../../store/group/messages.ts'
 import { checkSessions, type ClientRead } from './session-check.ts'
 import { SimulatedWatch } from './simulated-watch.ts'
@@ -54,6 +55,8 @@ class Scenario {
   readonly #paused = new Set<number>()
   /** Nodes that are down and will come back. */
   readonly #down = new Set<number>()
+  /** Nodes that lost their power, and may not have everything again that they had acknowledged. */
+  readonly #weak = new Set<number>()
   /** Nodes whose next write fails. */
   readonly #failing = new Set<number>()
   /** Nodes that are on their way in or out. */
@@ -65,7 +68,7 @@ class Scenario {
   #lurking = false
   #next: number
 
-  constructor (seed: number) {
+  constructor (seed: number, durability: Durability) {
     this.seed = seed
     // Small limits, so that compaction, windows and pieces of snapshots all happen with little data.
     this.cluster = new StoreCluster({
@@ -73,7 +76,9 @@ class Scenario {
       size: 3 + seed % 5,
       partitions: 1 << seed % 4,
       zones: seed % 3 === 0 ? 3 : 1000,
-      disk: { rotationProbability: 0.05 },
+      durability,
+      // Where batches are not synced, a store whose disk loses some before later ones is damaged, and that is another test.
+      disk: { rotationProbability: durability === 'sync' ? 0.05 : 0 },
       replication: {
         logEntriesMax: 24, logBytesMax: 600, batchEntriesMax: 8, chunkBytes: 64, transfersMax: 2, expiryBatchMax: 2, expiryStampMs: 300,
         ...seed % 2 === 0 ? {} : { patienceMs: 500 },
@@ -199,7 +204,7 @@ class Scenario {
     await cluster.simulation.settle(Promise.all(Array.from({ length: 10 }, (_, key) => client.put(`last ${key}`, 'written'))))
     await cluster.simulation.runFor(cluster.simulation.random.between(900, 1150))
     const index = cluster.simulation.random.pick([...cluster.nodes.keys()])
-    cluster.crash(index, true)
+    this.#crash(index, true)
     this.#restart(index)
     await cluster.simulation.settle(cluster.starts.get(index)!)
     await cluster.rest()
@@ -274,8 +279,7 @@ class Scenario {
     if (choice <= 1 && mayFail) {
       const silent = random.chance(0.3)
       this.#count(silent ? 'power loss' : 'crash')
-      this.#down.add(victim)
-      cluster.crash(victim, silent)
+      this.#crash(victim, silent)
     } else if (choice <= 3 && this.#down.size > 0) {
       this.#restart(random.pick([...this.#down]))
     } else if (choice === 4 && cluster.nodes.size < 9) {
@@ -354,8 +358,7 @@ class Scenario {
           simulation.network.faults.setLink(other, addressOf(first), {})
         }
         if (second === undefined || this.#healed || !this.#up.includes(second) || !this.#affordable(second)) return
-        this.#down.add(second)
-        cluster.crash(second)
+        this.#crash(second)
       })
     }
     look()
@@ -369,8 +372,7 @@ class Scenario {
     this.#later(simulation.random.between(0, 3), () => {
       if (this.#healed || !this.#up.includes(index) || !this.#affordable(index)) return
       this.#count('crash at a stop sign')
-      this.#down.add(index)
-      this.cluster.crash(index)
+      this.#crash(index)
     })
   }
 
@@ -404,9 +406,25 @@ class Scenario {
   #failed (index: number): void {
     this.#later(this.cluster.simulation.random.between(0, 50), () => {
       if (!this.#failing.delete(index)) return
-      this.#down.add(index)
-      this.cluster.crash(index)
+      this.#crash(index)
     })
+  }
+
+  /**
+   * Ends a process. Where everything that was acknowledged is synced, its machine may lose its power with it; else only if no other store has
+   * to be brought up to date after that.
+   */
+  #crash (index: number, silent = false): void {
+    const { cluster } = this
+    this.#down.add(index)
+    for (const weak of this.#weak) {
+      const node = cluster.nodes.get(weak)
+      if (node !== undefined && !this.#busy.has(weak) && ![...node.replicas.values()].some(({ doubted }) => doubted)) this.#weak.delete(weak)
+    }
+    const affordable = cluster.options.durability === 'sync' || this.#weak.size === 0 || (this.#weak.size === 1 && this.#weak.has(index))
+    if (affordable) this.#weak.add(index)
+    if (affordable && cluster.options.durability === 'os') this.#count('loss of what was not synced')
+    cluster.crash(index, silent, { losesUnsynced: affordable })
   }
 
   #restart (index: number): void {
@@ -440,7 +458,7 @@ class Scenario {
       cluster.simulation.host(addressOf(index)).crash()
     }
     // Most drain first, under whatever goes on meanwhile; what cannot be drained crashes.
-    node.leave({ deadlineMs: 60_000, drain: index % 4 !== 0 }).then(done, (error: unknown) => {
+    node.leave({ deadlineMs: 60_000, drain: index % 4 !== 0 || this.cluster.options.durability === 'os' }).then(done, (error: unknown) => {
       cluster.simulation.trace(addressOf(index), `leave failed: ${String(error)}`)
       done()
     })
@@ -452,15 +470,14 @@ class Scenario {
     for (const index of [...this.#paused]) this.#resume(index)
     for (const index of [...this.#failing]) {
       this.#failing.delete(index)
-      this.#down.add(index)
       this.cluster.mayFail.delete(index)
-      this.cluster.crash(index)
+      this.#crash(index)
     }
     for (const index of [...this.#down]) this.#restart(index)
   }
 }
 
 /** Runs one seed. @throws when anything is not as it must be. */
-export async function runStoreScenario (seed: number, durationMs = 20_000): Promise<ScenarioResult> {
-  return await new Scenario(seed).run(durationMs)
+export async function runStoreScenario (seed: number, durationMs = 20_000, durability: Durability = 'sync'): Promise<ScenarioResult> {
+  return await new Scenario(seed, durability).run(durationMs)
 }

@@ -144,7 +144,7 @@ describe('stop signs (S5)', () => {
     net.pass(1000)
     for (const message of [
       { kind: 'seal', generation: 0, ballot: ballot(9, 9, 'C') },
-      { kind: 'append', generation: 0, ballot: ballot(9, 9, 'C'), prev: { ballot: ballot(1, 0, 'A'), seq: 1 }, entries: [], commit: 0, settled: 0 }
+      { kind: 'append', generation: 0, ballot: ballot(9, 9, 'C'), run: 1, prev: { ballot: ballot(1, 0, 'A'), seq: 1 }, entries: [], commit: 0, settled: 0 }
     ] satisfies GroupMessage[]) {
       net.receive('C', 'A', message)
       expect(net.take(of('*', 'A', 'C')).map(envelope => envelope.message)).toMatchObject([{ kind: 'chain', group: { generation: 1 } }])
@@ -286,7 +286,7 @@ describe('learners (S6)', () => {
     const missing = Array.from({ length: chunk.start + 2 - copy!.last }, (_, index) => entries.get(copy!.last + 1 + index)!)
     const leader = ballot(9, 1, 'B')
     const prev = { ballot: ballot(1, 0, 'A'), seq: copy!.last }
-    net.receive('B', 'C', { kind: 'append', generation: 0, ballot: leader, prev, entries: missing, commit: copy!.commit, settled: 0 })
+    net.receive('B', 'C', { kind: 'append', generation: 0, ballot: leader, run: 1, prev, entries: missing, commit: copy!.commit, settled: 0 })
     net.turn()
     expect(net.take(of('appended', 'C')).at(-1)?.message).toMatchObject({ seq: chunk.start + 2 })
     // And now the rest of the snapshot.

@@ -108,7 +108,7 @@ describe('promises (S3, S4)', () => {
     net.store('B').slow = false
     net.restart('B')
     net.take(of('*'))
-    net.receive('A', 'B', { kind: 'append', generation: 0, ballot: ballot(1, 0, 'A'), prev: { ballot: ballot(1, 0, 'A'), seq: 1 }, entries: [write(2, ballot(1, 0, 'A'), 'x', '1')], commit: 1, settled: 0 })
+    net.receive('A', 'B', { kind: 'append', generation: 0, ballot: ballot(1, 0, 'A'), run: 1, prev: { ballot: ballot(1, 0, 'A'), seq: 1 }, entries: [write(2, ballot(1, 0, 'A'), 'x', '1')], commit: 1, settled: 0 })
     expect(net.take(of('*', 'B')).at(-1)?.message).toEqual({ kind: 'refused', generation: 0, promised: ballot(5, 1, 'C') })
     expect(net.log('B')).toEqual(['1 noop'])
   })
@@ -143,8 +143,8 @@ describe('what is taken over (S3)', () => {
     const net = new ReplicaNet('ABC')
     net.view(1, 'ABC', 'ABC', 'BC')
     // B has a longer history of an old ballot, C a shorter one of a newer.
-    net.receive('A', 'B', { kind: 'append', generation: 0, ballot: ballot(1, 0, 'A'), prev: { ballot: NO_BALLOT, seq: 0 }, entries: [noop(1, ballot(1, 0, 'A')), write(2, ballot(1, 0, 'A'), 'x', 'old'), write(3, ballot(1, 0, 'A'), 'x', 'older')], commit: 0, settled: 0 })
-    net.receive('A', 'C', { kind: 'append', generation: 0, ballot: ballot(1, 2, 'A'), prev: { ballot: NO_BALLOT, seq: 0 }, entries: [noop(1, ballot(1, 0, 'A')), write(2, ballot(1, 2, 'A'), 'x', 'new')], commit: 0, settled: 0 })
+    net.receive('A', 'B', { kind: 'append', generation: 0, ballot: ballot(1, 0, 'A'), run: 1, prev: { ballot: NO_BALLOT, seq: 0 }, entries: [noop(1, ballot(1, 0, 'A')), write(2, ballot(1, 0, 'A'), 'x', 'old'), write(3, ballot(1, 0, 'A'), 'x', 'older')], commit: 0, settled: 0 })
+    net.receive('A', 'C', { kind: 'append', generation: 0, ballot: ballot(1, 2, 'A'), run: 1, prev: { ballot: NO_BALLOT, seq: 0 }, entries: [noop(1, ballot(1, 0, 'A')), write(2, ballot(1, 2, 'A'), 'x', 'new')], commit: 0, settled: 0 })
     net.turn()
     net.take(of('*'))
     net.view(2, 'BC', 'ABC', 'BC')
@@ -159,7 +159,7 @@ describe('what is taken over (S3)', () => {
   test('figure 8: an entry of an older ballot on a majority is not committed before an entry of the leader\'s own is', () => {
     const net = new ReplicaNet('ABCDE')
     net.view(1, 'ABCDE', 'ABCDE', 'BCDE')
-    net.receive('A', 'B', { kind: 'append', generation: 0, ballot: ballot(1, 0, 'A'), prev: { ballot: NO_BALLOT, seq: 0 }, entries: [noop(1, ballot(1, 0, 'A')), write(2, ballot(1, 0, 'A'), 'x', '1')], commit: 0, settled: 0 })
+    net.receive('A', 'B', { kind: 'append', generation: 0, ballot: ballot(1, 0, 'A'), run: 1, prev: { ballot: NO_BALLOT, seq: 0 }, entries: [noop(1, ballot(1, 0, 'A')), write(2, ballot(1, 0, 'A'), 'x', '1')], commit: 0, settled: 0 })
     net.turn()
     net.take(of('*'))
     net.view(2, 'BCDE', 'ABCDE', 'BCDE')
@@ -193,13 +193,13 @@ describe('what is taken over (S3)', () => {
   test('appends carry the position before them; where it does not fit, nothing is taken, and an uncommitted end gives way', () => {
     const net = formed()
     const first = ballot(1, 0, 'A')
-    net.receive('A', 'B', { kind: 'append', generation: 0, ballot: first, prev: { ballot: first, seq: 1 }, entries: [write(2, first, 'x', '1'), write(3, first, 'x', '2')], commit: 1, settled: 0 })
+    net.receive('A', 'B', { kind: 'append', generation: 0, ballot: first, run: 1, prev: { ballot: first, seq: 1 }, entries: [write(2, first, 'x', '1'), write(3, first, 'x', '2')], commit: 1, settled: 0 })
     net.turn()
     const second = ballot(2, 1, 'C')
-    net.receive('C', 'B', { kind: 'append', generation: 0, ballot: second, prev: { ballot: second, seq: 2 }, entries: [write(3, second, 'x', '3')], commit: 1, settled: 0 })
+    net.receive('C', 'B', { kind: 'append', generation: 0, ballot: second, run: 1, prev: { ballot: second, seq: 2 }, entries: [write(3, second, 'x', '3')], commit: 1, settled: 0 })
     expect(net.take(of('mismatch', 'B')).map(({ message }) => message)).toMatchObject([{ prev: 2, commit: 1 }])
     expect(net.log('B')).toEqual(['1 noop', '2 x=1', '3 x=2'])
-    net.receive('C', 'B', { kind: 'append', generation: 0, ballot: second, prev: { ballot: first, seq: 1 }, entries: [write(2, second, 'x', '4')], commit: 1, settled: 0 })
+    net.receive('C', 'B', { kind: 'append', generation: 0, ballot: second, run: 1, prev: { ballot: first, seq: 1 }, entries: [write(2, second, 'x', '4')], commit: 1, settled: 0 })
     expect(net.log('B')).toEqual(['1 noop', '2 x=4'])
   })
 

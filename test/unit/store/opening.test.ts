@@ -171,3 +171,39 @@ describe('BatchChain', () => {
     expect(new BatchChain(41).append(1)).toEqual({ number: 42, expired: [] })
   })
 })
+
+describe('a store that acknowledges before it syncs', () => {
+  const os = (bootId: string | undefined): Parameters<typeof openStore>[4] => ({ durability: 'os', bootId })
+  const open = (database: Database, run: Parameters<typeof openStore>[4]): Promise<OpenedStore> => openStore(database, 'here', 'test', new SeededRandom(1), run)
+  const doubted = ({ partitions }: OpenedStore): (boolean | undefined)[] => [...partitions.values()].map(({ state }) => state.doubted)
+
+  /** With one partition in whose group it is, and one in whose group it is not. */
+  async function used (run: Parameters<typeof openStore>[4]): Promise<Database> {
+    const database = fresh()
+    const { identity, lastBatch } = await open(database, run)
+    const writer = new StoreWriter({ database, bodies: new BodyBytes(), lastBatch, collect: () => {}, failed: error => { throw error } })
+    const mine = { ...group, members: [...group.members, identity.storeId as StoreId] }
+    const states: readonly DurableState[] = [{ ...stateAt(0), group: mine }, stateAt(0)]
+    for (const [partition, state] of states.entries()) writer.persist(partition, [{ kind: 'state', state }], () => {})
+    await new Promise<void>(resolve => { writer.persist(2, [], resolve); writer.flush() })
+    return database
+  }
+
+  test('is doubted after another boot of its machine, until each partition says otherwise, and not after the end of its process', async () => {
+    const database = await used(os('first'))
+    expect(doubted(await open(database, os('first')))).toEqual([undefined, undefined])
+    expect(doubted(await open(database, os('second')))).toEqual([true, undefined])
+    expect(doubted(await open(database, os('second')))).toEqual([true, undefined])
+  })
+
+  test('is doubted after every start where nobody knows the boot, and when it is started as one that syncs', async () => {
+    expect(doubted(await open(await used(os(undefined)), os(undefined)))).toEqual([true, undefined])
+    const database = await used(os('first'))
+    expect(doubted(await open(database, { durability: 'sync', bootId: 'second' }))).toEqual([true, undefined])
+    expect((await open(database, { durability: 'sync', bootId: 'third' })).identity.unsynced).toBeUndefined()
+  })
+
+  test('one that has always synced never is', async () => {
+    expect(doubted(await open(await used({ durability: 'sync', bootId: 'first' }), os('second')))).toEqual([undefined, undefined])
+  })
+})

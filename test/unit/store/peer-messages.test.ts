@@ -35,6 +35,7 @@ const body: fc.Arbitrary<EntryBody> = fc.oneof(
 const append: fc.Arbitrary<GroupMessage> = fc.record({
   generation: number,
   ballot,
+  run: number,
   prev: fc.record({ ballot, seq: number }),
   bodies: fc.array(fc.tuple(ballot, body), { maxLength: 4 }),
   commit: number,
@@ -45,7 +46,8 @@ const append: fc.Arbitrary<GroupMessage> = fc.record({
 })
 const appended: fc.Arbitrary<GroupMessage> = fc.oneof(
   fc.record({ kind: fc.constant('appended' as const), generation: number, ballot, run: number, seq: number, commit: number, settled: number }),
-  fc.record({ kind: fc.constant('appended' as const), generation: number, ballot, run: number, seq: number, commit: number, settled: number, lease: number })
+  fc.record({ kind: fc.constant('appended' as const), generation: number, ballot, run: number, seq: number, commit: number, settled: number, lease: number }),
+  fc.record({ kind: fc.constant('appended' as const), generation: number, ballot, run: number, seq: number, commit: number, settled: number, unsynced: fc.constant(true as const) })
 )
 const other: fc.Arbitrary<GroupMessage> = fc.oneof(
   fc.record({ kind: fc.constant('seal' as const), generation: number, ballot }),
@@ -113,6 +115,7 @@ describe('the outbox', () => {
     kind: 'append',
     generation: 0,
     ballot: seal.ballot,
+    run: 1,
     prev: { ballot: seal.ballot, seq: 0 },
     entries: [{
       seq: 1,

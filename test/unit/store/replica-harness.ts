@@ -15,6 +15,7 @@ import { type LeaseOptions, Leases } from '../../../store/leases.ts'
 import { EVERYTHING, type ScanSpec } from '../../../store/scan-range.ts'
 import type { PartitionView, ReplicaInput, ReplicaOptions } from '../../../store/group/replica-contract.ts'
 import { Replica } from '../../../store/group/replica.ts'
+import type { Durability } from '../../../store/group/synced-log.ts'
 
 export const id = (name: string): StoreId => name as StoreId
 export const bytes = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text))
@@ -46,7 +47,7 @@ interface Disk {
   readonly expiries: Map<number, Expiring[]>
 }
 
-interface Persist { readonly token: number, readonly writes: readonly StoreWrite[] }
+interface Persist { readonly token: number, readonly writes: readonly StoreWrite[], readonly synced: boolean }
 
 interface Store {
   readonly name: string
@@ -89,6 +90,7 @@ export class ReplicaNet {
   readonly #options: ReplicaOptions
   readonly #genesis: readonly string[]
   readonly #leaseOptions: LeaseOptions | undefined
+  readonly #durability: Durability
   /** The leases of each store's process, where the test has any. */
   readonly leases = new Map<string, Leases>()
   readonly #seatEpochs = new Map<string, number>()
@@ -101,7 +103,8 @@ export class ReplicaNet {
   #views = new Map<string, PartitionView>()
 
   /** @param leases without them, every read is confirmed */
-  constructor (genesis: string, options: Partial<ReplicaOptions> = {}, leases?: LeaseOptions) {
+  constructor (genesis: string, options: Partial<ReplicaOptions> = {}, leases?: LeaseOptions, durability: Durability = 'sync') {
+    this.#durability = durability
     this.#leaseOptions = leases
     this.#options = { ...OPTIONS, ...options }
     this.#genesis = genesis.split('')
@@ -152,7 +155,7 @@ export class ReplicaNet {
     const entries = state?.copy === undefined ? [] : [...logs.get(state.copy)?.values() ?? []].sort((a, b) => a.seq - b.seq)
     const leases = this.#leaseOptions === undefined ? undefined : new Leases(this.now, nonce, this.#leaseOptions)
     if (leases !== undefined) this.leases.set(name, leases)
-    const components = { self: id(name), transfers, nonce, ...leases === undefined ? {} : { leases } }
+    const components = { self: id(name), transfers, nonce, durability: this.#durability, ...leases === undefined ? {} : { leases } }
     return new Replica(state === undefined ? components : { ...components, durable: { state, entries } }, this.#options)
   }
 

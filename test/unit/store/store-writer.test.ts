@@ -1,5 +1,6 @@
 /**
- * Group commit (rule S8): one synced batch at a time, in which everything travels that waits for it; and nothing after an error.
+ * Group commit (rule S8): one batch at a time, synced if anything in it must be, in which everything travels that waits for it; and nothing
+ * after an error.
  */
 import { describe, expect, test } from 'vitest'
 import type { Database } from '../../../membership/environment/environment.ts'
@@ -13,7 +14,7 @@ const BATCH_TAG = 0x62
 interface Batch { readonly keys: readonly string[], readonly sync: boolean, readonly end: (error?: Error) => void }
 
 /** A writer on a database whose batches end when the test says so. `pages` ride with the next batch. */
-function writing (): { writer: StoreWriter, batches: Batch[], pages: string[], failures: unknown[] } {
+function writing (syncEarlier?: () => Promise<void>): { writer: StoreWriter, batches: Batch[], pages: string[], failures: unknown[] } {
   const batches: Batch[] = []
   const pages: string[] = []
   const failures: unknown[] = []
@@ -32,7 +33,8 @@ function writing (): { writer: StoreWriter, batches: Batch[], pages: string[], f
     }
   } as unknown as Database
   const collect = (): void => { for (const page of pages.splice(0)) writer.put(Buffer.from(page), 1) }
-  const writer: StoreWriter = new StoreWriter({ database, bodies: new BodyBytes(), lastBatch: 0, collect, failed: error => { failures.push(error) } })
+  const components = { database, bodies: new BodyBytes(), lastBatch: 0, syncEarlier, collect, failed: (error: unknown) => { failures.push(error) } }
+  const writer: StoreWriter = new StoreWriter(components)
   return { writer, batches, pages, failures }
 }
 
@@ -82,6 +84,27 @@ describe('StoreWriter', () => {
     batches[0]!.end()
     await turn()
     expect([done, batches.length]).toEqual([['a', 'empty'], 1])
+  })
+
+  test('where it need not be, a batch is not synced; one that must be is, after all that its sync might pass over', async () => {
+    const events: string[] = []
+    const { writer, batches } = writing(async () => { events.push(`earlier after ${batches.length}`) })
+    const written = async (names: string, synced: readonly boolean[]): Promise<void> => {
+      for (const [index, name] of [...names].entries()) writer.persist(0, name === '-' ? [] : item(name), () => { events.push(name) }, synced[index])
+      writer.flush()
+      await turn()
+      batches.at(-1)!.end()
+      await turn()
+    }
+    await written('a', [false])
+    await written('bc', [false, true])
+    await written('d', [false])
+    // It has nothing to write, and what is before it must be synced.
+    await written('-', [true])
+    await written('-', [true])
+    await written('e', [true])
+    expect(batches.map(({ keys, sync }) => [keys.length, sync])).toEqual([[1, false], [2, true], [1, false], [0, true], [1, true]])
+    expect(events).toEqual(['a', 'earlier after 1', 'b', 'c', 'd', 'earlier after 3', '-', '-', 'e'])
   })
 
   test('after an error nothing is acknowledged and nothing is written any more, and it is said once', async () => {
