@@ -17,6 +17,8 @@ export interface AgreementComponents {
   readonly configuration: Configuration
   /** The member that this process answers for: itself, or the one it was before it started again. */
   readonly self: MemberId
+  /** It is the one it was before. @default false */
+  readonly isFormer?: boolean
   /** What that member's former process left behind. */
   readonly durable?: ConsensusRecord | undefined
   readonly tuning: MembershipTuning
@@ -39,9 +41,9 @@ export class Agreement {
   readonly #records = new Map<number, number>()
   #timerAtMs = Infinity
 
-  constructor ({ configuration, self, durable, tuning, out }: AgreementComponents, host: AgreementHost) {
+  constructor ({ configuration, self, isFormer = false, durable, tuning, out }: AgreementComponents, host: AgreementHost) {
     const { recoveryTimeoutMs, recoveryRankDelayMs: rankDelayMs } = tuning
-    const components = durable === undefined ? { configuration, self } : { configuration, self, durable }
+    const components = { configuration, self, isFormer, ...durable === undefined ? {} : { durable } }
     this.#consensus = new Consensus(components, { recoveryTimeoutMs, rankDelayMs })
     this.#out = out
     this.#host = host

@@ -19,7 +19,7 @@ export class Coordinator {
   readonly #state: ConsensusState
   /** What this member proposed, whether or not it could vote for it. */
   #candidate: CutDigest | undefined
-  /** What this member would choose where nobody, itself included, proposed anything. */
+  /** What this member would choose where nobody, itself included, proposed anything; for a former self, where nothing can have been chosen. */
   #offer: CutDigest | undefined
   /** The ballot this member coordinates. */
   #recovery: Recovery | undefined
@@ -62,9 +62,9 @@ export class Coordinator {
 
   /** Starts a ballot when it is time, and goes on with the one that is under way. */
   advance (now: number): void {
-    const { electorate, fastVotes, schedule, suspects } = this.#state
+    const { electorate, fastVotes, isFormer, schedule, suspects } = this.#state
     if (!schedule.isActive) return
-    schedule.update(now, fastVotes.canReach(electorate.fastQuorum, suspects))
+    schedule.update(now, isFormer || fastVotes.canReach(electorate.fastQuorum, suspects))
     if (!schedule.isDue) return
     this.#takeRank()
     if (schedule.mayStart(now)) this.#startBallot(now)
@@ -120,12 +120,16 @@ export class Coordinator {
     this.#state.say('all', { kind: 'prepare', ...header, ballot })
   }
 
-  /** Goes from the promises of a quorum to the accepts, once the bytes of the value are here. */
+  /**
+   * Goes from the promises of a quorum to the accepts, once the bytes of the value are here. Where any value is safe, the most voted one is the
+   * best guess among members that live. To a former self votes are history: a voter that was cut off before the loss of power may have voted,
+   * alone, for a cut whose voters never come back, which would be final. It takes what it offers, knowing who is there.
+   */
   #proceed (): void {
     const recovery = this.#recovery
     const { cuts, electorate, fastVotes } = this.#state
     if (recovery === undefined || recovery.value !== undefined || !recovery.hasQuorum) return
-    const digest = recovery.choose() ?? this.#freeChoice()
+    const digest = recovery.possiblyChosen() ?? (this.#state.isFormer ? this.#offer : recovery.mostVoted() ?? this.#freeChoice())
     if (digest === undefined) return
     if (!cuts.has(digest)) {
       this.#state.want(digest, mergedBits(recovery.holdersOf(digest), fastVotes.votersOf(digest)))

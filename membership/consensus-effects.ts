@@ -11,6 +11,12 @@ export interface ConsensusComponents {
   readonly configuration: Configuration
   readonly self: MemberId
   /**
+   * This instance answers for a member whose process is gone (rule M4). It begins no ballots before it is told to `recover`, and asks in them
+   * for nothing but what may have been chosen, and what it offers.
+   * @default false
+   */
+  readonly isFormer?: boolean
+  /**
    * What this member's former process left behind. Apply a `timer` input first, to take up where it stopped; without it the
    * instance answers others and begins nothing until it hears that something is under way.
    */
@@ -23,8 +29,8 @@ export type ConsensusInput =
   /** A validated message. Those of other configurations are ignored. */
   | { readonly kind: 'message', readonly from: MemberId, readonly message: ConsensusMessage }
   /**
-   * A cut to choose where nobody voted for anything: casts no vote and starts nothing. Replaces the one before. An offer that
-   * cannot follow this configuration is refused like a message.
+   * A cut to choose where nobody voted for anything, or, in a former self, where nothing can have been chosen: casts no vote and starts nothing.
+   * Replaces the one before. An offer that cannot follow this configuration is refused like a message.
    */
   | { readonly kind: 'offer', readonly cut: Cut }
   /** Begin classic ballots without waiting for the fast round: so many members cannot vote any more that it cannot succeed (rule M4). */

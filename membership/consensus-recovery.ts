@@ -40,25 +40,33 @@ export class Recovery {
   }
 
   /**
-   * The value that may have been chosen already, or the one that the most promisers voted for (ties by digest); undefined when
-   * no promiser took part in anything, so that any value is safe. Needs a quorum of promises.
+   * The value that may have been chosen already; undefined where none can have been, nor can be in the fast round any more, so that any
+   * value is as safe as another. Needs a quorum of promises.
    *
    * Only what promisers said counts: a vote that is known from elsewhere may still be joined by others, theirs may not. Some
-   * value may have f votes only if at least f - (N - |Q|) promisers voted for it. At most one can have so many, and then it has
-   * the most, so the most voted one is right in both cases.
+   * value may have f votes only if at least f - (N - |Q|) promisers voted for it. At most one can have so many.
    */
-  choose (): CutDigest | undefined {
+  possiblyChosen (): CutDigest | undefined {
     let highest: PromiseMessage['accepted'] = null
-    const votes = new Map<CutDigest, number>()
-    for (const { accepted, vote } of this.#promises.values()) {
+    for (const { accepted } of this.#promises.values()) {
       if (accepted !== null && (highest === null || compareBallots(accepted.ballot, highest.ballot) > 0)) highest = accepted
-      if (vote !== null) votes.set(vote, (votes.get(vote) ?? 0) + 1)
     }
     if (highest !== null) return highest.digest
-    const ranking = [...votes].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1))
     const needed = fastQuorum(this.#voterCount) - (this.#voterCount - this.#promises.size)
-    if ((ranking[1]?.[1] ?? 0) >= needed) throw new Error('Recovery: two proposals may have been chosen; the quorums do not intersect.')
-    return ranking[0]?.[0]
+    const [first, second] = this.#ranking()
+    if (second !== undefined && second[1] >= needed) throw new Error('Recovery: two proposals may have been chosen; the quorums do not intersect.')
+    return first !== undefined && first[1] >= needed ? first[0] : undefined
+  }
+
+  /** The value that the most promisers voted for, ties by digest; undefined when none of them voted. */
+  mostVoted (): CutDigest | undefined {
+    return this.#ranking()[0]?.[0]
+  }
+
+  #ranking (): [CutDigest, number][] {
+    const votes = new Map<CutDigest, number>()
+    for (const { vote } of this.#promises.values()) if (vote !== null) votes.set(vote, (votes.get(vote) ?? 0) + 1)
+    return [...votes].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1))
   }
 
   /** The promisers that voted for or accepted `digest`, and hence have its bytes. */

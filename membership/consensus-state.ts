@@ -30,6 +30,8 @@ export class ConsensusState {
   readonly electorate: Electorate
   /** The index of this member in the electorate. */
   readonly self: number
+  /** This member's process is gone: a later process of its store speaks for it (rule M4). */
+  readonly isFormer: boolean
   readonly header: { readonly configurationId: Configuration['id'], readonly epoch: number }
   readonly acceptor: Acceptor
   readonly schedule: ConsensusSchedule
@@ -44,8 +46,9 @@ export class ConsensusState {
   #highest: Ballot
 
   /** @throws {MembershipError} MEMBERSHIP_INVALID_OPTIONS; MEMBERSHIP_CONFLICT for a record of another configuration. */
-  constructor ({ configuration, self, durable }: ConsensusComponents, settings: Required<ConsensusOptions>) {
+  constructor ({ configuration, self, isFormer = false, durable }: ConsensusComponents, settings: Required<ConsensusOptions>) {
     this.configuration = configuration
+    this.isFormer = isFormer
     this.electorate = Electorate.of(configuration)
     this.self = this.electorate.indexOf(self)
     if (this.self < 0) {
@@ -55,7 +58,7 @@ export class ConsensusState {
     const { size } = this.electorate
     this.header = { configurationId: configuration.id, epoch: configuration.epoch }
     this.acceptor = new Acceptor(configuration, durable)
-    this.schedule = new ConsensusSchedule(configuration, this.self, settings)
+    this.schedule = new ConsensusSchedule(configuration, this.self, isFormer ? { ...settings, recoveryTimeoutMs: Infinity } : settings)
     this.fastVotes = new FastVotes(size)
     this.acceptances = new Acceptances(size)
     this.cuts = new CutBytes(configuration)

@@ -83,7 +83,7 @@ export class FormerSelf {
 
   #agreeOn (configuration: Configuration, voters: readonly Member[], roster: Roster, durable: ConsensusRecord | undefined): Agreement {
     const send = (to: MemberId, message: ConsensusMessage): void => { this.#out.send(roster.addressOf(to), this.#envelope(message)) }
-    return new Agreement({ configuration, self: this.#former, durable, tuning: this.#tuning, out: this.#out }, {
+    return new Agreement({ configuration, self: this.#former, isFormer: true, durable, tuning: this.#tuning, out: this.#out }, {
       send,
       broadcast: message => { for (const { id } of voters) if (id !== this.#former) send(id, message) },
       decided: decision => { this.#decided(this.#now, recordOf(configuration, nextConfiguration(configuration, decision.cut), decision)) }

@@ -13,9 +13,9 @@
  *   have taken part there before, since that too begins with storing it;
  * - where that id votes (rule M13), and once the living voters alone are no quorum and together with the returned they are one, and all
  *   members are there or a deadline has passed (restart-attendance.ts), starts classic ballots (rule M1). A value that may have been chosen
- *   before is chosen again, and the restart goes on in the configuration that it leads to; where nobody took part in anything, the cut that
- *   replaces the former members by their successors is decided. Where nobody of these votes from now on, there is no such cut, and the restart
- *   waits and says so.
+ *   before is chosen again, and the restart goes on in the configuration that it leads to; where nothing can have been chosen, the cut that
+ *   replaces the former members by their successors is decided, whatever some of them voted for. Where nobody of these votes from now on,
+ *   there is no such cut, and the restart waits and says so.
  *
  * Messages may be lost, repeated and overtaken: all of them are repeated, with growing pauses, and say the whole of what they say. A
  * process that crashes in the middle of this comes back with a higher incarnation and takes the place of its first successor.

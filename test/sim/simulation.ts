@@ -247,8 +247,11 @@ export class Simulation {
   }
 }
 
-/** The seeds a test runs: those it names, or the single one that COTERIE_SEED asks to replay. */
+/** Raises the number of seeds, and of runs of properties, to search further: SEEDS_SCALE=30 npx vitest run PATH --testTimeout 3600000 */
+export const SEEDS_SCALE = Math.max(1, Math.floor(Number(process.env['SEEDS_SCALE'] ?? 1)))
+
+/** The seeds a test runs: those it names, SEEDS_SCALE times as many, or the single one that COTERIE_SEED asks to replay. */
 export function seedsToRun (count: number, first = 1): number[] {
   const replayed = process.env.COTERIE_SEED
-  return replayed === undefined ? Array.from({ length: count }, (_, index) => first + index) : [Number(replayed)]
+  return replayed === undefined ? Array.from({ length: count * SEEDS_SCALE }, (_, index) => first + index) : [Number(replayed)]
 }

@@ -25,6 +25,8 @@ export const CALM: Readonly<Faults> = { loss: 0, duplication: 0, delayMaxMs: 1, 
 interface Node {
   readonly id: MemberId
   core: Consensus | undefined
+  /** It answers for the process that it was before. */
+  isFormer: boolean
   /** Rises with each crash; events of earlier lives are dropped. */
   life: number
   /** What is durable, and what is being written, oldest first. */
@@ -125,7 +127,8 @@ export class Network {
     this.#random = random
     this.#options = options
     this.#nodes = configuration.members.map(({ id }) => ({
-      id, core: new Consensus({ configuration, self: id }, options), life: 0, disk: undefined, writing: [], timerAtMs: undefined, decision: undefined
+      id, core: new Consensus({ configuration, self: id }, options), isFormer: false, life: 0, disk: undefined, writing: [], timerAtMs: undefined,
+      decision: undefined
     }))
   }
 
@@ -157,6 +160,17 @@ export class Network {
     this.#apply(index, { kind: 'propose', cut })
   }
 
+  /** Whether the process that runs answers for a former one. */
+  isFormer (index: number): boolean { return this.#nodes[index]!.isFormer }
+
+  /** A former self decides what it offers, unless something may have been chosen. */
+  restore (index: number, cut: Cut): void {
+    if (this.#nodes[index]!.core === undefined) return
+    this.proposed.add(digestOf(cut))
+    this.#apply(index, { kind: 'offer', cut })
+    this.#apply(index, { kind: 'recover' })
+  }
+
   suspect (index: number, members: readonly number[]): void {
     this.#apply(index, { kind: 'suspects', members: new Set(members.map(member => this.#nodes[member]!.id)) })
   }
@@ -174,14 +188,16 @@ export class Network {
     for (const record of node.writing.splice(0).slice(0, kept)) this.#store(node, record)
   }
 
-  /** Comes back with what is on disk. */
-  restart (index: number): void {
+  /** Comes back with what is on disk. @param isFormer as another process, which answers for the one it was (rule M4) */
+  restart (index: number, isFormer = false): void {
     const node = this.#nodes[index]!
     if (node.core !== undefined) return
     const durable = node.disk === undefined ? {} : { durable: validateConsensusRecord(structuredClone(node.disk)) }
-    node.core = new Consensus({ configuration: this.configuration, self: node.id, ...durable }, this.#options)
+    node.core = new Consensus({ configuration: this.configuration, self: node.id, isFormer, ...durable }, this.#options)
+    node.isFormer = isFormer
     node.timerAtMs = undefined
-    if (node.decision === undefined) this.#apply(index, { kind: 'timer' })
+    // A former self waits until it is told to recover.
+    if (node.decision === undefined && !isFormer) this.#apply(index, { kind: 'timer' })
   }
 
   /** Cuts or mends one direction of one link. */

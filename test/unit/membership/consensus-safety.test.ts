@@ -5,17 +5,16 @@
  * Liveness: once messages flow among a majority, everybody decides within a bound (invariant 10).
  *
  * Mutations caught: a fast quorum one smaller; a classic quorum of promises one smaller; members that voted counted as if they
- * had promised; a vote after a promise; the value of the highest classic ballot ignored; messages sent before what they tell of
- * is durable.
+ * had promised; a value thought impossible to have been chosen although it has just enough votes; a vote after a promise; the value of the
+ * highest classic ballot ignored; messages sent before what they tell of is durable.
  */
 import { describe, expect, it } from 'vitest'
 import { normalizeCut, type Cut } from '../../../membership/configuration.ts'
 import { classicQuorum } from '../../../membership/quorum.ts'
+import { SEEDS_SCALE as SCALE } from '../../sim/simulation.ts'
 import { Network, type Faults } from './consensus-network.ts'
 import { makeConfiguration, makeMember, makeRandom } from './fixtures.ts'
 
-/** Raise it to search further: SEEDS_SCALE=20 npx vitest run test/unit/membership/consensus-safety.test.ts */
-const SCALE = Number(process.env['SEEDS_SCALE'] ?? 1)
 const FAULTS_UNTIL_MS = 3000
 /** The slowest of many thousands of seeds takes about a third of it. */
 const DECIDED_WITHIN_MS = 10_000
@@ -47,6 +46,7 @@ function runScenario ({ seed, size, durable }: Scenario): Network {
     if (random() < 0.85) network.at(random() * (random() < 0.5 ? 20 : 1500), () => network.propose(i, proposals[pick(proposals.length)]!))
   }
   const crashes = pick(size + 1)
+  const isRestart = durable && random() < 0.4
   const gone = new Set<number>()
   for (let n = 0; n < crashes; n++) {
     const i = pick(size)
@@ -54,7 +54,7 @@ function runScenario ({ seed, size, durable }: Scenario): Network {
     if (!durable && !gone.has(i) && gone.size + 1 > size - classicQuorum(size)) continue
     gone.add(i)
     network.at(atMs, () => network.crash(i))
-    if (durable) network.at(atMs + random() * 1000, () => network.restart(i))
+    if (durable) network.at(atMs + random() * 1000, () => network.restart(i, isRestart))
     if (random() < 0.5) network.at(atMs + 300, () => { for (let j = 0; j < size; j++) network.suspect(j, [i]) })
   }
   for (let n = pick(4); n > 0; n--) {
@@ -62,13 +62,32 @@ function runScenario ({ seed, size, durable }: Scenario): Network {
     network.at(random() * FAULTS_UNTIL_MS, () => network.setLink(from, to, false))
     network.at(FAULTS_UNTIL_MS, () => network.setLink(from, to, true))
   }
+  // Those that come back answer for the process that they were, and decide what each of them offers, unless something may have been chosen.
+  const offers = Array.from({ length: size }, (_, i) => normalizeCut([makeMember(`successor-${i}`)], []))
+  if (isRestart) {
+    if (random() < 0.6) {
+      // All lose power while the first votes are on their way: what they chose is known to their disks alone.
+      const atMs = 1 + random() * 40
+      for (let i = 0; i < size; i++) {
+        network.at(atMs, () => network.crash(i))
+        const backMs = atMs + random() * 200
+        network.at(backMs, () => network.restart(i, true))
+        if (random() < 0.5) network.at(backMs + random() * 200, () => network.restore(i, offers[i]!))
+      }
+    }
+    for (let n = pick(2 * size); n > 0; n--) {
+      const i = pick(size)
+      network.at(random() * FAULTS_UNTIL_MS, () => { if (network.isFormer(i)) network.restore(i, offers[i]!) })
+    }
+  }
   network.run(FAULTS_UNTIL_MS)
 
   // Heal: messages flow, whoever can come back does, and whoever is up has seen something to propose.
   Object.assign(network.faults, { loss: 0, duplication: 0 })
   for (let i = 0; i < size; i++) {
-    if (durable) network.restart(i)
-    network.propose(i, proposals[0]!)
+    if (durable) network.restart(i, isRestart)
+    if (network.isUp(i) && network.isFormer(i)) network.restore(i, offers[i]!)
+    else network.propose(i, proposals[0]!)
   }
   const allDecided = (): boolean => configuration.members.every((_, i) => !network.isUp(i) || network.decisionOf(i) !== undefined)
   network.run(FAULTS_UNTIL_MS + DECIDED_WITHIN_MS, allDecided)

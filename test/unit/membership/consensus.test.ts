@@ -38,10 +38,11 @@ class Alone {
   readonly header: { configurationId: Configuration['id'], epoch: number }
   now = 0
 
-  constructor (size: number, self: number, durable?: ConsensusRecord, options?: ConsensusOptions) {
+  constructor (size: number, self: number, durable?: ConsensusRecord, options?: ConsensusOptions, isFormer = false) {
     this.configuration = makeConfiguration(size)
     this.header = { configurationId: this.configuration.id, epoch: this.configuration.epoch }
-    this.core = new Consensus({ configuration: this.configuration, self: this.id(self), ...(durable === undefined ? {} : { durable }) }, options)
+    const { configuration } = this
+    this.core = new Consensus({ configuration, self: this.id(self), isFormer, ...(durable === undefined ? {} : { durable }) }, options)
   }
 
   id (index: number): MemberId { return this.configuration.members[index]!.id }
@@ -105,27 +106,37 @@ describe('section 4.3: the fast round', () => {
 })
 
 describe('M1: recovery', () => {
-  const recoveryOf = (size: number, promises: readonly (readonly [CutDigest | null, [number, CutDigest] | null])[]): CutDigest | undefined => {
+  type Promised = readonly [vote: CutDigest | null, accepted: [number, CutDigest] | null]
+  const recoveryOf = (size: number, promises: readonly Promised[]): Recovery => {
     const recovery = new Recovery({ round: 9, member: 0 }, size)
     promises.forEach(([vote, accepted], member) => {
       recovery.addPromise(member, { vote, accepted: accepted === null ? null : { ballot: { round: accepted[0], member: 1 }, digest: accepted[1] } })
     })
-    return recovery.choose()
+    return recovery
   }
   const [a, b, c] = ['a', 'b', 'c'] as CutDigest[]
 
   it('takes the value of the highest classic ballot, whatever was voted', () => {
-    expect(recoveryOf(5, [[a!, [1, b!]], [a!, [3, c!]], [a!, [2, a!]]])).toBe(c)
+    expect(recoveryOf(5, [[a!, [1, b!]], [a!, [3, c!]], [a!, [2, a!]]]).possiblyChosen()).toBe(c)
   })
 
   it('else the value that may have had f fast votes', () => {
-    expect(recoveryOf(5, [[a!, null], [b!, null], [b!, null]])).toBe(b)
-    expect(recoveryOf(7, [[a!, null], [b!, null], [b!, null], [b!, null]])).toBe(b)
+    expect(recoveryOf(5, [[a!, null], [b!, null], [b!, null]]).possiblyChosen()).toBe(b)
+    expect(recoveryOf(7, [[a!, null], [b!, null], [b!, null], [b!, null]]).possiblyChosen()).toBe(b)
+    expect(recoveryOf(1, [[a!, null]]).possiblyChosen()).toBe(a)
+  })
+
+  it('one vote fewer than that, or one promise more without it, and it cannot have been chosen', () => {
+    expect(recoveryOf(5, [[b!, null], [null, null], [null, null]]).possiblyChosen()).toBeUndefined()
+    expect(recoveryOf(5, [[b!, null], [b!, null], [null, null], [null, null]]).possiblyChosen()).toBeUndefined()
+    expect(recoveryOf(7, [[b!, null], [b!, null], [null, null], [null, null]]).possiblyChosen()).toBeUndefined()
+    expect(recoveryOf(3, [[b!, null], [null, null]]).possiblyChosen()).toBeUndefined()
   })
 
   it('else the most voted, ties by digest; else any', () => {
-    expect(recoveryOf(9, [[c!, null], [b!, null], [b!, null], [a!, null], [a!, null]])).toBe(a)
-    expect(recoveryOf(5, [[null, null], [null, null], [null, null]])).toBeUndefined()
+    const split = recoveryOf(9, [[c!, null], [b!, null], [b!, null], [a!, null], [a!, null]])
+    expect([split.possiblyChosen(), split.mostVoted()]).toEqual([undefined, a])
+    expect(recoveryOf(5, [[null, null], [null, null], [null, null]]).mostVoted()).toBeUndefined()
   })
 
   it('a promise closes the fast round: a proposal that comes later is not voted for', () => {
@@ -367,9 +378,10 @@ describe('hostile input', () => {
   })
 })
 
-describe('M4: what is offered is chosen where nobody voted for anything', () => {
-  const promise = (alone: Alone, from: number, vote: CutDigest | null): ConsensusEffect[] =>
-    alone.hear(from, { kind: 'promise', ...alone.header, ballot: { round: 1, member: 0 }, vote, accepted: null })
+describe('M4: what is offered is chosen where nobody voted for anything, and in a restart where nothing can have been chosen', () => {
+  const promise = (alone: Alone, from: number, vote: CutDigest | null, round = 1): ConsensusEffect[] =>
+    alone.hear(from, { kind: 'promise', ...alone.header, ballot: { round, member: 0 }, vote, accepted: null })
+  const wantedOf = (cut: Cut): object => cut === X ? { kind: 'accept', digest: cutDigest(X) } : { kind: 'fetch', digest: cutDigest(cut) }
 
   it('an offer casts no vote and starts nothing; told to recover, the member starts a ballot at once', () => {
     const alone = new Alone(3, 0)
@@ -382,16 +394,47 @@ describe('M4: what is offered is chosen where nobody voted for anything', () => 
     expect(alone.core.hasVoted).toBe(false)
   })
 
-  it('the offer is for want of anything else: a vote that a promise tells of goes first', () => {
+  it('while members live, the offer is for want of anything else: a vote that a promise tells of goes first', () => {
     for (const vote of [null, cutDigest(Y)]) {
       const alone = new Alone(3, 0)
-      alone.durably({ kind: 'suspects', members: new Set(alone.configuration.members.slice(1).map(({ id }) => id)) })
       alone.durably({ kind: 'offer', cut: X })
-      alone.durably({ kind: 'recover' })
-      const effects = promise(alone, 1, vote)
-      const wanted = vote === null ? { kind: 'accept', digest: cutDigest(X) } : { kind: 'fetch', digest: cutDigest(Y) }
-      expect(sent(effects)).toContainEqual(expect.objectContaining(wanted))
+      alone.durably({ kind: 'suspects', members: new Set(alone.configuration.members.slice(1).map(({ id }) => id)) })
+      alone.hear(2, { kind: 'prepare', ...alone.header, ballot: { round: 1, member: 2 } })
+      alone.now += 60_000
+      alone.durably({ kind: 'timer' })
+      expect(sent(promise(alone, 1, vote, 2))).toContainEqual(expect.objectContaining(wantedOf(vote === null ? X : Y)))
     }
+  })
+
+  it('in a restart a vote that cannot have been chosen, since too few cast it, gives way to the offer; one that may have been does not', () => {
+    for (const size of [3, 5]) {
+      for (const votes of [0, 1, 2]) {
+        const former = new Alone(size, 0, undefined, {}, true)
+        former.durably({ kind: 'suspects', members: new Set(former.configuration.members.slice(1).map(({ id }) => id)) })
+        former.durably({ kind: 'offer', cut: X })
+        former.durably({ kind: 'recover' })
+        let effects: ConsensusEffect[] = []
+        for (let from = 1; from < Math.ceil(size / 2); from++) effects = promise(former, from, from <= votes ? cutDigest(Y) : null)
+        const wanted = expect.objectContaining(wantedOf(size === 5 && votes === 2 ? Y : X)) as object
+        expect([size, votes, sent(effects)]).toEqual([size, votes, expect.arrayContaining([wanted])])
+      }
+    }
+  })
+
+  it('a former self begins no ballot before it is told to, whatever it hears and however long nothing is decided', () => {
+    const former = new Alone(3, 0, undefined, {}, true)
+    former.durably({ kind: 'suspects', members: new Set(former.configuration.members.slice(1).map(({ id }) => id)) })
+    former.hear(1, former.votes(cutDigest(Y), [1], Y))
+    former.hear(2, { kind: 'prepare', ...former.header, ballot: { round: 1, member: 2 } })
+    for (let i = 0; i < 10; i++) {
+      former.now += 60_000
+      const effects = former.durably({ kind: 'timer' })
+      expect(kindsOf(effects)).not.toContain('prepare')
+      for (const effect of effects) if (effect.kind === 'timer') expect(effect.atMs).toBeGreaterThan(former.now)
+    }
+    former.durably({ kind: 'offer', cut: X })
+    expect(kindsOf(former.durably({ kind: 'recover' }))).toContain('prepare')
+    expect(sent(promise(former, 1, cutDigest(Y), 2))).toContainEqual(expect.objectContaining(wantedOf(X)))
   })
 
   it('a member that proposes something itself prefers it to what was offered', () => {

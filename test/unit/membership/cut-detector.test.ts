@@ -12,6 +12,7 @@ import { cutError } from '../../../membership/consensus-decision.ts'
 import { CutDetector, type CutDetectorOptions } from '../../../membership/cut-detector.ts'
 import { Overlay } from '../../../membership/overlay.ts'
 import { scaleWatermarks } from '../../../membership/tally.ts'
+import { SEEDS_SCALE as SCALE } from '../../sim/simulation.ts'
 import { makeConfiguration, makeMember, makeRandom } from './fixtures.ts'
 
 const UNSTABLE_MS = 2000
@@ -192,7 +193,7 @@ describe('section 4.2: stable cuts', () => {
         expect(fixture.detector.expire(now).promoted).toEqual([])
         fixture.detector.invariants()
       }
-    }), { numRuns: 25 })
+    }), { numRuns: 25 * SCALE })
   })
 
   it('the order of reports does not matter', () => {
@@ -208,7 +209,7 @@ describe('section 4.2: stable cuts', () => {
       }
       const kept = reports.slice(0, 36)
       expect(run(kept.map(report => [random(), report] as const).sort((a, b) => a[0] - b[0]).map(([, report]) => report))).toEqual(run(kept))
-    }), { numRuns: 25 })
+    }), { numRuns: 25 * SCALE })
   })
 })
 
@@ -381,6 +382,6 @@ describe('random scripts', () => {
         }
         detector.invariants()
       }
-    }), { numRuns: 60, examples: [[16, 8]] })
+    }), { numRuns: 60 * SCALE, examples: [[16, 8]] })
   })
 })

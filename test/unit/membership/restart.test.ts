@@ -3,11 +3,12 @@
  *
  * Mutations that were tried and are caught here: ballots begun without a majority, or while the living are one; answers that count for
  * ever, or processes that count before they answered; an older configuration taken over, by a restart or by a joiner; a lower incarnation
- * accepted, and a second process with the same one; two configurations of one epoch that go unnoticed.
+ * accepted, and a second process with the same one; two configurations of one epoch that go unnoticed; ballots begun as one that lives would
+ * begin them, for what most of those voted for who have answered.
  */
 import { describe, expect, test } from 'vitest'
 import { cutDigest, nextConfiguration, normalizeCut, type Configuration, type Member, type MemberId } from '../../../membership/configuration.ts'
-import type { ConsensusRecord } from '../../../membership/consensus.ts'
+import type { ConsensusMessage, ConsensusRecord } from '../../../membership/consensus.ts'
 import { recordOf } from '../../../membership/decision-log.ts'
 import { windowedPing } from '../../../membership/detector/windowed-ping.ts'
 import { Outbox, type Kept, type MembershipEffect, type Peer } from '../../../membership/effects.ts'
@@ -266,6 +267,30 @@ describe('answering for the former id', () => {
     expect(stored).toEqual([next.id])
     expect(voted.admitted).toEqual([])
     expect(voted.restart.progress(voted.now)).toContain(`of the 2 members of epoch ${next.epoch}`)
+  })
+
+  test('a vote that too few cast to have been chosen gives way to the cut that brings back those who are there', () => {
+    const voted = { configurationId: configuration.id, epoch: configuration.epoch, promised: { round: 0, member: 0 }, vote: cut, accepted: null }
+    const alone = new Alone(size, { configuration, acceptor: voted })
+    const [first, second] = alone.others as [Member, Member]
+    alone.durably()
+    alone.returned(successorOf(first))
+    alone.returned(successorOf(second))
+    const told: ConsensusMessage[] = []
+    const take = (): void => {
+      for (const message of messages(alone.durably())) if (message.kind === 'consensus') told.push(message.message)
+    }
+    for (const endMs = alone.now + 10 * options.recoveryRankDelayMs; alone.now < endMs; alone.now += 10) take()
+    const prepare = told.findLast(({ kind }) => kind === 'prepare') as ConsensusMessage & { kind: 'prepare' }
+    alone.hear(first, {
+      kind: 'consensus', sender: { id: first.id, address: first.address }, position: positionOf(configuration),
+      message: { kind: 'promise', configurationId: configuration.id, epoch: configuration.epoch, ballot: prepare.ballot, vote: null, accepted: null }
+    })
+    take()
+    const back = [alone.self, successorOf(first), successorOf(second)]
+    const replacement = normalizeCut(back, configuration.members.map(({ id }) => id))
+    expect(told).toContainEqual(expect.objectContaining({ kind: 'accept', digest: cutDigest(replacement) }))
+    expect(told).not.toContainEqual(expect.objectContaining({ kind: 'accept', digest: cutDigest(cut) }))
   })
 
   test('alone in its configuration it takes its own place, without a word to anybody and without a fast vote', () => {
