@@ -8,7 +8,8 @@
  * granter named when it last obeyed that leader's ballot, so a renewal never revives a right that was taken away. The idea of
  * binding many leaders' leases to one numbered promise per pair of nodes is that of CockroachDB's store liveness.
  *
- * A store that starts does not remember what it granted: for one lease after its start, `forgottenUntil` stands for all of it.
+ * A store that starts does not remember what it granted: for one lease after it has its directory for itself, when no earlier process of it
+ * runs any more, `forgottenUntil` stands for all of it.
  *
  * The monotonic clock of a suspended machine may stand still, so a lease ends, too, when the wall clock says that its time is over;
  * a wall clock that jumps forward costs a round of confirmation, one that jumps back nothing.
@@ -103,10 +104,13 @@ export class Leases implements ReplicaLeases {
   /** Nobody is to be asked before. */
   #dueAt = Infinity
 
-  /** @param nonce a random number of this run, at most 2^48 */
-  constructor (now: number, nonce: number, options: LeaseOptions) {
+  /**
+   * @param aloneSince since when no earlier process of this store runs
+   * @param nonce a random number of this run, at most 2^48
+   */
+  constructor (aloneSince: number, nonce: number, options: LeaseOptions) {
     this.options = options
-    this.forgottenUntil = now + options.leaseMs
+    this.forgottenUntil = aloneSince + options.leaseMs
     this.#number = nonce
   }
 

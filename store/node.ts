@@ -30,7 +30,7 @@ import { type NodeOptions, refuseReservedTags, type ResolvedNodeOptions, resolve
 import { PartitionHost } from './partition-host.ts'
 import { NO_TRANSFERS, RebalanceWatch, type TransfersStatus } from './rebalance-watch.ts'
 import { decodeNumbers, epochOfLedger, type Identity, ranges } from './storage/layout.ts'
-import { BINARY, openStore, writeIdentity } from './storage/open.ts'
+import { BINARY, openDatabase, openStore, writeIdentity } from './storage/open.ts'
 
 /** The message of the damage that an error comes from, if it does. */
 function damageOf (error: unknown): string | undefined {
@@ -170,6 +170,8 @@ export class StoreNode extends EventEmitter<NodeEvents> {
     const { directory, clusterName, durability } = this.#options
     const environment = this.#environment
     const database = this.#database = environment.storage(directory)
+    await openDatabase(database, directory)
+    const aloneSince = environment.clock.now()
     const run = { durability, bootId: this.#bootId }
     const { identity, partitions, lastBatch } = await openStore(database, directory, clusterName, environment.random, run)
     this.#identity = identity
@@ -183,6 +185,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
       database,
       self: this.storeId,
       partitions,
+      aloneSince,
       lastBatch,
       durability,
       syncEarlier: this.#syncEarlier,

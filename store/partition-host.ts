@@ -32,6 +32,8 @@ export interface PartitionHostComponents {
   readonly database: Database
   readonly self: StoreId
   readonly partitions: ReadonlyMap<number, StoredPartition>
+  /** Since when no earlier process of this store runs, by the monotonic clock: leases that one has granted began before. */
+  readonly aloneSince: number
   /** The number of the last batch that an earlier run wrote; 0 for none. */
   readonly lastBatch: number
   readonly durability: Durability
@@ -91,7 +93,7 @@ export class PartitionHost {
     this.schedule = new TransferSchedule(options)
     const { clock, random } = components.environment
     this.#pace = new Pace(clock.now(), options.tickMs)
-    this.#leases = new Leases(clock.now(), Math.floor(random.next() * 2 ** 48), options)
+    this.#leases = new Leases(components.aloneSince, Math.floor(random.next() * 2 ** 48), options)
     this.#outbox = new PeerOutbox(this.#bodies, (to, channel, packet) => {
       components.environment.transport.send(to, channel, { c: this.#clusterId, f: components.self, m: packet })
     })

@@ -6,12 +6,14 @@
  * needs the promise of one of them, hears from it how long the lease lasts, and waits.
  *
  * Waiting: what the members of the sealed majority say is left of their leases to earlier leaders, by this store's clock and
- * lengthened by the bound on drift. A former leader that answers this ballot has stopped reading, so a planned change waits for nothing.
+ * lengthened by the bound on drift. A former leader that answers this ballot has stopped reading, so a planned change waits for nothing. Whom a
+ * member gave a lease before it started it does not know; but only members lead, so that this is over once all of them have answered, as after
+ * a restart of the whole cluster.
  *
  * Pure: a part of the leader.
  */
 import type { StoreId } from '../../membership/configuration.ts'
-import type { LeaseLeft } from './deposed.ts'
+import { FORGOTTEN, type LeaseLeft } from './deposed.ts'
 import { majorityOf } from './history.ts'
 import type { Leader } from './leader.ts'
 
@@ -22,7 +24,9 @@ export class ReadLease {
   readonly #leader: Leader
   /** The lease that each member named when it last acknowledged this ballot. */
   readonly #named = new Map<StoreId, number>()
-  /** Earlier leaders that may still read, and until when. */
+  /** Members that lead by no other ballot of this generation below this one any more. */
+  readonly #obedient = new Set<StoreId>()
+  /** Earlier leaders that may still read, and until when; FORGOTTEN among them. */
   readonly #waits = new Map<StoreId, number>()
   #usedAt = -Infinity
 
@@ -34,6 +38,14 @@ export class ReadLease {
   acknowledged (from: StoreId, lease: number | undefined): void {
     if (lease !== undefined) this.#named.set(from, lease)
     this.#waits.delete(from)
+    this.#obedient.add(from)
+    this.#endForgotten()
+  }
+
+  /** Whoever has a lease of this generation that its granter does not remember is a member. */
+  #endForgotten (): void {
+    const { group, self } = this.#leader.replica
+    if (group!.members.every(member => member === self || this.#obedient.has(member))) this.#waits.delete(FORGOTTEN)
   }
 
   /** A member of the sealed majority says which leases may go on. */
@@ -43,6 +55,7 @@ export class ReadLease {
     for (const { holder, ms } of leases) {
       if (holder !== replica.self) this.#waits.set(holder, Math.max(this.#waits.get(holder) ?? -Infinity, now + ms * factor))
     }
+    this.#endForgotten()
   }
 
   /** True while an earlier leader may still answer reads: nothing may be committed. */

@@ -77,7 +77,11 @@ async function writing (directory: string, write: Promise<void>): Promise<void> 
   }
 }
 
-async function openDatabase (database: Database, directory: string): Promise<void> {
+/**
+ * Resolves when this process has the directory for itself, which it may have already: no earlier process of this store runs any more.
+ * @throws {StoreError} STORE_DIRECTORY_LOCKED, STORE_DIRECTORY_INVALID, STORE_DIRECTORY_DAMAGED
+ */
+export async function openDatabase (database: Database, directory: string): Promise<void> {
   try {
     await database.open()
   } catch (error) {

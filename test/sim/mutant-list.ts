@@ -293,5 +293,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a store is doubted no more whatever process the leader speaks to', rule: 'S8', file: `${GROUP}/acceptor.ts`, test: 'test/unit/store/doubt.test.ts',
     find: ' && message.run === replica.run', replace: ''
+  },
+  {
+    name: 'a lease that its granter forgot is over once any member has obeyed', rule: 'S7', file: `${GROUP}/read-lease.ts`, test: 'test/unit/store/leases.test.ts',
+    find: 'group!.members.every(member => member === self || ', replace: 'group!.members.some(member => '
   }
 ]

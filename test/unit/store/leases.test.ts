@@ -207,6 +207,24 @@ describe('a new leader', () => {
     expect(net.answer(read)).toBe('waits')
   })
 
+  test('does not wait for what members may have granted before they started once every member has sealed its ballot: only members lead', () => {
+    const net = leased()
+    for (const name of 'ABC') net.crash(name)
+    for (const name of 'ABC') net.restart(name)
+    net.view(2, 'ABC', 'ABC')
+    net.lost = of('*', 'C', 'A')
+    net.settle()
+    const { leader } = net.replica('A')
+    expect(leader!.phase).toBe('recovering')
+    const write = net.write('A', 'x', '2')
+    net.pass(300)
+    expect(net.answer(write), 'C may have given a lease to itself or to anybody').toBe('waits')
+    net.lost = () => false
+    net.receive('C', 'A', { kind: 'sealed', generation: 0, ballot: leader!.ballot, last: net.replica('C').lastPosition, level: true, commit: 0, lease: 1 })
+    net.settle()
+    expect(net.answer(write)).toMatch(/^written/)
+  })
+
   test('waits for what a member that has just started may have granted', () => {
     const net = leased()
     net.lost = ({ from, to }) => from === 'A' || to === 'A'
