@@ -129,6 +129,17 @@ describe('the plan', () => {
     expect(chosen({ [c]: row(null, { ...unknown, former: [] }) })).toBeUndefined()
   })
 
+  test('goes on with what has a majority, of which too many lost their power to lead without the lost ones, unless one leads', () => {
+    const members = [a, b, lost[0]!]
+    const weak = row(copy(at(1, 7), 5), { members, doubted: true })
+    const sure = row(copy(at(1, 6), 5), { members })
+    expect(chosen({ [a]: weak, [b]: sure })).toMatchObject({ survivor: a })
+    expect(chosen({ [a]: weak, [b]: { ...sure, leads: true } })).toBeUndefined()
+    expect(chosen({ [a]: { ...sure }, [b]: sure })).toBeUndefined()
+    // Without a majority nobody leads, whatever he says.
+    expect(chosen({ [a]: row(copy(at(1, 5), 5), { members: [a, ...lost], leads: true }) })).toMatchObject({ survivor: a })
+  })
+
   test('leaves alone what has a majority, and refuses what is changing or what another may hold', () => {
     expect(chosen({ [a]: row(copy(at(1, 5), 5), { members: [a, b, lost[0]!] }) })).toBeUndefined()
     expect(chosen({ [a]: row({ ...copy(at(1, 5), 5)!, settled: false }) })).toContain('changing')
