@@ -10,12 +10,12 @@ import { readFileSync } from 'node:fs'
 
 const FILE = '/proc/sys/kernel/random/boot_id'
 
-/** Undefined where the operating system does not tell. */
+/** Undefined where the operating system does not tell, for whatever reason: who does not know the boot takes each for another one. */
 export function readBootId (): string | undefined {
   try {
-    return readFileSync(FILE, 'latin1').trim()
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw error
+    const id = readFileSync(FILE, 'latin1').trim()
+    return id === '' ? undefined : id
+  } catch {
+    return undefined
   }
 }
