@@ -47,7 +47,9 @@ export class Acceptor {
     const leases = replica.deposed.left(now, from)
     const doubted = replica.doubted ? { doubted: true } as const : {}
     const message = { kind: 'sealed', generation, ballot, last, level, commit: copy?.commit ?? 0, leases, ...doubted } as const
-    replica.persist([], () => { if (this.#obeys(generation, ballot)) replica.out.send(from, { ...message, lease: replica.leases.numberFor(from) }) })
+    replica.disk.persist([], () => {
+      if (this.#obeys(generation, ballot)) replica.out.send(from, { ...message, lease: replica.leases.numberFor(from) })
+    })
   }
 
   /**
@@ -63,8 +65,8 @@ export class Acceptor {
     const answer = (): void => {
       if (this.#obeys(generation, ballot)) replica.out.send(from, { ...message, kind: 'confirmed', lease: replica.leases.numberFor(from) })
     }
-    if (replica.promiseDurable) answer()
-    else replica.persist([], answer)
+    if (replica.disk.promiseDurable) answer()
+    else replica.disk.persist([], answer)
   }
 
   append (now: number, from: StoreId, message: GroupMessage & { kind: 'append' }): void {
@@ -78,29 +80,29 @@ export class Acceptor {
     replica.election.answered()
     const { copy } = replica
     if (copy === undefined || !replica.level) {
-      if (raised) replica.persist([])
+      if (raised) replica.disk.persist([])
       out.send(from, { kind: 'lagging', generation, ballot })
       return
     }
     const fits = prev.seq <= copy.commit || (prev.seq <= copy.last && compareBallots(replica.ballotAt(prev.seq)!, prev.ballot) === 0)
     if (!fits) {
-      if (raised) replica.persist([])
+      if (raised) replica.disk.persist([])
       out.send(from, { kind: 'mismatch', generation, ballot, run: replica.run, prev: prev.seq, commit: copy.commit })
       return
     }
     const writes = this.#log(copy, entries)
     const seq = prev.seq + entries.length
-    const settled = message.settled > 0 && replica.settle(message.settled)
+    const settled = message.settled > 0 && replica.seat.settle(message.settled)
     const commit = Math.max(copy.commit, Math.min(message.commit, seq))
     const levelled = replica.doubted && message.run === replica.run && commit >= message.commit && this.#isOf(ballot, seq)
     if (levelled) replica.doubted = false
     const acknowledge = (): void => {
       if (!this.#obeys(generation, ballot)) return
-      const unsynced = replica.syncedLog.covers(seq) ? {} : { unsynced: true } as const
+      const unsynced = replica.disk.syncedLog.covers(seq) ? {} : { unsynced: true } as const
       const lease = replica.leases.numberFor(from)
       out.send(from, { kind: 'appended', generation, ballot, run: replica.run, seq, commit, settled: message.settled, lease, ...unsynced })
     }
-    if (raised || settled || levelled || writes.length > 0) replica.log(writes, acknowledge)
+    if (raised || settled || levelled || writes.length > 0) replica.disk.log(writes, acknowledge)
     // What came before may still be on its way to the disk: an empty persist waits for that.
     else if (out.unsettled) out.persist([], acknowledge, false)
     else acknowledge()
@@ -127,7 +129,7 @@ export class Acceptor {
       writes.push({ kind: 'entry', copy: copy.number, entry })
       bytes += entryBytes(entry)
     }
-    this.#replica.caughtUp(bytes)
+    this.#replica.seat.caughtUp(bytes)
     return writes
   }
 
@@ -137,12 +139,12 @@ export class Acceptor {
     if (!copy.unapplied) this.#appliedAt = now
     copy.advanceCommit(commit)
     const body = copy.entry(commit)?.body
-    if (body?.kind === 'stop' && body.next.generation > this.#replica.group!.generation) this.#replica.adopt(now, body.next)
+    if (body?.kind === 'stop' && body.next.generation > this.#replica.group!.generation) this.#replica.generations.adopt(now, body.next)
   }
 
   /** Committed entries ride to the data on the next persist that takes them; when none comes, they go by themselves. */
   tick (now: number): void {
     const { copy, leader, options } = this.#replica
-    if (copy?.unapplied === true && leader === undefined && now - this.#appliedAt >= options.applyDelayMs) this.#replica.applyCommitted()
+    if (copy?.unapplied === true && leader === undefined && now - this.#appliedAt >= options.applyDelayMs) this.#replica.disk.applyCommitted()
   }
 }

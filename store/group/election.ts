@@ -104,19 +104,20 @@ export class Election {
   /** Asks whoever should lead to do so, or to say that a copy may go. Repeated by the tick until it is answered. */
   nominate (now: number): void {
     const replica = this.#replica
-    const { group, holdsLeftover } = replica
+    const { group, leftover } = replica
     if (!this.#hasQuestion) return
     if (group === undefined || replica.ended) this.#askSeats(now)
-    else this.#ask(now, holdsLeftover ? replica.askToRelease() : 0)
+    else this.#ask(now, leftover.present ? leftover.ask() : 0)
   }
 
   /** There is nobody that leads, as far as this store knows, or no placement yet where it belongs, or a copy here that may have to go. */
   get #hasQuestion (): boolean {
-    const { group, view, seen, self, leader, holdsLeftover, ended } = this.#replica
+    const { group, view, seen, self, leader, leftover, ended } = this.#replica
     if (view === undefined || leader !== undefined || !view.live.has(self)) return false
     if (ended) return true
     // Without a group: a learner whose seat went before it ever heard of one.
-    if (holdsLeftover || group === undefined) return holdsLeftover
+    const hasLeftover = leftover.present
+    if (hasLeftover || group === undefined) return hasLeftover
     if (this.#unansweredSince !== undefined || !view.live.has(seen.store)) return true
     return view.seats.length > 0 && view.epoch > group.epoch && !sameMembers(group.members, view.seats)
   }

@@ -133,8 +133,8 @@ export class Followers {
   /** True when a member has everything up to here, and keeps it when its machine loses its power. */
   hasSynced (member: StoreId, seq: number): boolean {
     if (this.holds(member) < seq) return false
-    const { self, syncedLog } = this.#leader.replica
-    return member === self ? syncedLog.covers(seq) : this.#followers.get(member)!.synced >= seq
+    const { self, disk } = this.#leader.replica
+    return member === self ? disk.syncedLog.covers(seq) : this.#followers.get(member)!.synced >= seq
   }
 
   isLagging (member: StoreId): boolean {

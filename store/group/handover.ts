@@ -134,7 +134,7 @@ export class Handover {
   }
 
   tick (now: number): void {
-    if (this.settledEpoch > 0) this.#leader.replica.carriedOut(this.settledEpoch)
+    if (this.settledEpoch > 0) this.#leader.replica.seat.carriedOut(this.settledEpoch)
     this.#chooseLearners(now)
     for (const teacher of this.#teachers.values()) teacher.tick(now)
   }

@@ -257,7 +257,7 @@ export class Leader {
       const last = copy.last
       this.#persisting = last
       this.followers.replicate(now)
-      this.replica.log(writes, () => { this.followers.durable = Math.max(this.followers.durable, last) })
+      this.replica.disk.log(writes, () => { this.followers.durable = Math.max(this.followers.durable, last) })
     }
     if (this.serving) this.confirmations.flush(now)
   }
@@ -312,7 +312,7 @@ export class Leader {
       const body = copy.entry(committed)!.body
       if (body.kind === 'stop' && body.next.generation > replica.group!.generation) {
         this.handover.announce(body.next)
-        replica.adopt(now, body.next)
+        replica.generations.adopt(now, body.next)
         return
       }
       this.handover.committed(now)
@@ -410,7 +410,7 @@ export class Leader {
     this.feed.tick(now)
     this.expiry.tick(now)
     this.#release(now)
-    if (this.copy.unapplied) this.replica.applyCommitted()
+    if (this.copy.unapplied) this.replica.disk.applyCommitted()
     this.progress(now)
   }
 

@@ -83,7 +83,7 @@ export class Learner {
     if (generation < known) { replica.out.send(from, { kind: 'chain', group: replica.group! }); return false }
     if (generation > known) {
       if (message.kind !== 'learn') { replica.out.send(from, { kind: 'unknown', generation: known }); return false }
-      replica.adopt(now, message.group, ballot)
+      replica.generations.adopt(now, message.group, ballot)
       // A history that a force has ended is taught to nobody.
       if (replica.group?.generation !== generation) return false
     }
@@ -103,18 +103,18 @@ export class Learner {
   }
 
   #learn (from: StoreId, message: GroupMessage & { kind: 'learn' }): void {
-    const { view, out, isMember, seatEpoch, seatCompleted, copy, group } = this.#replica
+    const { view, out, isMember, seat, copy, group } = this.#replica
     if (view?.epoch === message.placementEpoch && view.digest !== message.digest) {
       out.push({ kind: 'fault', message: `the placement of epoch ${view.epoch} has digest ${view.digest} here and ${message.digest} at ${from}` })
       return
     }
     // It is no second time where the partition was forced since: the copy ends in a history that did not go on.
-    if (!isMember && seatCompleted && seatEpoch === message.transfer && copy !== undefined && eraOf(copy.commit) === eraOf(group!.base)) {
+    if (!isMember && seat.completed && seat.epoch === message.transfer && copy !== undefined && eraOf(copy.commit) === eraOf(group!.base)) {
       out.ledger(message.transfer, 'duplicates')
       out.push({ kind: 'fault', message: `transfer of epoch ${message.transfer} is complete and was asked for again by ${from}` })
       return
     }
-    this.#replica.keepCopy()
+    this.#replica.leftover.keep()
     this.#transfer = message.transfer
     this.placementEpoch = message.placementEpoch
     this.#report(from)
@@ -139,7 +139,7 @@ export class Learner {
       scanned: partial?.scanned === true,
       cursor: partial?.cursor ?? null
     }
-    replica.persist([], () => { replica.out.send(to, message) })
+    replica.disk.persist([], () => { replica.out.send(to, message) })
   }
 
   #chunk (from: StoreId, message: GroupMessage & { kind: 'chunk' }): void {
@@ -163,7 +163,7 @@ export class Learner {
     this.#count(bytes)
     partial.scanned = message.done
     this.#finish(partial, writes)
-    this.#replica.persist(writes)
+    this.#replica.disk.persist(writes)
     this.#report(from)
   }
 
@@ -184,7 +184,7 @@ export class Learner {
       this.#replica.out.ledger(this.#ledgerEpoch(), 'restarted')
     }
     const copy = new Copy(this.#replica.nextCopy++, floor, start, memory, this.#replica.options, time)
-    if (!this.#replica.seatCompleted) this.#replica.out.ledger(this.#ledgerEpoch(), 'snapshots')
+    if (!this.#replica.seat.completed) this.#replica.out.ledger(this.#ledgerEpoch(), 'snapshots')
     for (const entry of memory) writes.push({ kind: 'entry', copy: copy.number, entry })
     this.#partial = { copy, start, cursor: null, reach: start, newest: new Map(), told: start, scanned: false }
     return true
@@ -207,9 +207,9 @@ export class Learner {
       (live.commit >= end || compareBallots(live.entry(end)!.ballot, partial.copy.entry(end)!.ballot) === 0)
     if (common) {
       live.advanceCommit(end)
-      replica.doom(partial.copy)
-    } else replica.makeLive(partial.copy, writes)
-    replica.taught()
+      replica.disk.doom(partial.copy)
+    } else replica.generations.makeLive(partial.copy, writes)
+    replica.seat.levelled()
   }
 
   /** Brings the live copy from the end of its commits to the end of the delta, in one batch (rule S2). */
@@ -236,9 +236,9 @@ export class Learner {
         writes.push({ kind: 'item', copy: copy.number, ...item })
       }
       this.#count(bytes)
-      replica.persist(writes)
+      replica.disk.persist(writes)
     }
-    replica.taught()
+    replica.seat.levelled()
     this.#report(from)
   }
 
@@ -260,9 +260,9 @@ export class Learner {
     this.#count(bytes)
     // The log of the live copy forgets by itself; this one would have the whole tail in the end.
     if (partial !== undefined) writes.push(...partial.copy.compact())
-    if (partial === undefined) this.#replica.taught()
+    if (partial === undefined) this.#replica.seat.levelled()
     else this.#finish(partial, writes)
-    if (writes.length > 0) this.#replica.persist(writes)
+    if (writes.length > 0) this.#replica.disk.persist(writes)
     this.#report(from)
   }
 
@@ -286,7 +286,7 @@ export class Learner {
 
   #drop (partial: Partial): void {
     this.#partial = undefined
-    this.#replica.doom(partial.copy)
+    this.#replica.disk.doom(partial.copy)
   }
 
   /** The epoch under which the ledger counts what comes in. */
@@ -295,6 +295,6 @@ export class Learner {
   }
 
   #count (bytes: number): void {
-    if (bytes > 0) this.#replica.out.ledger(this.#ledgerEpoch(), this.#replica.seatCompleted ? 'repaired' : 'bytes', bytes)
+    if (bytes > 0) this.#replica.out.ledger(this.#ledgerEpoch(), this.#replica.seat.completed ? 'repaired' : 'bytes', bytes)
   }
 }

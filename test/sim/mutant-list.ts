@@ -25,7 +25,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'an acknowledgement does not wait for the disk', rule: 'S2', file: `${GROUP}/acceptor.ts`,
-    find: 'replica.log(writes, acknowledge)', replace: '{ replica.log(writes, () => {}); acknowledge() }'
+    find: 'replica.disk.log(writes, acknowledge)', replace: '{ replica.disk.log(writes, () => {}); acknowledge() }'
   },
   {
     name: 'the client is answered before the commit', rule: 'S2', file: `${GROUP}/writes.ts`,
@@ -46,15 +46,16 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a promise is sent before it is durable', rule: 'S4', file: `${GROUP}/acceptor.ts`,
-    find: 'replica.persist([], () => { if (this.#obeys(generation, ballot)) replica.out.send', replace: 'replica.persist([], () => {}); [() => {}].forEach(() => { replica.out.send'
+    find: 'replica.disk.persist([], () => {\n      if (this.#obeys(generation, ballot)) replica.out.send',
+    replace: 'replica.disk.persist([], () => {}); [() => {}].forEach(() => {\n      replica.out.send'
   },
   {
     name: 'a restart forgets the promise, and starts ballots again', rule: 'S4', file: `${GROUP}/replica.ts`,
     find: 'this.promised = this.seen = state.promised', replace: ''
   },
   {
-    name: 'a candidate leads with its own promise alone', rule: 'S3', file: `${GROUP}/leader.ts`,
-    find: 'this.#sealed.size < majorityOf(group!.members.length)', replace: 'this.#sealed.size < 1'
+    name: 'a candidate leads with its own promise alone', rule: 'S3', file: `${GROUP}/doubt.ts`,
+    find: 'all === members || (all >= majority && sure > members - majority)', replace: 'all >= 1'
   },
   {
     name: 'the longest history is adopted, whatever its ballot', rule: 'S3', file: `${GROUP}/history.ts`,
@@ -78,15 +79,15 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a stop sign does not wait for the next group', rule: 'S5', file: `${GROUP}/handover.ts`,
-    find: 'const holders = present.filter(store => this.#holds(store) >= copy.last)', replace: 'const holders = present'
+    find: 'const holders = present.filter(store => this.#hasSynced(store, copy.last))', replace: 'const holders = present'
   },
   {
     name: 'a learner reports what is not durable', rule: 'S5', file: `${GROUP}/learner.ts`,
-    find: 'replica.persist([], () => { replica.out.send(to, message) })', replace: 'replica.persist([]); replica.out.send(to, message)'
+    find: 'replica.disk.persist([], () => { replica.out.send(to, message) })', replace: 'replica.disk.persist([]); replica.out.send(to, message)'
   },
   {
-    name: 'a store takes any history for the one that a generation begins from', rule: 'S5', file: `${GROUP}/replica.ts`,
-    find: 'compareBallots(this.ballotAt(stop) ?? NO_BALLOT, group.previous.ballot) === 0', replace: 'true'
+    name: 'a store takes any history for the one that a generation begins from', rule: 'S5', file: `${GROUP}/generations.ts`,
+    find: 'compareBallots(replica.ballotAt(stop) ?? NO_BALLOT, group.previous.ballot) === 0', replace: 'true'
   },
   {
     name: 'a copy is released while a member is not level', rule: 'S5', file: `${GROUP}/leader.ts`,
@@ -114,7 +115,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'batches are not synced', rule: 'S8', file: 'store/storage/store-writer.ts',
-    find: 'sync: true', replace: 'sync: false'
+    find: 'await this.#write(operations, sync)', replace: 'await this.#write(operations, false)'
   },
   {
     name: 'a retried operation is logged again', rule: 'S9', file: `${GROUP}/writes.ts`,
@@ -210,7 +211,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'the time is forgotten at a restart', rule: 'S10', file: `${GROUP}/replica.ts`, test: 'test/unit/store/expiry.test.ts',
-    find: 'entries, options, state.time)', replace: 'entries, options)'
+    find: 'entries, this.options, state.time)', replace: 'entries, this.options)'
   },
   {
     name: 'the first leader of a generation counts the time by its own clock', rule: 'S10', file: `${GROUP}/leader.ts`,
@@ -250,7 +251,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'an inherited ballot is heard of before the disk knows of it', rule: 'S4', file: `${GROUP}/replica.ts`, test: 'test/unit/store/inheriting.test.ts',
-    find: 'this.persist([], () => { if (this.leader === leader) leader.inherit(now) })', replace: 'leader.inherit(now)'
+    find: 'this.disk.persist([], () => { if (this.leader === leader) leader.inherit(now) })', replace: 'leader.inherit(now)'
   },
   {
     name: 'a store that starts again begins its inherited ballot again', rule: 'S4', file: `${GROUP}/election.ts`, test: 'test/unit/store/inheriting.test.ts',
@@ -260,7 +261,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a lease is named before the disk has the promise that stands for it', rule: 'S7', file: `${GROUP}/acceptor.ts`, test: 'test/unit/store/inheriting.test.ts',
-    find: 'if (replica.promiseDurable) answer()', replace: 'if (replica.group !== undefined) answer()'
+    find: 'if (replica.disk.promiseDurable) answer()', replace: 'if (replica.group !== undefined) answer()'
   },
   {
     name: 'a learner keeps the whole tail', rule: 'S6', file: `${GROUP}/learner.ts`, test: 'test/unit/store/handover.test.ts',
@@ -271,7 +272,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (this.#tails.length >= TAILS_MAX) return', replace: ''
   },
   {
-    name: 'promises are not synced where acknowledgements are not', rule: 'S8', file: `${GROUP}/replica.ts`, test: 'test/sim/store-power.test.ts',
+    name: 'promises are not synced where acknowledgements are not', rule: 'S8', file: `${GROUP}/replica-disk.ts`, test: 'test/sim/store-power.test.ts',
     find: 'synced || says === \'more\' || ', replace: ''
   },
   {

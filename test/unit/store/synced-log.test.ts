@@ -38,13 +38,13 @@ describe('what a store gives to its disk', () => {
     const net = formed('os')
     net.write('A', 'x', '1')
     net.settle()
-    const { syncedLog, copy } = net.replica('B')
+    const { disk: { syncedLog }, copy } = net.replica('B')
     expect([copy!.last, syncedLog.covers(1), syncedLog.covers(2)]).toEqual([2, true, false])
     net.crash('A')
     net.view(2, 'BC', 'ABC')
     net.pass(500)
     expect(net.log('C')).toEqual(['1 noop', '2 x=1', '3 noop'])
-    expect(net.replica('C').syncedLog.covers(3)).toBe(true)
+    expect(net.replica('C').disk.syncedLog.covers(3)).toBe(true)
   })
 })
 
@@ -68,7 +68,7 @@ describe('a stop sign', () => {
           const stop = net.wire.find(({ message }) => message.kind === 'append' && message.entries.at(-1)?.body.kind === 'stop')
           if (stop?.message.kind === 'append') {
             const last = stop.message.entries.at(-1)!.seq - 1
-            expect(['B', 'C'].map(name => net.replica(name).syncedLog.covers(last)), brief(stop)).toEqual([true, true])
+            expect(['B', 'C'].map(name => net.replica(name).disk.syncedLog.covers(last)), brief(stop)).toEqual([true, true])
             return
           }
           if (net.wire.length === 0) break
