@@ -40,6 +40,8 @@ const KEYS = 10_000
 const CONCURRENCIES = [1, 16, 64, 256]
 const VALUE_BYTES = [100, 1024]
 const LIMIT_RUN_MS = 300
+/** A cluster is used for so long with each operation before anything is measured, or the first rows would measure the compiler. */
+const COMPILE_MS = 2000
 const WARM_UP_MS = 250
 const WINDOW_MS = 300
 const WINDOWS = 3
@@ -88,6 +90,14 @@ async function measure ({ cluster, client, limits }: Target, case_: Case): Promi
   }
 }
 
+async function compile (client: Target['client']): Promise<void> {
+  let turn = 0
+  const value = new Uint8Array(100)
+  for (const operation of [() => client.put(`key-${turn++ % KEYS}`, value), () => client.get(`key-${turn++ % KEYS}`)]) {
+    await closedLoop(operation, { concurrency: 64, warmUpMs: COMPILE_MS, windowMs: 1, windows: 1 })
+  }
+}
+
 export interface KvBenchOptions {
   /** @default both */
   readonly durabilities?: readonly Durability[]
@@ -109,6 +119,7 @@ export async function kvBench ({ durabilities = ['sync', 'os'], progress = () =>
     const client = await connect<string, Uint8Array>(cluster.addresses, { valueEncoding: 'view' })
     try {
       const target = { cluster, client, limits }
+      await compile(client)
       const cases = VALUE_BYTES.flatMap(valueBytes => (['put', 'get'] as const).flatMap(operation => [
         ...CONCURRENCIES.map((concurrency): Case => ({ operation, concurrency, valueBytes, durability, keys: 'all partitions' })),
         ...valueBytes === 100 ? [{ operation, concurrency: 64, valueBytes, durability, keys: 'one partition' } satisfies Case] : []
