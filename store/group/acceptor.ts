@@ -48,7 +48,9 @@ export class Acceptor {
     const doubted = replica.doubted ? { doubted: true } as const : {}
     const message = { kind: 'sealed', generation, ballot, last, level, commit: copy?.commit ?? 0, leases, ...doubted } as const
     replica.disk.persist([], () => {
-      if (this.#obeys(generation, ballot)) replica.out.send(from, { ...message, lease: replica.leases.numberFor(from) })
+      // Where an append of this ballot has undone that end meanwhile, its leader has a majority without this store, and hears from it otherwise.
+      if (!this.#obeys(generation, ballot) || !this.#isOf(last.ballot, last.seq)) return
+      replica.out.send(from, { ...message, lease: replica.leases.numberFor(from) })
     })
   }
 

@@ -4,7 +4,7 @@
  * Mutations of the core that these tests caught: a promise sent before it is durable, or forgotten at a restart; a ballot sealed before its own
  * promise is durable; appends below the promise accepted; the commit point advanced by entries of older ballots alone; an old nomination
  * obeyed; the longest history adopted instead of the one with the highest ballot; the candidate's own history adopted; appends
- * that need not fit; teaching only while serving; a generation 0 whose first store asks for promises.
+ * that need not fit; teaching only while serving; a generation 0 whose first store asks for promises; a promise that tells of what was undone.
  */
 import { describe, expect, test } from 'vitest'
 import { compareBallots, NO_BALLOT, type Entry } from '../../../store/group/history.ts'
@@ -111,6 +111,25 @@ describe('promises (S3, S4)', () => {
     net.receive('A', 'B', { kind: 'append', generation: 0, ballot: ballot(1, 0, 'A'), run: 1, prev: { ballot: ballot(1, 0, 'A'), seq: 1 }, entries: [write(2, ballot(1, 0, 'A'), 'x', '1')], commit: 1, settled: 0 })
     expect(net.take(of('*', 'B')).at(-1)?.message).toEqual({ kind: 'refused', generation: 0, promised: ballot(5, 1, 'C') })
     expect(net.log('B')).toEqual(['1 noop'])
+  })
+
+  test('a promise does not tell of an end that an append has undone before the promise was durable', () => {
+    const net = formed()
+    const [first, second] = [ballot(1, 0, 'A'), ballot(2, 1, 'C')]
+    const append = (by: typeof first, entries: Entry[]): void => {
+      net.receive(by.store, 'B', {
+        kind: 'append', generation: 0, ballot: by, run: 1, prev: { ballot: first, seq: 1 }, entries, commit: 1, settled: 0
+      })
+    }
+    append(first, [write(2, first, 'x', '1'), write(3, first, 'x', '2')])
+    net.turn()
+    net.store('B').slow = true
+    net.take(of('*'))
+    net.receive('C', 'B', { kind: 'seal', generation: 0, ballot: second })
+    append(second, [noop(2, second)])
+    net.turn()
+    net.sync('B')
+    expect(net.take(of('sealed appended', 'B')).map(({ message }) => message)).toMatchObject([{ kind: 'appended', ballot: second, seq: 2 }])
   })
 
   test('a ballot is started at most once: after a restart in the same epoch the attempt rises', () => {
