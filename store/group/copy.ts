@@ -44,6 +44,8 @@ export class Copy {
   readonly #overlay = new Map<string, Pending>()
   /** Where the data was when each scan that is under way began. */
   readonly #holds = new Set<{ readonly applied: number }>()
+  /** Batches under way with values that only they have. */
+  #incoming = 0
   /** The partition's time as the entries up to the floor told it last; 0 for never. */
   #floorTime: number
   /** What expires up to this time is gone from the data; the index may still name it. */
@@ -207,6 +209,18 @@ export class Copy {
     }
     return changes.sort((a, b) => Buffer.compare(a.key, b.key))
   }
+
+  /**
+   * Values come with a batch that is on its way to the disk, and are nowhere else: until it is there the data is behind the commit point.
+   * @returns to be called once it is there
+   */
+  incoming (): () => void {
+    this.#incoming++
+    return () => { this.#incoming-- }
+  }
+
+  /** True when every committed value is in memory or in the data. */
+  get readable (): boolean { return this.#incoming === 0 }
 
   /** Marks everything up to `seq` as already in the data (a learner writes data itself). Nothing committed may wait for the data. */
   installed (seq: number): void {

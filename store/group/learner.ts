@@ -162,8 +162,9 @@ export class Learner {
     partial.reach = Math.max(partial.reach, message.reach)
     this.#count(bytes)
     partial.scanned = message.done
+    const durable = partial.copy.incoming()
     this.#finish(partial, writes)
-    this.#replica.disk.persist(writes)
+    this.#replica.disk.persist(writes, durable)
     this.#report(from)
   }
 
@@ -236,7 +237,7 @@ export class Learner {
         writes.push({ kind: 'item', copy: copy.number, ...item })
       }
       this.#count(bytes)
-      replica.disk.persist(writes)
+      replica.disk.persist(writes, copy.incoming())
     }
     replica.seat.levelled()
     this.#report(from)

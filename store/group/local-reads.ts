@@ -23,7 +23,7 @@ export class LocalReads {
   /** Returns false when this replica cannot answer it. */
   request (request: ReadRequest): boolean {
     const { copy, isMember, level, out, ended } = this.#replica
-    if (ended || request.after === undefined || copy === undefined || !isMember || !level || copy.commit < request.after) return false
+    if (ended || request.after === undefined || copy?.readable !== true || !isMember || !level || copy.commit < request.after) return false
     const lookup = new Lookup(request, copy)
     const token = lookup.fetch(out)
     if (token === undefined) out.respond(request.ticket, lookup.answer())

@@ -4,7 +4,8 @@
  *
  * Mutations caught: what was read decides over what the log has after it; a key that is gone is not removed; a write too large for the
  * index counts as one that changed nothing; the delta's batch lacks what was committed and not in the data yet; entries that
- * were never committed stay; the size of a delta is not limited; a delta is taken by a copy that has moved on.
+ * were never committed stay; the size of a delta is not limited; a delta is taken by a copy that has moved on, or is read before the disk
+ * has it.
  */
 import { describe, expect, test } from 'vitest'
 import { SeededRandom } from '../../../membership/environment/seeded-random.ts'
@@ -135,6 +136,26 @@ describe('a delta', () => {
     const ticket = net.write('B', 'key 1', 'again')
     net.pass(500)
     expect(net.answer(ticket)).toMatch(/^written/)
+  })
+
+  test('is not read before the disk has it', () => {
+    const net = missing(writeSome)
+    net.restart('B')
+    net.view(3, 'ABC', 'ABC')
+    net.pass(3000, of('delta'))
+    const deltas = net.take(of('delta'))
+    net.store('B').slow = true
+    net.deliver(deltas.slice(0, 1))
+    net.turn()
+    const { commit } = net.replica('A').copy!
+    expect(net.replica('B').copy!.commit).toBe(commit)
+    const early = net.read('B', 'key 2', commit)
+    net.turn()
+    expect(net.answer(early)).toBe('NOT_LEADER')
+    net.sync('B')
+    const late = net.read('B', 'key 2', commit)
+    net.turn()
+    expect(net.answer(late)).toBe('value later 59')
   })
 
   test('that was lost is sent again, and one that comes twice changes nothing', () => {
