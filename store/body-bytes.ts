@@ -10,6 +10,8 @@ import type { EntryBody } from './group/history.ts'
 export class BodyBytes {
   readonly #known = new Map<EntryBody, Uint8Array>()
 
+  get size (): number { return this.#known.size }
+
   of (body: EntryBody): Uint8Array {
     let bytes = this.#known.get(body)
     if (bytes === undefined) this.#known.set(body, bytes = encodeBody(body))

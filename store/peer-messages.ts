@@ -85,7 +85,7 @@ export class PacketBuilder {
 
 /**
  * What arrived from another store, checked.
- * @param bodies takes the bytes of the entries, for the log
+ * @param bodies takes the bytes of the entries, for the log; of a packet that is refused it keeps nothing, for no turn may follow
  * @throws {StoreError} STORE_INVALID_MESSAGE
  */
 export function unpack (value: unknown, bodies: BodyBytes): Addressed[] {
@@ -93,7 +93,12 @@ export function unpack (value: unknown, bodies: BodyBytes): Addressed[] {
   if (!Array.isArray(ballots) || !Array.isArray(messages)) return fail('no lists')
   if (messages.length > PACKET_MESSAGES_MAX) return fail('too many messages')
   const table = ballots.map(validateBallot)
-  return messages.map(message => unpackMessage(table, message, bodies))
+  try {
+    return messages.map(message => unpackMessage(table, message, bodies))
+  } catch (error) {
+    bodies.clear()
+    throw error
+  }
 }
 
 function unpackMessage (table: readonly Ballot[], value: unknown, bodies: BodyBytes): Addressed {

@@ -6,11 +6,11 @@
  *
  *     1 <client's length:2> <client> <number:8> <base:8> <changes:4> { <kind:1> <key's length:2> <key> [<value's length:4> <value>] }
  *
- * with kind 1 for a put and 2 for a deletion, which has no value. Numbers are big-endian. Every other body is a 0 and MessagePack.
+ * with kind 1 for a put and 2 for a deletion, which has no value. Numbers are big-endian. Every other body is a 0 and MessagePack, as messages are.
  *
  * Pure.
  */
-import { Packr } from 'msgpackr'
+import { decodeMessage, encodeMessage } from '../../membership/transport/message-codec.ts'
 import { WIRE_LIMITS } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
 import type { Change, EntryBody } from './history.ts'
@@ -25,8 +25,6 @@ const DELETION = 2
 const WRITE_BYTES = 23
 const CHANGE_BYTES = 3
 const VALUE_BYTES = 4
-
-const packr = new Packr({ useRecords: false, copyBuffers: true })
 
 const fail = (what: string, cause?: unknown): never => { throw new StoreError('STORE_INVALID_MESSAGE', `not a valid entry: ${what}`, { cause }) }
 
@@ -49,7 +47,7 @@ function onlyChanges (body: EntryBody): body is PlainWrite {
 }
 
 export function encodeBody (body: EntryBody): Uint8Array {
-  if (!onlyChanges(body)) return Buffer.concat([Buffer.of(PACKED), packr.pack(body)])
+  if (!onlyChanges(body)) return Buffer.concat([Buffer.of(PACKED), encodeMessage(body)])
   const { id: { client, number, base }, operations } = body
   const clientBytes = Buffer.byteLength(client)
   let length = WRITE_BYTES + clientBytes
@@ -83,9 +81,10 @@ export function decodeBody (encoded: Uint8Array): EntryBody {
   if (encoded[0] !== PACKED) return fail('its kind')
   let body: unknown
   try {
-    body = packr.unpack(viewOf(encoded, 1, encoded.length))
+    // It comes from strangers, too: the transport has looked at the bytes around it, and not into it.
+    body = decodeMessage(viewOf(encoded, 1, encoded.length))
   } catch (cause) {
-    return fail('no MessagePack', cause)
+    return fail('no message', cause)
   }
   return validateBody(body)
 }

@@ -21,6 +21,7 @@ import { type Ballot, compareBallots, comparePositions, type Entry, type EntryBo
 import type { GroupMessage, Item } from './messages.ts'
 import { ReadLease } from './read-lease.ts'
 import { Reads } from './reads.ts'
+import { unavailable } from './redirect.ts'
 import type { ReplicaInput } from './replica-contract.ts'
 import type { Replica } from './replica.ts'
 import { RoundTrip } from './round-trip.ts'
@@ -220,7 +221,7 @@ export class Leader {
       return
     }
     const missing = this.replica.missingMajority() ?? this.#awaited()
-    if (missing !== undefined) out.respond(request.ticket, this.#unavailable(missing))
+    if (missing !== undefined) out.respond(request.ticket, unavailable(this.replica, missing))
     else if (request.kind === 'write') this.writes.request(request)
     else if (request.kind === 'scan') this.scans.request(request)
     else if (request.kind === 'watch') this.feed.request(request)
@@ -237,15 +238,7 @@ export class Leader {
   /** Answers what had no effect yet while the partition waits for stores. */
   #refuse (waitingFor: readonly StoreId[] | undefined): void {
     if (waitingFor === undefined) return
-    for (const { ticket } of this.#takeUntouched()) this.replica.out.respond(ticket, this.#unavailable(waitingFor))
-  }
-
-  #unavailable (waitingFor: readonly StoreId[]): Answer {
-    const what = this.replica.missingMajority() === undefined
-      ? 'replicas lost their power, and the others are too few to tell what these had acknowledged'
-      : 'no majority of the partition\'s replicas is in the cluster'
-    const message = `${what}; it waits for ${waitingFor.join(', ')}`
-    return { kind: 'error', code: 'PARTITION_UNAVAILABLE', message, definite: true, epoch: this.replica.view!.epoch, waitingFor }
+    for (const { ticket } of this.#takeUntouched()) this.replica.out.respond(ticket, unavailable(this.replica, waitingFor))
   }
 
   /** The end of a turn: one append per follower, one persist, one round of confirmation for everything that came in. */

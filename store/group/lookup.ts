@@ -9,6 +9,7 @@ import type { Item } from './messages.ts'
 import type { ReplicaInput } from './replica-contract.ts'
 
 export type ReadRequest = ReplicaInput & { kind: 'read' }
+
 export class Lookup {
   readonly request: ReadRequest
   readonly copy: Copy

@@ -2,7 +2,8 @@
  * The bytes of an entry: what goes in comes out, nothing else is accepted, and the same bytes serve the wire and the disk.
  *
  * Mutations that were tried and are caught here: lengths that point beyond the bytes let through; what follows the last change passed over;
- * a deletion read like a put; the upper half of a number dropped; a write of no changes, or of values that expire, packed like any other.
+ * a deletion read like a put; the upper half of a number dropped; a write of no changes, or of values that expire, packed like any other;
+ * MessagePack unpacked without a look at it before.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -33,6 +34,8 @@ const body: fc.Arbitrary<EntryBody> = fc.oneof(
 const plain = encodeBody({ kind: 'write', id: { client: 'c', number: 7, base: 3 }, operations: [{ kind: 'put', key: Buffer.from('k'), value: Buffer.from('v') }] })
 /** Where the parts of `plain` are. */
 const AT = { clientLength: 1, number: 4, count: 20, kind: 24, keyLength: 25, valueLength: 28 }
+/** A short string as MessagePack. */
+const text = (value: string): Buffer => Buffer.concat([Buffer.of(0xa0 | value.length), Buffer.from(value)])
 const refused = expect.objectContaining({ code: 'STORE_INVALID_MESSAGE' }) as Error
 
 describe('the body of an entry', () => {
@@ -64,6 +67,9 @@ describe('the body of an entry', () => {
     ['no bytes', () => Buffer.alloc(0)],
     ['an unknown kind', bytes => bytes.fill(2, 0, 1)],
     ['no MessagePack', () => Buffer.of(0, 0xc1)],
+    ['an extension of MessagePack where a body has a number', () => Buffer.concat([Buffer.of(0, 0x82), text('kind'), text('noop'), text('time'), Buffer.of(0xd6, 0xff, 0, 0, 0, 1)])],
+    ['a definition of a structure', () => Buffer.concat([Buffer.of(0, 0xd4, 0x72, 0x40, 0x91), text('kind'), text('noop')])],
+    ['arrays within arrays', () => Buffer.concat([Buffer.of(0), Buffer.alloc(100_000, 0x91), Buffer.of(0xc0)])],
     ['MessagePack that is no body', () => Buffer.of(0, 7)],
     ['a client beyond the end', bytes => bytes.writeUInt16BE(60_000, AT.clientLength)],
     ['a number that is not safe', bytes => bytes.writeUInt32BE(0x20_0000, AT.number)],

@@ -2,7 +2,7 @@
  * What stores say to each other in one turn goes through a packet and comes out as it was; nothing else comes out of one.
  *
  * Mutations that were tried and are caught here: entries numbered from the position before them; the ballot of the position told as
- * that of the leader; a write without its values let through.
+ * that of the leader; a write without its values let through; the bytes of a refused packet kept.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -106,6 +106,17 @@ describe('packets', () => {
     }]
   ])('%s is refused', (_, packet) => {
     expect(() => unpack(packet, new BodyBytes())).toThrow(expect.objectContaining({ code: 'STORE_INVALID_MESSAGE' }) as Error)
+  })
+
+  test('of a packet that is refused nothing is kept', () => {
+    const bodies = new BodyBytes()
+    const body = encodeBody({ kind: 'noop' })
+    const message = [1, 1, 0, 0, 0, 4, 4, 0, [0, body], 1]
+    const table = [{ epoch: 1, attempt: 1, store: 'a' }]
+    unpack({ ballots: table, messages: [message] }, bodies)
+    expect(bodies.size).toBe(1)
+    expect(() => unpack({ ballots: table, messages: [message, 7] }, bodies)).toThrow(expect.objectContaining({ code: 'STORE_INVALID_MESSAGE' }) as Error)
+    expect(bodies.size).toBe(0)
   })
 })
 
