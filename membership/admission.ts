@@ -14,6 +14,7 @@
  * Pure: the time is an argument.
  */
 import type { Cut, Member, MemberId } from './configuration.ts'
+import type { Refusal } from './counters.ts'
 import type { Mailbox, Peer } from './effects.ts'
 import { hash32 } from './hash.ts'
 import { PROTOCOL_VERSION, type JoinAsk, type JoinRefused, type Position, type ProbeReply, type Snapshot } from './messages.ts'
@@ -37,6 +38,9 @@ interface PendingJoin {
   probes: number
   nextProbeMs: number
 }
+
+/** What there is against a joiner: the kind of it, and the words. */
+type Grounds = readonly [why: Refusal, reason: string]
 
 export interface AdmissionHost {
   /** The joiner answered at its address: report it. */
@@ -94,6 +98,7 @@ export class Admission {
       return
     }
     if (this.#known.size >= PENDING_JOINS_MAX && !this.#known.has(joiner.id)) {
+      this.#out.counters.joinsRefused.full++
       this.#out.reply(peer, { kind: 'join-refused', retry: true, spent: false, reason: `${PENDING_JOINS_MAX} processes are joining already` })
       return
     }
@@ -105,38 +110,41 @@ export class Admission {
     if (!ask.founding) this.consider(now, joiner, peer)
   }
 
-  /** Why the cluster will not have this joiner, or undefined. */
+  /** Why the cluster will not have this joiner, or undefined. What is refused is counted. */
   refusal (ask: JoinAsk): JoinRefused | undefined {
     const mismatch = this.#mismatch(ask)
-    if (mismatch !== undefined) return { kind: 'join-refused', reason: mismatch, retry: false, spent: false }
-    const spent = this.#spent(ask)
-    return spent === undefined ? undefined : { kind: 'join-refused', reason: spent, retry: false, spent: true }
+    const [why, reason] = mismatch ?? this.#spent(ask) ?? []
+    if (why === undefined || reason === undefined) return undefined
+    this.#out.counters.joinsRefused[why]++
+    return { kind: 'join-refused', reason, retry: false, spent: mismatch === undefined }
   }
 
   /** What can never fit: the joiner wants another cluster, or speaks otherwise. */
-  #mismatch (ask: JoinAsk): string | undefined {
+  #mismatch (ask: JoinAsk): Grounds | undefined {
     const { configuration } = this.#view
-    if (ask.protocol !== PROTOCOL_VERSION) return `this cluster speaks protocol ${PROTOCOL_VERSION}, the joiner ${ask.protocol}`
-    if (ask.clusterName !== configuration.clusterName) return `this cluster is named ${configuration.clusterName}, not ${ask.clusterName}`
+    if (ask.protocol !== PROTOCOL_VERSION) return ['protocol', `this cluster speaks protocol ${PROTOCOL_VERSION}, the joiner ${ask.protocol}`]
+    if (ask.clusterName !== configuration.clusterName) return ['cluster', `this cluster is named ${configuration.clusterName}, not ${ask.clusterName}`]
     if (!ask.founding && ask.clusterId !== '' && ask.clusterId !== configuration.clusterId) {
-      return `this cluster has the id ${configuration.clusterId}, the joiner belongs to ${ask.clusterId}`
+      return ['cluster', `this cluster has the id ${configuration.clusterId}, the joiner belongs to ${ask.clusterId}`]
     }
     for (const [key, value] of Object.entries(ask.settings)) {
       const fixed = configuration.settings[key]
-      if (fixed !== value) return `the setting ${key} is fixed to ${String(fixed)}, the joiner has ${value}`
+      if (fixed !== value) return ['settings', `the setting ${key} is fixed to ${String(fixed)}, the joiner has ${value}`]
     }
     return undefined
   }
 
   /** What would fit under another id and a higher incarnation. */
-  #spent (ask: JoinAsk): string | undefined {
+  #spent (ask: JoinAsk): Grounds | undefined {
     const holder = this.#view.holderOf(ask.member.storeId)
     if (holder !== undefined && holder.id !== ask.member.id && ask.member.incarnation <= holder.incarnation) {
-      return `store ${holder.storeId} is a member already, with incarnation ${holder.incarnation}; the joiner has ${ask.member.incarnation}`
+      const both = `incarnation ${holder.incarnation}; the joiner has ${ask.member.incarnation}`
+      return ['incarnation', `store ${holder.storeId} is a member already, with ${both}`]
     }
     // One that is a member already, and lost the answer, gets it again.
     if (ask.founding || this.#view.member(ask.member.id) !== undefined) return undefined
-    return this.#host.objection(ask.member)
+    const objection = this.#host.objection(ask.member)
+    return objection === undefined ? undefined : ['fold', objection]
   }
 
   /** Probes a joiner that this member observes, and reports it once it answers. */
@@ -170,7 +178,9 @@ export class Admission {
         this.#pending.delete(id)
         this.#known.delete(id)
         const reason = `nobody answers as ${id} at the advertised address ${pending.joiner.address}`
-        if (pending.peer !== undefined) this.#out.reply(pending.peer, { kind: 'join-refused', retry: true, spent: false, reason })
+        if (pending.peer === undefined) continue
+        this.#out.counters.joinsRefused.unreachable++
+        this.#out.reply(pending.peer, { kind: 'join-refused', retry: true, spent: false, reason })
         continue
       }
       pending.sequence = ++this.#sequence

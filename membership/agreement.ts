@@ -10,6 +10,7 @@
 import type { Configuration, MemberId } from './configuration.ts'
 import { Consensus, type ConsensusInput, type ConsensusMessage, type ConsensusRecord, type Decision } from './consensus.ts'
 import type { Outbox } from './effects.ts'
+import { Electorate } from './electorate.ts'
 import { MembershipError } from './errors.ts'
 import type { MembershipTuning } from './tuning.ts'
 
@@ -22,7 +23,7 @@ export interface AgreementComponents {
   /** What that member's former process left behind. */
   readonly durable?: ConsensusRecord | undefined
   readonly tuning: MembershipTuning
-  readonly out: Pick<Outbox<unknown>, 'persist' | 'warn'>
+  readonly out: Pick<Outbox<unknown>, 'persist' | 'warn' | 'counters'>
 }
 
 export interface AgreementHost {
@@ -35,6 +36,8 @@ export interface AgreementHost {
 
 export class Agreement {
   readonly #consensus: Consensus
+  /** The index in the electorate of the member that this process answers for. */
+  readonly #self: number
   readonly #out: AgreementComponents['out']
   readonly #host: AgreementHost
   /** Tokens of the outbox under which records become durable: the tokens of consensus. */
@@ -45,13 +48,18 @@ export class Agreement {
     const { recoveryTimeoutMs, recoveryRankDelayMs: rankDelayMs } = tuning
     const components = { configuration, self, isFormer, ...durable === undefined ? {} : { durable } }
     this.#consensus = new Consensus(components, { recoveryTimeoutMs, rankDelayMs })
+    this.#self = Electorate.of(configuration).indexOf(self)
     this.#out = out
     this.#host = host
   }
 
   /** @throws {MembershipError} MEMBERSHIP_CONFLICT when members have broken the protocol: stop. */
   apply (now: number, input: ConsensusInput): void {
-    for (const effect of this.#consensus.apply(now, input)) {
+    const { counters } = this.#out
+    const { votesKnown } = this.#consensus
+    const effects = this.#consensus.apply(now, input)
+    counters.votesHeard += this.#consensus.votesKnown - votesKnown
+    for (const effect of effects) {
       switch (effect.kind) {
         case 'persist':
           this.#records.set(this.#out.persist({ kind: 'acceptor', record: effect.record }), effect.token)
@@ -60,12 +68,16 @@ export class Agreement {
           this.#host.send(effect.to, effect.message)
           break
         case 'broadcast':
+          // Both are said to everybody once, and again to some.
+          if (effect.message.kind === 'votes') counters.votesCast++
+          else if (effect.message.kind === 'prepare') counters.ballotsBegun++
           this.#host.broadcast(effect.message)
           break
         case 'timer':
           this.#timerAtMs = effect.atMs
           break
         case 'decide':
+          if (!effect.decision.fast && effect.decision.ballot.member === this.#self) counters.ballotsWon++
           this.#host.decided(effect.decision)
           break
       }
@@ -78,6 +90,7 @@ export class Agreement {
       this.apply(now, { kind: 'message', from, message })
     } catch (error) {
       if (!(error instanceof MembershipError) || error.code !== 'MEMBERSHIP_INVALID_MESSAGE') throw error
+      this.#out.counters.messagesRefused++
       this.#out.warn('refused a message of consensus', { from, reason: error.message })
     }
   }

@@ -9,6 +9,7 @@
  */
 import type { Broadcaster } from './broadcaster.ts'
 import type { Cut, Member, MemberId, Update } from './configuration.ts'
+import type { Counters } from './counters.ts'
 import { CutDetector, type TallyExplanation } from './cut-detector.ts'
 import type { Address } from './environment/environment.ts'
 import { LastLook } from './last-look.ts'
@@ -38,6 +39,7 @@ export interface AlertingHost {
 
 export class Alerting {
   readonly #tuning: MembershipTuning
+  readonly #counters: Counters
   readonly #host: AlertingHost
   #view!: View
   #detector!: CutDetector
@@ -63,8 +65,9 @@ export class Alerting {
   firstAlertAtMs: number | undefined
   proposedAtMs: number | undefined
 
-  constructor (tuning: MembershipTuning, host: AlertingHost) {
+  constructor (tuning: MembershipTuning, counters: Counters, host: AlertingHost) {
     this.#tuning = tuning
+    this.#counters = counters
     this.#host = host
     this.#lastLook = new LastLook(tuning, (joiner, sequence) => { host.probe(joiner, sequence) })
   }
@@ -104,8 +107,8 @@ export class Alerting {
     for (const subject of unreported) this.reportRemoval(now, subject)
   }
 
-  reportRemoval (now: number, subject: MemberId): void {
-    this.#report(now, `remove ${subject}`, { subject })
+  reportRemoval (now: number, subject: MemberId): boolean {
+    return this.#report(now, `remove ${subject}`, { subject })
   }
 
   reportJoin (now: number, joiner: Member): void {
@@ -124,9 +127,11 @@ export class Alerting {
     for (const report of reports) {
       const news = this.#heard.add(report)
       if (news === undefined) {
+        this.#counters.reportsRedundant++
         this.#checkUpdate(report.update)
         continue
       }
+      this.#counters.alertsHeard[report.status] += bitsOf(news.fresh).length
       this.#count(now, news.entry, news.fresh)
       this.#follow(news.entry)
       if (news.entry.joiner !== undefined) joiners.push(news.entry.joiner)
@@ -188,9 +193,13 @@ export class Alerting {
     this.#detector.invariants()
   }
 
-  #report (now: number, key: string, about: About): void {
+  /** False where there is nothing to report, or it has been reported. */
+  #report (now: number, key: string, about: About): boolean {
     const report = this.#own.make(now, key, about)
-    if (report !== undefined) this.receive(now, [report])
+    if (report === undefined) return false
+    this.#counters.alertsMade[report.status]++
+    this.receive(now, [report])
+    return true
   }
 
   /**
@@ -233,11 +242,14 @@ export class Alerting {
     if (deadline === undefined || now < deadline) return
     const { removals, joins } = this.#detector.overdue(now)
     for (const subject of removals) {
-      if (this.#view.overlay.observersOf(subject).includes(this.#view.self.id)) this.reportRemoval(now, subject)
+      if (this.#view.overlay.observersOf(subject).includes(this.#view.self.id) && this.reportRemoval(now, subject)) this.#counters.alertsReinforced++
     }
     for (const joiner of joins) if (!this.#own.has(`join ${joiner.id}`)) this.#host.vouch(joiner)
     const { promoted, voided, lapsed } = this.#detector.expire(now, this.#heardSubjects())
     if (promoted.length + voided.length + lapsed.length > 0) this.version++
+    this.#counters.removalsPromoted += promoted.length
+    this.#counters.joinsVoided += voided.length
+    this.#counters.removalsLapsed += lapsed.length
     for (const joiner of voided) {
       if (this.#own.withdraw(`join ${joiner.id}`)) this.#host.vouch(joiner)
     }
@@ -262,6 +274,7 @@ export class Alerting {
   #propose (now: number, cut: Cut | undefined): void {
     if (cut === undefined) return
     this.#proposed = true
+    this.#counters.proposals++
     this.proposedAtMs = now
     this.#host.propose(cut)
   }

@@ -58,7 +58,9 @@ export class CatchUp {
   behind (now: number, sender: Sender, epoch: number): void {
     if (epoch > this.#target) this.#target = epoch
     this.#informant = sender.address
-    if (this.#nextFetchMs === Infinity) this.#fetch(now)
+    if (this.#nextFetchMs !== Infinity) return
+    this.#out.counters.catchUps++
+    this.#fetch(now)
   }
 
   /** A fetch was answered with nothing that helps. */

@@ -26,6 +26,8 @@ export class FastVotes {
   readonly #bitmaps = new Map<CutDigest, Bitmap>()
   /** The union of them all. */
   readonly #voted: Bitmap
+  /** Members in the union. */
+  #count = 0
   #leading: Proposal[] | undefined
 
   constructor (voterCount: number) {
@@ -43,6 +45,7 @@ export class FastVotes {
     if (!mergeBits(target, bitmap)) return false
     this.#bitmaps.set(digest, target)
     mergeBits(this.#voted, bitmap)
+    this.#count = countBits(this.#voted)
     this.#leading = undefined
     return true
   }
@@ -55,6 +58,11 @@ export class FastVotes {
     return hasBit(this.#voted, member)
   }
 
+  /** How many have voted. */
+  get count (): number {
+    return this.#count
+  }
+
   /** Most voted first, ties by digest. */
   proposals (): readonly Proposal[] {
     this.#leading ??= [...this.#bitmaps]
@@ -65,7 +73,7 @@ export class FastVotes {
 
   /** Whether some proposal, known or not, can still collect `quorum` votes if no member of `suspects` votes any more (rule M2). */
   canReach (quorum: number, suspects: ReadonlySet<number>): boolean {
-    let open = this.#voterCount - countBits(this.#voted)
+    let open = this.#voterCount - this.#count
     for (const suspect of suspects) if (!this.hasVoted(suspect)) open--
     return (this.proposals()[0]?.votes ?? 0) + open >= quorum
   }

@@ -56,6 +56,9 @@ export class Consensus {
   /** Whether this member has cast its fast vote. */
   get hasVoted (): boolean { return this.#state.acceptor.vote !== undefined }
 
+  /** How many fast votes are known, this member's included. */
+  get votesKnown (): number { return this.#state.fastVotes.count }
+
   /** Fast votes as far as they are known: most voted first. */
   votes (): { digest: CutDigest, voters: MemberId[] }[] {
     const { electorate, fastVotes } = this.#state

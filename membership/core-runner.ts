@@ -8,6 +8,7 @@
  */
 import type { ChainStorage } from './chain-storage.ts'
 import type { CoreInput } from './core-input.ts'
+import { Counters } from './counters.ts'
 import type { DurableRecord, MembershipEffect } from './effects.ts'
 import { CHANNELS, type Address, type CancelTimer, type Environment, type Remote } from './environment/environment.ts'
 import { MembershipError } from './errors.ts'
@@ -28,6 +29,8 @@ export interface CoreRunnerHost<State> {
 
 export class CoreRunner<State> {
   readonly #environment: Pick<Environment, 'clock' | 'transport' | 'log'>
+  /** Of all machines that it runs. */
+  readonly counters = new Counters()
   readonly #chain: ChainStorage<State> | undefined
   readonly #host: CoreRunnerHost<State>
   #core: MembershipCore<State> | undefined
@@ -53,6 +56,11 @@ export class CoreRunner<State> {
     return this.#core
   }
 
+  /** Addresses with an open connection, and clients. */
+  get linksOpen (): number {
+    return this.#links.size
+  }
+
   get stopped (): boolean {
     return this.#stopped
   }
@@ -62,6 +70,7 @@ export class CoreRunner<State> {
     const { transport } = this.#environment
     transport.receive(CHANNELS.membership, (message, remote) => { this.#receive(message, remote) })
     this.#removeLinkListener = transport.onLink(event => {
+      this.counters.links[event.kind]++
       if (event.kind === 'opened') this.#links.add(event.address)
       else if (event.kind === 'closed') this.#links.delete(event.address)
       this.apply({ kind: 'link', event })
@@ -70,7 +79,7 @@ export class CoreRunner<State> {
 
   /** Runs a new machine in the place of the one before. */
   run (parts: MachineComponents<State>): void {
-    this.#core = new MembershipCore(parts)
+    this.#core = new MembershipCore({ ...parts, counters: this.counters })
     for (const address of this.#links) this.apply({ kind: 'link', event: { kind: 'opened', address } })
   }
 
@@ -113,9 +122,11 @@ export class CoreRunner<State> {
       message = validateMessage(raw)
     } catch (error) {
       if (!(error instanceof MembershipError)) throw error
+      this.counters.messagesRefused++
       this.#environment.log.warn({ from: remote.address, reason: error.message }, 'dropped a message')
       return
     }
+    this.counters.messagesReceived[message.kind]++
     this.apply({ kind: 'message', peer: remote, message })
   }
 
@@ -141,13 +152,16 @@ export class CoreRunner<State> {
         this.#persist(core, effect.token, effect.record)
         break
       case 'send':
+        this.counters.messagesSent[effect.message.kind]++
         transport.send(effect.to, CHANNELS.membership, effect.message)
         break
       case 'send-to-all':
+        this.counters.messagesSent[effect.message.kind] += effect.to.length
         transport.sendToAll(effect.to, CHANNELS.membership, effect.message)
         break
       case 'reply':
-        (effect.peer as Remote).reply(effect.message)
+        this.counters.messagesSent[effect.message.kind]++
+        ;(effect.peer as Remote).reply(effect.message)
         break
       case 'warn':
         log.warn(effect.fields, effect.message)
@@ -174,6 +188,7 @@ export class CoreRunner<State> {
       if (this.#stopped) return
       try {
         await chain.write(record)
+        this.counters.recordsWritten++
       } catch (cause) {
         this.#host.halt(new MembershipError('MEMBERSHIP_STORAGE_FAILED', 'A record that must survive a restart could not be written.', { cause }))
         return

@@ -63,6 +63,7 @@ export class Departure<State> {
   /** A decision left this process out: it asked for that, or the others gave up on it. */
   removed (now: number, after: View): void {
     if (this.#leaving === undefined) {
+      this.#out.counters.removals++
       this.#stage = 'gone'
       this.#out.push({ kind: 'status', status: 'removed' })
       this.#out.push({ kind: 'removed' })

@@ -9,6 +9,7 @@
  */
 import type { Configuration, Cut } from './configuration.ts'
 import type { ConsensusRecord } from './consensus-messages.ts'
+import { Counters } from './counters.ts'
 import type { Address, Remote } from './environment/environment.ts'
 import type { MembershipError } from './errors.ts'
 import type { DecisionRecord, MembershipMessage } from './messages.ts'
@@ -59,10 +60,16 @@ export type MembershipEffect<State> =
   /** Apply a `tick` at that time; replaces the wake before. */
   | { readonly kind: 'wake', readonly atMs: number }
 
-/** Collects effects during one input. */
+/** Collects effects during one input, and counts what happens. */
 export class Outbox<State> {
+  readonly counters: Counters
   #effects: MembershipEffect<State>[] = []
   #tokens = 0
+
+  /** @param counters of the process, which counts on under another member id */
+  constructor (counters = new Counters()) {
+    this.counters = counters
+  }
 
   push (effect: MembershipEffect<State>): void {
     this.#effects.push(effect)
@@ -99,4 +106,4 @@ export class Outbox<State> {
 }
 
 /** The part of an outbox that a protocol needs which sends, and neither persists nor notifies. */
-export type Mailbox = Pick<Outbox<unknown>, 'send' | 'reply' | 'warn'>
+export type Mailbox = Pick<Outbox<unknown>, 'send' | 'reply' | 'warn' | 'counters'>

@@ -5,6 +5,7 @@ export { type MembershipEvents } from './membership-events.ts'
 export { type MembershipOptions } from './options.ts'
 export { LAN, PRESETS, TEST, WAN, type MembershipTuning } from './tuning.ts'
 export { type MembershipStatus } from './effects.ts'
+export { formatMetrics, type FormatMetricsOptions, type MembershipCounters, type MembershipGauges, type MembershipMetrics } from './metrics.ts'
 export { formatExplanation, type Explanation, type ViewChange } from './view-change.ts'
 export {
   cutDigest, foundingConfiguration, isVoter, memberIndex, nextConfiguration, normalizeCut, roleOf,

@@ -19,6 +19,11 @@ export class LocalClock {
   /** When the pending timer is due, in real time; Infinity when there is none. */
   #dueMs = Infinity
 
+  /** What this process lost to its lateness so far. */
+  get lostMs (): number {
+    return this.#lostMs
+  }
+
   /** The local time at a real time, which must not go back. */
   read (realMs: number): number {
     const lastMs = this.#lastMs ?? realMs

@@ -20,7 +20,7 @@ import type { MembershipStatus, Outbox, Peer } from './effects.ts'
 import type { Address, LinkEvent } from './environment/environment.ts'
 import { Inbox } from './member-inbox.ts'
 import type { ConsensusEnvelope, DecisionRecord, MembershipMessage } from './messages.ts'
-import { Monitor } from './monitor.ts'
+import { Monitor, type EdgeCounts } from './monitor.ts'
 import { Reception } from './reception.ts'
 import { Succession, type Arrival } from './succession.ts'
 import { Updating } from './updating.ts'
@@ -60,7 +60,7 @@ export class MemberCore<State> {
     this.#monitor = new Monitor(parts.detector, options, out, parts.open)
     this.#catchUp = new CatchUp(options, out)
     this.#chain = new Chain(parts.fold, out)
-    this.#alerting = new Alerting(options, {
+    this.#alerting = new Alerting(options, out.counters, {
       propose: cut => {
         this.#out.push({ kind: 'proposal', cut })
         this.#agreement!.apply(this.#now, { kind: 'propose', cut })
@@ -166,6 +166,10 @@ export class MemberCore<State> {
     return this.#departure.stage === 'staying' && (this.#view as View | undefined) !== undefined
   }
 
+  get edges (): EdgeCounts {
+    return this.#monitor.counts
+  }
+
   invariants (): void {
     this.#alerting.invariants()
     this.#agreement?.invariants()
@@ -230,6 +234,7 @@ export class MemberCore<State> {
   #tellIsolation (): void {
     if (this.#monitor.isolated === this.#isolated || this.#departure.isAsked) return
     this.#isolated = this.#monitor.isolated
+    if (this.#isolated) this.#out.counters.isolations++
     this.#status(this.#isolated ? 'isolated' : 'member')
   }
 

@@ -163,12 +163,16 @@ export class Inbox<State> {
     const { alerting, chain, departure, out, reception } = this.#to
     const { sender, position } = message
     if (position.epoch < this.#view.epoch) {
+      out.counters.messagesStale++
       // Votes still under way when a decision falls are ordinary. Who says more later is behind and gets the decision as the reply.
       const stale = position.epoch + 1 < this.#view.epoch || this.#now - this.#enteredAtMs > this.#lateMs
       if (stale) out.reply(peer, chain.decisions(position))
       return
     }
-    if (position.epoch > this.#view.epoch || this.#view.member(sender.id) === undefined) return
+    if (position.epoch > this.#view.epoch || this.#view.member(sender.id) === undefined) {
+      out.counters.messagesStale++
+      return
+    }
     switch (message.kind) {
       case 'alerts':
         this.#relay(peer, message)

@@ -11,6 +11,7 @@
 import { type ClusterId, foundingConfiguration, type Configuration } from './configuration.ts'
 import type { CoreComponents } from './core-components.ts'
 import type { CoreInput } from './core-input.ts'
+import type { Counters } from './counters.ts'
 import { Outbox, type Kept, type MembershipEffect, type Peer } from './effects.ts'
 import type { Address } from './environment/environment.ts'
 import { MembershipError } from './errors.ts'
@@ -19,6 +20,7 @@ import { JoinProtocol } from './join-protocol.ts'
 import { LocalClock } from './local-clock.ts'
 import { MemberCore } from './member-core.ts'
 import { NOWHERE, type DecisionRecord, type JoinAnswer, type MembershipMessage } from './messages.ts'
+import type { EdgeCounts } from './monitor.ts'
 import { Parting } from './parting.ts'
 import { Restart } from './restart.ts'
 import { decodeSnapshot } from './snapshot.ts'
@@ -34,11 +36,13 @@ export interface MachineComponents<State> extends CoreComponents<State> {
    * @default none: without a disk a process never answers for a former one
    */
   readonly storedEpoch?: number | undefined
+  /** Of this process, whatever its member id. @default new ones */
+  readonly counters?: Counters
 }
 
 export class MembershipCore<State> {
   readonly #parts: MachineComponents<State>
-  readonly #out = new Outbox<State>()
+  readonly #out: Outbox<State>
   readonly #clock = new LocalClock()
   /** Addresses with an open connection. */
   readonly #open = new Set<Address>()
@@ -56,12 +60,15 @@ export class MembershipCore<State> {
 
   constructor (parts: MachineComponents<State>) {
     this.#parts = parts
+    this.#out = new Outbox(parts.counters)
     this.#knownEpoch = parts.storedEpoch
   }
 
   apply (clockMs: number, input: CoreInput): MembershipEffect<State>[] {
     if (this.#over) return []
+    const { lostMs } = this.#clock
     let now = this.#clock.read(clockMs)
+    this.#out.counters.lateMs += this.#clock.lostMs - lostMs
     if (input.kind === 'tick') {
       // A timer that fires a rounding error too early must find its work due, or it would be set again and again.
       if (this.#wakeAtMs - now < TIMER_ROUNDING_MS) now = Math.max(now, this.#wakeAtMs)
@@ -74,6 +81,11 @@ export class MembershipCore<State> {
     for (const { kind } of effects) if (kind === 'removed' || kind === 'left' || kind === 'refused' || kind === 'spent' || kind === 'halt') this.#over = true
     if (!this.#over) this.#wake(now, effects)
     return effects
+  }
+
+  /** The edges of this member's overlay; undefined while it is none. */
+  get edges (): EdgeCounts | undefined {
+    return this.#member?.edges
   }
 
   /** @throws Error when a local invariant is broken. */

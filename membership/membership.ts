@@ -10,7 +10,7 @@
  */
 import { EventEmitter } from 'node:events'
 import { ChainStorage } from './chain-storage.ts'
-import { memberIndex, type Configuration, type Member, type Metadata } from './configuration.ts'
+import { isVoter, memberIndex, type Configuration, type Member, type Metadata } from './configuration.ts'
 import { CoreRunner, type ReportedEffect } from './core-runner.ts'
 import { phiAccrual } from './detector/phi-accrual.ts'
 import type { MembershipStatus } from './effects.ts'
@@ -21,6 +21,7 @@ import { leaveTimeout } from './leaving.ts'
 import type { LeaveOptions, MembershipComponents } from './membership-components.ts'
 import { tellListeners, type MembershipEvents } from './membership-events.ts'
 import { checkMetadata } from './metadata-checks.ts'
+import { frozenMetrics, type MembershipMetrics } from './metrics.ts'
 import { resolveOptions, type MembershipOptions, type ResolvedOptions } from './options.ts'
 import { PendingCalls, type Waiter } from './pending-calls.ts'
 import type { Explanation, ViewChange } from './view-change.ts'
@@ -61,7 +62,10 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
       status: () => this.#status,
       last: () => this.#feed.last,
       isFirst: () => this.#starting !== undefined,
-      joining: () => { this.#setStatus('joining') },
+      joining: () => {
+        runner.counters.rejoins++
+        this.#setStatus('joining')
+      },
       halt
     })
   }
@@ -118,6 +122,21 @@ export class Membership<State = undefined> extends EventEmitter<MembershipEvents
   /** Why the configuration of an epoch came about; undefined for one that this process did not see, or long ago. */
   explain (epoch: number): Explanation | undefined {
     return this.#feed.explain(epoch)
+  }
+
+  /** What happened at this process so far, and how it stands, in numbers: see metrics.ts. A copy; it costs some microseconds. */
+  metrics (): MembershipMetrics {
+    const { core, counters, linksOpen } = this.#runner
+    const configuration = this.#feed.last?.configuration
+    const { observed, failing, faulty } = core?.edges ?? { observed: 0, failing: 0, faulty: 0 }
+    return frozenMetrics(counters, {
+      epoch: configuration?.epoch ?? 0,
+      members: configuration?.members.length ?? 0,
+      voters: configuration?.members.filter(isVoter).length ?? 0,
+      isMember: this.#isMember && !this.#ended ? 1 : 0,
+      isIsolated: this.#status === 'isolated' ? 1 : 0,
+      edges: observed, edgesFailing: failing, edgesFaulty: faulty, linksOpen
+    })
   }
 
   /**

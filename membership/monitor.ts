@@ -37,6 +37,15 @@ const ATTENTION_MS = 50
 interface Edge {
   readonly subject: Member
   readonly detector: Detector
+  /** The verdict that was counted. */
+  faulty: boolean
+}
+
+/** The edges of one member, those that the latest evidence speaks against, and those with a verdict against them. */
+export interface EdgeCounts {
+  readonly observed: number
+  readonly failing: number
+  readonly faulty: number
 }
 
 export class Monitor {
@@ -83,7 +92,7 @@ export class Monitor {
       const subject = view.member(id)!
       const slotMs = fresh % FIRST_PROBE_SLOTS * this.#tuning.probeIntervalMs / 2
       const known = this.#edges.get(id)
-      edges.set(id, known === undefined ? this.#observe(now, subject, now + phase + slotMs) : { subject, detector: known.detector })
+      edges.set(id, known === undefined ? this.#observe(now, subject, now + phase + slotMs) : { ...known, subject })
       if (known === undefined) fresh++
     }
     this.#edges = edges
@@ -100,7 +109,7 @@ export class Monitor {
   #observe (now: number, subject: Member, firstProbeAtMs: number): Edge {
     const detector = this.#factory(subject, firstProbeAtMs, this.#tuning)
     if (this.#open.has(subject.address)) detector.link(now, 'opened')
-    return { subject, detector }
+    return { subject, detector, faulty: false }
   }
 
   /** Sends the probes that are due. Returns false when nothing happened that a verdict could have come of. */
@@ -108,10 +117,17 @@ export class Monitor {
     if (!this.#stirred && now < this.nextAtMs) return false
     this.#stirred = false
     this.#pollAtMs = Infinity
-    for (const { subject, detector } of this.#edges.values()) {
+    const { counters } = this.#out
+    for (const edge of this.#edges.values()) {
+      const { subject, detector } = edge
       const sequence = detector.poll(now)
+      const { faulty } = detector
+      if (faulty && !edge.faulty) counters.edgesFailed++
+      edge.faulty = faulty
       this.#pollAtMs = Math.min(this.#pollAtMs, detector.nextAtMs)
       if (sequence === undefined) continue
+      counters.probesSent++
+      if (this.#unanswered.has(subject.id)) counters.probesMissed++
       this.#unanswered.set(subject.id, sequence)
       this.#probe(subject, sequence)
     }
@@ -136,7 +152,10 @@ export class Monitor {
     const edge = this.#edges.get(reply.to)
     if (edge === undefined) return
     this.#stirred = true
-    if (this.#unanswered.get(reply.to) === reply.sequence) this.#unanswered.delete(reply.to)
+    if (this.#unanswered.get(reply.to) === reply.sequence) {
+      this.#unanswered.delete(reply.to)
+      this.#out.counters.probesAnswered++
+    }
     // A process that is about to join has no position yet; one of another cluster is none of ours, whatever its id.
     const { configuration } = this.#view
     const sameCluster = reply.clusterName === configuration.clusterName &&
@@ -163,6 +182,10 @@ export class Monitor {
     const faulty: MemberId[] = []
     for (const [id, { detector }] of this.#edges) if (detector.faulty) faulty.push(id)
     return faulty
+  }
+
+  get counts (): EdgeCounts {
+    return { observed: this.#edges.size, failing: this.failing(), faulty: this.faulty().length }
   }
 
   /** How many edges the latest evidence speaks against. */

@@ -84,6 +84,8 @@ export class Reception {
   /** Either phase of a join. @param isolated whether this member decides nothing at the moment. */
   asked (now: number, peer: Peer, ask: JoinAsk, believed: Position | undefined, isolated: boolean): void {
     this.#now = now
+    const { counters } = this.#out
+    counters.joinRequests++
     const refusal = this.admission.refusal(ask)
     if (refusal !== undefined) {
       this.#out.reply(peer, refusal)
@@ -94,8 +96,12 @@ export class Reception {
     } else {
       const held = ask.founding || this.#gate.hold(now, ask.member)
       const { clusterId } = this.#view.position
-      if (held) this.#out.reply(peer, { kind: 'join-held', clusterId, held: this.#gate.size, expected: this.#gate.expected })
-      else this.#out.reply(peer, { kind: 'join-refused', retry: true, spent: false, reason: 'the founder holds as many joiners as it can' })
+      if (held) {
+        this.#out.reply(peer, { kind: 'join-held', clusterId, held: this.#gate.size, expected: this.#gate.expected })
+      } else {
+        counters.joinsRefused.full++
+        this.#out.reply(peer, { kind: 'join-refused', retry: true, spent: false, reason: 'the founder holds as many joiners as it can' })
+      }
     }
   }
 
@@ -121,6 +127,7 @@ export class Reception {
     if (position.epoch < view.epoch) return this.#out.reply(peer, this.#host.snapshot())
     const told = this.#roster.told(member)
     if (told === 'refused') {
+      this.#out.counters.joinsRefused.incarnation++
       const reason = `store ${member.storeId} is none of epoch ${view.epoch}, or was started with incarnation ${member.incarnation} before`
       return this.#out.reply(peer, { kind: 'join-refused', reason, retry: false, spent: true })
     }

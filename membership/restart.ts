@@ -190,6 +190,7 @@ export class Restart<State> {
   #returned (now: number, peer: Peer, { sender, member, others, answer }: Returned): void {
     const told = this.#roster.told(member)
     if (told === 'refused') {
+      this.#out.counters.joinsRefused.incarnation++
       const reason = `store ${member.storeId} has started already with incarnation ${member.incarnation} or a later one, or is none of this cluster`
       this.#out.reply(peer, { kind: 'join-refused', reason, retry: false, spent: true })
       return

@@ -103,7 +103,19 @@ export class Succession<State> {
     this.#arrival = undefined
     this.#view = view
     const cut = previous === undefined ? undefined : origin?.cut
-    return { configuration, previous, cut, ...difference(previous, configuration), state, gap: learned === 'jumped', reason }
+    const change = { configuration, previous, cut, ...difference(previous, configuration), state, gap: learned === 'jumped', reason }
+    this.#count(change)
+    return change
+  }
+
+  #count ({ previous, joined, removed, updated, reason: { learned, fast, alerts } }: ViewChange<State>): void {
+    const { counters } = this.#out
+    counters.viewChanges[learned !== 'decided' ? learned : fast === true ? 'fast' : 'recovery']++
+    for (const { implicit } of alerts) counters.alertsImplicit += implicit.length
+    if (previous === undefined) return
+    counters.membersJoined += joined.length
+    counters.membersRemoved += removed.length
+    counters.membersUpdated += updated.length
   }
 
   #explain (

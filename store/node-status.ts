@@ -4,6 +4,7 @@
  * Pure. Plain data: it crosses the wire as it is.
  */
 import type { Configuration, StoreId } from '../membership/configuration.ts'
+import type { MembershipMetrics } from '../membership/index.ts'
 import type { DepartureStatus } from './departure.ts'
 import type { DrainStatus } from './drain.ts'
 import type { Replica } from './group/replica.ts'
@@ -48,6 +49,8 @@ export interface NodeStatus {
   readonly operationsInFlight: number
   /** The copies that this store sends, as the leader of their partitions, what its handovers wait for, and how they get on. */
   readonly transfers: TransfersStatus
+  /** What happened at this node as a member, in numbers; absent before it is about to be one. */
+  readonly membershipMetrics?: MembershipMetrics
   /** This store's part of each rebalance; the moves in it are those that gave this store a seat. */
   readonly rebalances: readonly RebalanceStatus[]
 }

@@ -323,6 +323,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
       ...(this.#departure?.status === undefined ? {} : { leaving: this.#departure.status }),
       operationsInFlight: this.#service.inFlight,
       transfers: this.#watch?.look() ?? NO_TRANSFERS,
+      ...(this.#membership === undefined ? {} : { membershipMetrics: this.#membership.metrics() }),
       rebalances: rebalanceStatus(this.#ledger, this.#plans)
     }
   }

@@ -24,6 +24,11 @@ test('M4: a store that was alone goes on in the same cluster, one epoch later, w
       if (run === 3) {
         const other = await startNode({ directory: join(directory, 'b'), seeds: [node.address] }, { log })
         expect(other.status()).toMatchObject({ clusterId, epoch: 4, members: 2 })
+        // As it crosses the wire, for `coterie status --json`.
+        const told = await connect([other.address])
+        const metrics = { counters: { viewChanges: { joined: 1, founded: 0 } }, gauges: { epoch: 4, members: 2 } }
+        expect(await told.nodeStatus(other.address)).toMatchObject({ membershipMetrics: metrics })
+        await told.close()
         await other.close()
       }
       await node.close()

@@ -5,11 +5,12 @@
  * founder; a member that asks again and gets no configuration, or what the fold would tell a newcomer; joiners, or their
  * connections, that do not carry over, or do where the fold objects by now; a store let in with the incarnation that runs; all observers
  * sending the configuration, or one sending it to any number; offering it again; a stranger that probes; probing anew at each request;
- * silence to who believes in another configuration.
+ * silence to who believes in another configuration; a differing setting counted as another cluster.
  */
 import { describe, expect, test } from 'vitest'
 import { Admission, PENDING_JOINS_MAX, SERVED_MIN } from '../../../membership/admission.ts'
 import { nextConfiguration, normalizeCut, type Configuration, type Member } from '../../../membership/configuration.ts'
+import { Counters, type Refusal } from '../../../membership/counters.ts'
 import type { Peer } from '../../../membership/effects.ts'
 import type { Address } from '../../../membership/environment/environment.ts'
 import {
@@ -34,6 +35,7 @@ class Bench {
   sent: { readonly to: Address, readonly message: MembershipMessage }[] = []
   replies: { readonly peer: Peer, readonly message: MembershipMessage }[] = []
   readonly vouched: Member[] = []
+  readonly counters = new Counters()
   objection: string | undefined
   snapshot = SNAPSHOT
 
@@ -42,7 +44,8 @@ class Bench {
     this.admission = new Admission(LAN, {
       send: (to, message) => { this.sent.push({ to, message }) },
       reply: (to, message) => { this.replies.push({ peer: to, message }) },
-      warn: () => {}
+      warn: () => {},
+      counters: this.counters
     }, {
       reachable: member => { this.vouched.push(member) },
       objection: () => this.objection,
@@ -123,6 +126,7 @@ describe('section 4.1: two phases', () => {
     for (let index = 0; index < PENDING_JOINS_MAX; index++) member.admission.note({ ...joiner, id: `id ${index}` as never })
     member.admission.answer(0, peer, askOf(joiner))
     expect(member.replies.at(-1)!.message).toMatchObject({ kind: 'join-refused', retry: true, spent: false })
+    expect(member.counters.joinsRefused.full).toBe(1)
   })
 })
 
@@ -167,6 +171,7 @@ describe('M6: an observer vouches for who answered at its advertised address', (
     expect(member.probes).toHaveLength(5)
     expect(member.replies).toEqual([{ peer, message: expect.objectContaining({ kind: 'join-refused', retry: true, spent: false }) }])
     expect(JSON.stringify(member.replies)).toContain(joiner.address)
+    expect(member.counters.joinsRefused).toEqual({ ...new Counters().joinsRefused, unreachable: 1 })
     expect(member.vouched).toEqual([])
   })
 
@@ -182,16 +187,18 @@ describe('M6: an observer vouches for who answered at its advertised address', (
 
 describe('a joiner that does not fit is refused with the reason before it counts', () => {
   const [holder] = small.members as [Member]
-  const rows: [string, JoinAsk, RegExp, boolean][] = [
-    ['another protocol', askOf(joiner, { protocol: PROTOCOL_VERSION + 1 }), /speaks protocol/, false],
-    ['another name', askOf(joiner, { clusterName: 'other' }), /is named test, not other/, false],
-    ['another cluster id', askOf(joiner, { clusterId: 'other' as never }), /belongs to other/, false],
-    ['another setting', askOf(joiner, { settings: { partitions: 8 } }), /partitions is fixed to undefined, the joiner has 8/, false],
-    ['a store that runs already (M3)', askOf({ ...joiner, storeId: holder.storeId, incarnation: holder.incarnation }), /is a member already/, true],
-    ['an older run of a store that runs', askOf({ ...joiner, storeId: holder.storeId, incarnation: 0 }), /the joiner has 0/, true]
+  const rows: [string, JoinAsk, RegExp, boolean, Refusal][] = [
+    ['another protocol', askOf(joiner, { protocol: PROTOCOL_VERSION + 1 }), /speaks protocol/, false, 'protocol'],
+    ['another name', askOf(joiner, { clusterName: 'other' }), /is named test, not other/, false, 'cluster'],
+    ['another cluster id', askOf(joiner, { clusterId: 'other' as never }), /belongs to other/, false, 'cluster'],
+    ['another setting', askOf(joiner, { settings: { partitions: 8 } }), /partitions is fixed to undefined, the joiner has 8/, false, 'settings'],
+    ['a store that runs already (M3)', askOf({ ...joiner, storeId: holder.storeId, incarnation: holder.incarnation }), /is a member already/, true, 'incarnation'],
+    ['an older run of a store that runs', askOf({ ...joiner, storeId: holder.storeId, incarnation: 0 }), /the joiner has 0/, true, 'incarnation']
   ]
-  test.each(rows)('%s', (_what, ask, reason, spent) => {
-    const refusal = bench().admission.refusal(ask)
+  test.each(rows)('%s', (_what, ask, reason, spent, why) => {
+    const member = bench()
+    const refusal = member.admission.refusal(ask)
+    expect(member.counters.joinsRefused).toEqual({ ...new Counters().joinsRefused, [why]: 1 })
     expect(refusal).toMatchObject({ kind: 'join-refused', retry: false, spent })
     expect(refusal!.reason).toMatch(reason)
   })
@@ -200,6 +207,7 @@ describe('a joiner that does not fit is refused with the reason before it counts
     const member = bench()
     member.objection = 'too late for that'
     expect(member.admission.refusal(askOf(joiner))).toMatchObject({ reason: 'too late for that', spent: true })
+    expect(member.counters.joinsRefused).toEqual({ ...new Counters().joinsRefused, fold: 1 })
     // One that is a member already lost the answer: it gets that, whatever the fold would say of a newcomer.
     expect(member.admission.refusal(askOf(holder))).toBeUndefined()
   })
@@ -287,7 +295,7 @@ describe('M11: the configuration travels to a joiner once', () => {
   test('whoever has its first configuration offers it to those it observes, once', () => {
     const member = bench()
     const offers: Address[] = []
-    const other = new Admission(LAN, { send: (to, message) => { if (message.kind === 'admitted' && message.offer) offers.push(to) }, reply: () => {}, warn: () => {} }, {
+    const other = new Admission(LAN, { send: (to, message) => { if (message.kind === 'admitted' && message.offer) offers.push(to) }, reply: () => {}, warn: () => {}, counters: new Counters() }, {
       reachable: () => {}, objection: () => undefined, snapshot: () => SNAPSHOT
     })
     other.enter(0, member.view)

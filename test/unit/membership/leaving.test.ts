@@ -7,6 +7,7 @@
  */
 import { describe, expect, test } from 'vitest'
 import { nextConfiguration, normalizeCut, type Configuration } from '../../../membership/configuration.ts'
+import { Counters } from '../../../membership/counters.ts'
 import { windowedPing } from '../../../membership/detector/windowed-ping.ts'
 import type { MembershipEffect } from '../../../membership/effects.ts'
 import type { Address } from '../../../membership/environment/environment.ts'
@@ -35,7 +36,8 @@ class Bench {
     this.leaving = new Leaving(LAN, {
       send: (to, message) => { this.sent.push({ to, message }) },
       reply: () => { throw new Error('nobody asked') },
-      warn: () => {}
+      warn: () => {},
+      counters: new Counters()
     })
   }
 

@@ -10,6 +10,7 @@ import {
   cutDigest, isSameMetadata, nextConfiguration, normalizeCut, type Configuration, type Cut, type MemberId, type Metadata, type Update
 } from '../../../membership/configuration.ts'
 import { cutError } from '../../../membership/consensus-decision.ts'
+import { Counters } from '../../../membership/counters.ts'
 import { CutDetector } from '../../../membership/cut-detector.ts'
 import { gossip } from '../../../membership/gossip-broadcaster.ts'
 import { validateMessage } from '../../../membership/message-validation.ts'
@@ -186,7 +187,7 @@ describe('alerting', () => {
 
   function alert (): { alerting: Alerting, sent: BroadcastMessage[], proposed: Cut[], contradicted: Update[] } {
     const [sent, proposed, contradicted]: [BroadcastMessage[], Cut[], Update[]] = [[], [], []]
-    const alerting = new Alerting(LAN, {
+    const alerting = new Alerting(LAN, new Counters(), {
       propose: cut => { proposed.push(cut) }, vouch: () => {}, probe: () => {}, rearm: () => {}, contradicted: wrong => { contradicted.push(wrong) }
     })
     const broadcaster: Broadcaster = {
