@@ -88,7 +88,7 @@ export class ClientService {
       const now = this.#components.environment.clock.now()
       this.#host?.schedule.answered(now, now - pending.since)
     }
-    pending.remote.reply({ ...answer, request: pending.request })
+    this.#reply(pending.remote, pending.request, answer)
   }
 
   #error (code: StoreError['code'], message: string, definite = true): Answer {
@@ -109,8 +109,16 @@ export class ClientService {
     this.#handle(request, remote)
   }
 
+  /** In a stream of its own: a short answer need not wait for a long one. */
   #reply (remote: Remote, request: number, answer: Answer): void {
-    remote.reply({ ...answer, request } satisfies NodeResponse)
+    try {
+      remote.reply({ ...answer, request } satisfies NodeResponse, request)
+    } catch (error) {
+      // No other node could answer it either.
+      if (!(error instanceof RangeError)) throw error
+      const refusal = this.#error('STORE_INVALID_VALUE', `the answer is too long (${error.message}): ask for fewer keys of one partition at a time`)
+      remote.reply({ ...refusal, request } satisfies NodeResponse, request)
+    }
   }
 
   #handle (request: ClientRequest, remote: Remote): void {

@@ -94,8 +94,10 @@ export class PartitionHost {
     const { clock, random } = components.environment
     this.#pace = new Pace(clock.now(), options.tickMs)
     this.#leases = new Leases(components.aloneSince, Math.floor(random.next() * 2 ** 48), options)
-    this.#outbox = new PeerOutbox(this.#bodies, (to, channel, packet) => {
-      components.environment.transport.send(to, channel, { c: this.#clusterId, f: components.self, m: packet })
+    const { transport } = components.environment
+    this.#outbox = new PeerOutbox(this.#bodies, {
+      send: (to, channel, packet, stream) => { transport.send(to, channel, { c: this.#clusterId, f: components.self, m: packet }, stream) },
+      isBusy: (to, channel, stream) => transport.isBusy(to, channel, stream)
     })
     this.#writer = new StoreWriter({
       database: components.database,

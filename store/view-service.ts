@@ -71,5 +71,5 @@ export class ViewService {
 }
 
 function reply ({ request, remote }: Waiting, answer: Answer): void {
-  remote.reply({ ...answer, request } satisfies NodeResponse)
+  remote.reply({ ...answer, request } satisfies NodeResponse, request)
 }

@@ -48,8 +48,8 @@ export interface Remote {
   readonly address: Address | undefined
   /** Identifies the underlying connection among all of this transport's; a client that reconnects gets another. */
   readonly connectionId: number
-  /** Queues an answer on the connection the message came by. Lost, silently, when that connection is gone. */
-  reply (message: unknown): void
+  /** Queues an answer on the connection the message came by, in a stream as `send` does. Lost, silently, when that connection is gone. */
+  reply (message: unknown, stream?: number): void
 }
 
 /**
@@ -69,7 +69,10 @@ export type Channel = typeof CHANNELS[keyof typeof CHANNELS]
 
 /**
  * Sends messages between addresses. A message is a tree of plain objects, arrays, strings, finite numbers, booleans, null and
- * Uint8Arrays. It arrives at most once, in the order sent per (pair, channel), or it is lost; nothing else is promised.
+ * Uint8Arrays. It arrives at most once, in the order sent per (pair, channel, stream), or it is lost; nothing else is promised.
+ *
+ * A stream is any number that the sender chooses. What has no order with anything is sent in a stream of its own, so that a long message
+ * need not be waited for: messages of other streams may overtake it.
  */
 export interface Transport {
   /** Where others reach this transport. A client's transport, which does not listen, has none. Final once started. */
@@ -79,9 +82,12 @@ export interface Transport {
   /**
    * Queues a message; connects first where there is no connection. Messages to one address in one turn of the event loop
    * share frames. Never throws for a peer that cannot be reached: the message is lost and a link event says why.
+   * @param stream a natural number. @default 0
    */
-  send (to: Address, channel: Channel, message: unknown): void
-  /** Sends one message to several peers, as `send` does to each; it is encoded once. */
+  send (to: Address, channel: Channel, message: unknown, stream?: number): void
+  /** True while what is sent to that address on another stream may overtake what was sent on this one. */
+  isBusy (to: Address, channel: Channel, stream: number): boolean
+  /** Sends one message to several peers, as `send` does to each, in stream 0; it is encoded once. */
   sendToAll (to: readonly Address[], channel: Channel, message: unknown): void
   /** Sets the one receiver of a channel. The message has been decoded, not validated: treat it as hostile. */
   receive (channel: Channel, receiver: (message: unknown, from: Remote) => void): void

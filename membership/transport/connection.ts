@@ -9,8 +9,11 @@ import type { Address, CancelTimer, Channel, Clock, Remote } from '../environmen
 import type { DialEvents } from './dial.ts'
 import { FrameDecoder, FrameEncoder } from './frame-codec.ts'
 import { decodeHello, encodeHello, type Hello } from './hello.ts'
-import { encodeMessage } from './message-codec.ts'
+import { checkLength, encodeMessage } from './message-codec.ts'
 import { Outbox } from './outbox.ts'
+
+/** Pieces of long messages that a connection sends in one turn of the event loop, about, in bytes. */
+const PIECE_BYTES_PER_TURN = 256 * 1024
 
 const BINARY = Object.freeze({ binary: true, compress: false })
 
@@ -38,6 +41,8 @@ export interface ConnectionOwner {
   readonly clock: Clock
   readonly helloTimeoutMs: number
   readonly queueBytesMax: number
+  /** The largest message that either side may send, in pieces or not. */
+  readonly frameBytesMax: number
   readonly sent: TrafficCounter
   readonly received: TrafficCounter
   /** What this side says of itself. */
@@ -77,7 +82,7 @@ export class Connection {
   #giveUp: () => void = () => {}
   readonly #owner: ConnectionOwner
   readonly #encoder = new FrameEncoder()
-  readonly #decoder = new FrameDecoder()
+  readonly #decoder: FrameDecoder
   readonly #remotes = new Map<Channel, Remote>()
   /** Invariant: messages pass only while open, and a closed connection never opens again. */
   #state: 'greeting' | 'open' | 'closed' = 'greeting'
@@ -88,7 +93,8 @@ export class Connection {
   constructor (id: number, dialled: Address | undefined, owner: ConnectionOwner) {
     this.id = id
     this.dialled = dialled
-    this.outbox = new Outbox(owner.queueBytesMax)
+    this.outbox = new Outbox(owner.queueBytesMax, owner.frameBytesMax)
+    this.#decoder = new FrameDecoder(owner.frameBytesMax)
     this.#owner = owner
   }
 
@@ -151,23 +157,29 @@ export class Connection {
   }
 
   /** @returns false when the outbox is full and the message is lost. */
-  send (channel: Channel, bytes: Uint8Array): boolean {
-    if (!this.outbox.push(channel, bytes)) return false
+  send (channel: Channel, bytes: Uint8Array, stream: number): boolean {
+    if (!this.outbox.push(channel, bytes, stream)) return false
     if (this.#state === 'open' && !this.dirty) this.#owner.scheduleFlush(this)
     return true
   }
 
-  /** Writes what the socket takes. What it does not take now goes when it has written what it has. */
+  /**
+   * Writes what the socket takes. What it does not take now goes when it has written what it has; and of long messages only so much goes in
+   * one turn, since a socket of this machine would take all of it, and everything else would wait for that.
+   */
   flush (): void {
     const socket = this.#socket
     if (this.#state !== 'open' || socket === undefined) return
+    let pieceBytes = PIECE_BYTES_PER_TURN
     for (;;) {
-      const batch = this.outbox.take(socket.bufferedAmount)
-      if (batch === undefined) return
-      const frame = this.#encoder.encode(batch.messages, batch.bytes)
-      this.#owner.sent.count(batch.messages.length, frame.length)
+      const batch = this.outbox.take(socket.bufferedAmount, pieceBytes)
+      if (batch === undefined) break
+      pieceBytes -= batch.pieceBytes
+      const frame = this.#encoder.encode(batch.parts, batch.bytes)
+      this.#owner.sent.count(batch.completed, frame.length)
       socket.send(frame, BINARY, this.#onWritten)
     }
+    if (pieceBytes <= 0 && this.outbox.bytes > 0 && !this.dirty) this.#owner.scheduleFlush(this)
   }
 
   readonly #onWritten = (): void => {
@@ -189,9 +201,10 @@ export class Connection {
       remote = {
         address: this.hello?.address,
         connectionId: this.id,
-        reply: message => {
+        reply: (message, stream = 0) => {
           const bytes = encodeMessage(message)
-          if (this.#state === 'open') this.send(channel, bytes)
+          checkLength(bytes, this.#owner.frameBytesMax)
+          if (this.#state === 'open') this.send(channel, bytes, stream)
         }
       }
       this.#remotes.set(channel, remote)

@@ -5,17 +5,27 @@
  * again (a probe differs from the one before in its number), so on the membership channel a short message is sent as its
  * difference from one of the last few on this connection: the byte has its highest bit set, and what follows is which message
  * it resembles, how many bytes at its start and at its end are the same, and the bytes between. Both sides remember
- * the same messages, because a connection delivers everything in order, or ends.
+ * the same messages, because a connection delivers everything in order, or ends. Of long messages a frame has pieces (pieces.ts).
  *
  * Owns: what one direction of one connection remembers.
  */
 import { CHANNELS, type Channel } from '../environment/environment.ts'
-import { beginCount, skim, unpackAll, unpackBetween } from './message-codec.ts'
+import { beginCount, skim, unpackAll, unpackBetween, unpackOwned } from './message-codec.ts'
+import { Assembly, type Piece, PIECE, writePieceHead } from './pieces.ts'
 
-/** Encoded messages, waiting to be put into frames. */
-export interface EncodedMessage {
+/** What a frame has of a channel: an encoded message, or a piece of one. */
+export interface FramePart {
   readonly channel: Channel
   readonly bytes: Uint8Array
+  /** Set for a piece. */
+  readonly piece?: Piece
+}
+
+/** An encoded message that waits to be put into frames, after those of its stream that came before. */
+export interface QueuedMessage {
+  readonly channel: Channel
+  readonly bytes: Uint8Array
+  readonly stream: number
 }
 
 const CHANNEL_MAX = Math.max(...Object.values(CHANNELS))
@@ -92,11 +102,17 @@ class Memory {
 export class FrameEncoder {
   readonly #memory = new Memory()
 
-  /** @param bytes what the messages and one byte each for the channel add up to. */
-  encode (messages: readonly EncodedMessage[], bytes: number): Uint8Array {
+  /** @param bytes what the messages and one byte each for the channel add up to; of pieces, with their heads. */
+  encode (parts: readonly FramePart[], bytes: number): Uint8Array {
     const frame = Buffer.allocUnsafe(bytes)
     let position = 0
-    for (const { channel, bytes: message } of messages) {
+    for (const { channel, bytes: message, piece } of parts) {
+      if (piece !== undefined) {
+        position = writePieceHead(frame, position, channel, piece)
+        frame.set(message, position)
+        position += message.length
+        continue
+      }
       const resembles = channel === CHANNELS.membership ? this.#memory.resembled(message) : undefined
       if (resembles === undefined) {
         frame[position++] = channel
@@ -121,6 +137,19 @@ export class FrameEncoder {
 /** Takes the frames of one connection apart. After an error nothing that follows makes sense any more. */
 export class FrameDecoder {
   readonly #memory = new Memory()
+  readonly #messageBytesMax: number
+  /** By channel, from its first piece on. */
+  readonly #assemblies: (Assembly | undefined)[] = []
+
+  /** @param messageBytesMax the largest message in pieces, and what all unfinished ones of a channel may have together */
+  constructor (messageBytesMax: number) {
+    this.#messageBytesMax = messageBytesMax
+  }
+
+  /** What all unfinished messages will have, in bytes. */
+  get unfinishedBytes (): number {
+    return this.#assemblies.reduce((sum, assembly) => sum + (assembly?.bytes ?? 0), 0)
+  }
 
   /**
    * The values of a frame: channel, message, channel, message ...
@@ -134,8 +163,13 @@ export class FrameDecoder {
     const values = plainEnd === 0 ? [] : unpackAll(frame.subarray(0, plainEnd))
     for (let position = plainEnd; position < frame.length;) {
       const kind = frame[position]!
-      const channel = kind & ~DIFFERENCE
+      const channel = kind & ~(DIFFERENCE | PIECE)
       if (channel > CHANNEL_MAX) throw new TypeError('unknown channel')
+      if ((kind & PIECE) !== 0) {
+        if ((kind & DIFFERENCE) !== 0) throw new TypeError('a piece of a difference')
+        position = this.#readPiece(frame, position, channel, values)
+        continue
+      }
       values.push(channel)
       if (kind !== channel) {
         if (channel !== CHANNELS.membership) throw new TypeError('a difference on a channel that has none')
@@ -149,6 +183,16 @@ export class FrameDecoder {
       position = end
     }
     return values
+  }
+
+  #readPiece (frame: Uint8Array, start: number, channel: number, values: unknown[]): number {
+    const assembly = this.#assemblies[channel] ??= new Assembly(this.#messageBytesMax)
+    const { end, message } = assembly.read(frame, start)
+    if (message !== undefined) {
+      if (skim(message, 0) !== message.length) throw new TypeError('not a message')
+      values.push(channel, unpackOwned(message))
+    }
+    return end
   }
 
   #readDifference (frame: Uint8Array, start: number, values: unknown[]): number {
@@ -172,10 +216,10 @@ export class FrameDecoder {
   }
 }
 
-/** The end of the parts at the beginning of a frame that are neither remembered nor differences. */
+/** The end of the parts at the beginning of a frame that are neither remembered nor differences nor pieces. */
 function skimPlain (frame: Uint8Array): number {
   let position = 0
-  while (position < frame.length && frame[position]! !== CHANNELS.membership && (frame[position]! & DIFFERENCE) === 0) {
+  while (position < frame.length && frame[position]! !== CHANNELS.membership && (frame[position]! & (DIFFERENCE | PIECE)) === 0) {
     if (frame[position]! > CHANNEL_MAX) throw new TypeError('unknown channel')
     position = skim(frame, position + 1)
     if (position === -1) throw new TypeError('not a frame')

@@ -8,7 +8,7 @@ import { isAddress } from './address.ts'
 import { decodeMessage, encodeMessage } from './message-codec.ts'
 
 /** Raised whenever two versions could misunderstand each other. */
-export const PROTOCOL_VERSION = 1
+export const PROTOCOL_VERSION = 2
 
 export interface Hello {
   /** Where the speaker listens, or undefined for one that does not. */

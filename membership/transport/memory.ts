@@ -86,8 +86,13 @@ class MemoryNode implements MemoryTransport {
     return () => { this.#listeners.delete(listener) }
   }
 
+  /** Nothing overtakes anything here, whatever its stream. */
   send (to: Address, channel: Channel, message: unknown): void {
     this.sendToAll([to], channel, message)
+  }
+
+  isBusy (): boolean {
+    return false
   }
 
   sendToAll (to: readonly Address[], channel: Channel, message: unknown): void {

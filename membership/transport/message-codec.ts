@@ -16,7 +16,9 @@ const VALUES_MAX = 1_000_000
 
 // Records would let the other side define structures that are compiled into functions. Copied byte arrays do not keep the
 // whole frame they came in alive.
-const packr = new Packr({ useRecords: false, copyBuffers: true, int64AsType: 'number', encodeUndefinedAsNil: true, mapsAsObjects: true })
+const OPTIONS = { useRecords: false, int64AsType: 'number', encodeUndefinedAsNil: true, mapsAsObjects: true } as const
+const packr = new Packr({ ...OPTIONS, copyBuffers: true })
+const viewPackr = new Packr(OPTIONS)
 
 /** What is left to read in each open array or object. Shared, because nothing here is re-entered. */
 const left = new Int32Array(DEPTH_MAX + 1)
@@ -103,10 +105,37 @@ export function encodeMessage (message: unknown): Uint8Array {
   return bytes
 }
 
+/** @throws {RangeError} when the message does not fit into a frame, which the other side would refuse */
+export function checkLength (bytes: Uint8Array, frameBytesMax: number): void {
+  if (bytes.length >= frameBytesMax) throw new RangeError(`A message of ${bytes.length} bytes does not fit into a frame of ${frameBytesMax} bytes`)
+}
+
 /** @throws {TypeError} when the bytes are not one message. */
 export function decodeMessage (bytes: Uint8Array): unknown {
   if (!isMessage(bytes)) throw new TypeError('not a message')
   return packr.unpack(bytes) as unknown
+}
+
+/**
+ * The one value in bytes that nobody else will use, which were skimmed. A byte array that is most of them stays where it is instead of being
+ * copied; all others are copied, so that none of them keeps the whole alive.
+ */
+export function unpackOwned (bytes: Uint8Array): unknown {
+  return detached(viewPackr.unpack(bytes), bytes.length / 2)
+}
+
+/** The same value with its byte arrays copied, but for those longer than so many bytes. */
+function detached (value: unknown, bytes: number): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  if (value instanceof Uint8Array) return value.length > bytes ? value : Uint8Array.prototype.slice.call(value)
+  if (Array.isArray(value)) {
+    const list = value as unknown[]
+    for (let index = 0; index < list.length; index++) list[index] = detached(list[index], bytes)
+    return list
+  }
+  const fields = value as Record<string, unknown>
+  for (const name of Object.keys(fields)) fields[name] = detached(fields[name], bytes)
+  return fields
 }
 
 /** The value between two offsets, as `skim` found it. */

@@ -33,6 +33,7 @@ export class Peers implements ConnectionOwner {
   readonly clock: Clock
   readonly helloTimeoutMs: number
   readonly queueBytesMax: number
+  readonly frameBytesMax: number
   readonly sent = new TrafficCounter()
   readonly received = new TrafficCounter()
   readonly #settings: WebSocketSettings
@@ -56,6 +57,7 @@ export class Peers implements ConnectionOwner {
     this.clock = settings.clock
     this.helloTimeoutMs = settings.helloTimeoutMs
     this.queueBytesMax = settings.queueBytesMax
+    this.frameBytesMax = settings.frameBytesMax
     this.#dials = new DialPolicy(settings.dialsMax, settings.redialDelayMs)
     this.#run = settings.random.id()
   }
@@ -66,10 +68,16 @@ export class Peers implements ConnectionOwner {
   }
 
   /** Sends, on a connection that is there or to be made. @returns false when the message is lost, because too much is queued. */
-  send (to: Address, channel: Channel, bytes: Uint8Array): boolean {
+  send (to: Address, channel: Channel, bytes: Uint8Array, stream: number): boolean {
     const link = this.#links.get(to)
     const connection = link?.open[0] ?? link?.dial ?? this.#reach(to, channel)
-    return connection === undefined || (connection instanceof Outbox ? connection.push(channel, bytes) : connection.send(channel, bytes))
+    if (connection === undefined) return true
+    return connection instanceof Outbox ? connection.push(channel, bytes, stream) : connection.send(channel, bytes, stream)
+  }
+
+  isBusy (to: Address, channel: Channel, stream: number): boolean {
+    const link = this.#links.get(to)
+    return ((link?.open[0] ?? link?.dial)?.outbox ?? link?.waiting)?.isBusy(channel, stream) === true
   }
 
   connect (to: Address): void {
@@ -112,7 +120,7 @@ export class Peers implements ConnectionOwner {
     if (waiting !== undefined && !urgent) return waiting
     if (urgent || this.#dials.hasTurn) return this.#dial(to)
     this.#dials.enqueue(to, this.#host.address())
-    return this.#links.obtain(to).waiting = new Outbox(this.#settings.queueBytesMax)
+    return this.#links.obtain(to).waiting = new Outbox(this.#settings.queueBytesMax, this.#settings.frameBytesMax)
   }
 
   #dialEnded (connection: Connection): void {

@@ -10,7 +10,7 @@ import { TransportError } from '../errors.ts'
 import { formatAddress } from './address.ts'
 import type { TransportTraffic } from './connection.ts'
 import { Listener } from './listener.ts'
-import { decodeMessage, encodeMessage } from './message-codec.ts'
+import { checkLength, decodeMessage, encodeMessage } from './message-codec.ts'
 import { Peers, SWEEPS_PER_SILENCE } from './peers.ts'
 import { resolveWebSocketOptions, type WebSocketSettings, type WebSocketTransportOptions } from './websocket-options.ts'
 
@@ -107,28 +107,30 @@ class WebSocketNode implements WebSocketTransport {
     return this.#peers.queuedBytes(to)
   }
 
+  isBusy (to: Address, channel: Channel, stream: number): boolean {
+    return this.#peers.isBusy(to, channel, stream)
+  }
+
   /** @throws {RangeError} for a message larger than a frame. @throws {TypeError} for what is no message. */
-  send (to: Address, channel: Channel, message: unknown): void {
-    if (this.#state !== 'closed') this.#queue(to, channel, this.#encode(message))
+  send (to: Address, channel: Channel, message: unknown, stream = 0): void {
+    if (this.#state !== 'closed') this.#queue(to, channel, this.#encode(message), stream)
   }
 
   sendToAll (to: readonly Address[], channel: Channel, message: unknown): void {
     if (this.#state === 'closed' || to.length === 0) return
     const bytes = this.#encode(message)
-    for (const address of to) this.#queue(address, channel, bytes)
+    for (const address of to) this.#queue(address, channel, bytes, 0)
   }
 
   #encode (message: unknown): Uint8Array {
     const bytes = encodeMessage(message)
-    if (bytes.length >= this.#settings.frameBytesMax) {
-      throw new RangeError(`A message of ${bytes.length} bytes does not fit into a frame of ${this.#settings.frameBytesMax} bytes`)
-    }
+    checkLength(bytes, this.#settings.frameBytesMax)
     return bytes
   }
 
-  #queue (to: Address, channel: Channel, bytes: Uint8Array): void {
+  #queue (to: Address, channel: Channel, bytes: Uint8Array, stream: number): void {
     if (to === this.#address) onNextTurn(() => this.#deliverToSelf(channel, bytes))
-    else if (!this.#peers.send(to, channel, bytes)) {
+    else if (!this.#peers.send(to, channel, bytes, stream)) {
       this.#settings.log.warn({ to, queuedBytes: this.queuedBytes(to) }, 'lost a message: too much is queued for this peer')
     }
   }

@@ -17,6 +17,8 @@ import type { Router } from './router.ts'
 
 /** How often in a row a call pauses because one store says it is not ready, before the others are asked too. */
 const WAITS_PER_STORE_MAX = 3
+/** A node that takes a write faster than that is not given up: it would be sent again, and have the network and the next node work on it, too. */
+const BYTES_PER_MS = 4096
 /** Attempts of one call whose late answers are still listened for. */
 const ABANDONED_MAX = 16
 /** Redirects taken from one answer. */
@@ -179,7 +181,8 @@ export class Attempts {
     this.#attempts.set(request, attempt)
     call.attempt = attempt
     call.state = 'asking'
-    this.#host.wakeCall(call, Math.min(now + this.#options.attemptTimeoutMs + call.waitMs, call.deadline))
+    const patienceMs = this.#options.attemptTimeoutMs + call.waitMs + Math.floor(call.bytes / BYTES_PER_MS)
+    this.#host.wakeCall(call, Math.min(now + patienceMs, call.deadline))
     this.#host.send(to, call.request(request, this.#parts.clientId))
   }
 

@@ -59,8 +59,8 @@ export interface SessionOptions {
   /** Milliseconds until an operation fails if nothing settled it, retries included. From 1 to 2^31-1. @default 10000 */
   readonly deadlineMs?: number | undefined
   /**
-   * Milliseconds until one attempt at one node is given up in favour of the next node. Raising it is gentler on slow nodes,
-   * lowering it finds a hung node sooner. From 1 to 2^31-1. @default 1000
+   * Milliseconds until one attempt at one node is given up in favour of the next node, and one more for each 4 KiB of a write. Raising
+   * it is gentler on slow nodes, lowering it finds a hung node sooner. From 1 to 2^31-1. @default 1000
    */
   readonly attemptTimeoutMs?: number | undefined
   /** The first pause before an operation is tried again, doubled (with jitter) each time. From 1 to 60000. @default 10 */

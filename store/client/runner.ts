@@ -127,7 +127,8 @@ export class Runner {
   #apply (input: SessionInput): void {
     for (const effect of this.#session.apply(this.#clock.now(), input)) {
       switch (effect.kind) {
-        case 'send': this.#transport.send(effect.to, CHANNELS.client, effect.message); break
+        // In a stream of its own: a short request need not wait for a long one.
+        case 'send': this.#transport.send(effect.to, CHANNELS.client, effect.message, effect.message.request); break
         case 'settled': effect.call.resolve(effect.response); break
         case 'failed': effect.call.reject(effect.error); break
         case 'refreshed': this.#onRefreshed(effect.view); break

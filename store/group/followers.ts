@@ -7,7 +7,7 @@
  * Pure.
  */
 import type { StoreId } from '../../membership/configuration.ts'
-import { majorityOf } from './history.ts'
+import { entryBytes, majorityOf } from './history.ts'
 import type { Leader } from './leader.ts'
 import type { GroupMessage } from './messages.ts'
 import { RoundTrip } from './round-trip.ts'
@@ -16,6 +16,9 @@ import { RoundTrip } from './round-trip.ts'
 const WINDOW_BATCHES = 4
 /** Writes may be waiting for what was lost, so however slow a follower was, it is not given much longer. */
 const DELAY_FACTOR_MAX = 8
+
+/** What is under way to a follower is not late while it may be on its way at this pace: sent again, it would only be later. */
+const BYTES_PER_MS = 4096
 
 /** The commit point travels with the next append; when so many times `retryMs` passed without one, it travels alone. */
 const TELL_RETRIES = 3
@@ -249,7 +252,7 @@ export class Followers {
     for (const [member, follower] of this.#followers) {
       if (follower.lagging || !replica.view!.live.has(member)) continue
       const { delayMs } = follower.roundTrip
-      const late = now - follower.progressAt >= delayMs
+      const late = now - follower.progressAt >= delayMs && now - follower.progressAt >= delayMs + this.#transferMs(follower)
       const untold = follower.told < copy.commit && now - follower.sentAt >= Math.max(delayMs, TELL_RETRIES * replica.options.retryMs)
       if (follower.match < copy.last && late) {
         if (follower.progressAt > -Infinity) follower.roundTrip.missed()
@@ -258,6 +261,15 @@ export class Followers {
         this.#send(now, member, follower)
       } else if (untold || (late && follower.settled < this.#seatEpoch(member))) this.#send(now, member, follower)
     }
+  }
+
+  /** How long the entries under way to a follower take on a slow link, or to a slow disk: one append, or all that it has not acknowledged. */
+  #transferMs ({ match, next, probing }: Follower): number {
+    const { copy, replica } = this.#leader
+    const { batchEntriesMax, batchBytesMax } = replica.options
+    const from = Math.max(probing ? next : match + 1, copy.floor + 1)
+    const entries = probing ? copy.slice(from, batchEntriesMax, batchBytesMax) : copy.slice(from, Infinity, Infinity, next - 1)
+    return Math.floor(entries.reduce((bytes, entry) => bytes + entryBytes(entry), 0) / BYTES_PER_MS)
   }
 
   /** True when every member that is there has everything, and knows it. */

@@ -11,9 +11,11 @@ import { SeededRandom } from '../../membership/environment/seeded-random.ts'
 import { type Client, connect } from '../../store/client/client.ts'
 import { PATIENCE_MS } from '../../store/verify/eventually.ts'
 import { type Exit, NodeProcess } from '../../store/verify/node-process.ts'
-import { frame, HELLO, pack, Stranger, tcp } from './stranger.ts'
+import { frame, HELLO, pack, piece, Stranger, tcp } from './stranger.ts'
 
 const MIB = 1024 * 1024
+/** Bytes of a message in each piece of it but the last. */
+const PIECE = 64 * 1024
 /** The node has about 80 MiB by itself; the largest frame that it accepts has 32 MiB, and exists a few times on its way. */
 const MEMORY_MAX = 700 * MIB
 /**
@@ -133,9 +135,9 @@ const array = (declared: number, fill: Buffer): Buffer => {
 test.each([
   ['text instead of a hello', 'hello'],
   ['a hello that is a number', pack(7)],
-  ['a hello of another version', pack({ ...HELLO, coterie: 2 })],
+  ['a hello of another version', pack({ ...HELLO, coterie: 3 })],
   ['a hello with an address that is none', pack({ ...HELLO, address: 'a b c' })],
-  ['a hello without a run', pack({ coterie: 1, address: null })],
+  ['a hello without a run', pack({ coterie: 2, address: null })],
   ['a hello of 16 MiB', pack({ ...HELLO, run: 'x'.repeat(16 * MIB) })],
   ['an empty first frame', Buffer.alloc(0)]
 ])('%s closes the connection', async (_name, first) => {
@@ -158,11 +160,31 @@ test.each([
   ['a record definition', Buffer.from([1, 0xd5, 0x72, 0x40, 0x91, 0xa1, 0x61])],
   ['31 MiB of empty maps', array(31 * MIB, Buffer.alloc(31 * MIB, 0x80))],
   ['31 MiB of messages that are null', Buffer.alloc(31 * MIB, Buffer.from([1, 0xc0]))],
-  ['31 MiB of nulls', array(31 * MIB, Buffer.alloc(31 * MIB, 0xc0))]
+  ['31 MiB of nulls', array(31 * MIB, Buffer.alloc(31 * MIB, 0xc0))],
+  ['a piece without its head', Buffer.from([0x41, 0, 0])],
+  ['a piece that is cut off', piece(1, 0, MIB, 0, 100)],
+  ['a piece of a message that never began', piece(1, 0, MIB, PIECE, PIECE)],
+  ['a piece of a message of another length', Buffer.concat([piece(1, 0, MIB, 0, PIECE), piece(1, 0, 2 * MIB, PIECE, PIECE)])],
+  ['a piece that came before', Buffer.concat([piece(1, 0, MIB, 0, PIECE), piece(1, 0, MIB, 0, PIECE)])],
+  ['a message of 33 MiB in pieces', piece(1, 0, 33 * MIB, 0, PIECE)],
+  ['five messages that begin', Buffer.concat([0, 1, 2, 3, 4].map(place => piece(1, place, MIB, 0, PIECE)))],
+  ['two messages that begin, of 31 MiB each', Buffer.concat([0, 1].map(place => piece(1, place, 31 * MIB, 0, PIECE)))],
+  ['a message in pieces that is none', Buffer.concat([0, 1, 2].map(index => piece(1, 0, 3 * PIECE, index * PIECE, PIECE)))]
 ])('%s closes the connection, and costs neither time nor memory', async (_name, bytes) => {
   const stranger = await Stranger.connect(address)
   stranger.send(bytes)
   await stranger.whenClosed()
+  await expectServing()
+})
+
+test('a hundred strangers who begin the longest message on each channel, and end none', async () => {
+  const strangers = await Promise.all(Array.from({ length: 100 }, () => Stranger.connect(address)))
+  for (const stranger of strangers) for (const channel of [0, 1, 2, 3]) stranger.send(piece(channel, 0, 31 * MIB, 0, PIECE))
+  await expectServing()
+  for (const stranger of strangers) {
+    expect(stranger.closed, 'they have done nothing wrong').toBe(false)
+    stranger.close()
+  }
   await expectServing()
 })
 

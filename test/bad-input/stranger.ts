@@ -17,7 +17,17 @@ export const pack = (value: unknown): Buffer => packr.pack(value)
 export const frame = (channel: number, ...messages: readonly unknown[]): Buffer =>
   Buffer.concat(messages.flatMap(message => [Buffer.from([channel]), pack(message)]))
 
-export const HELLO = { coterie: 1, address: null, run: 'a stranger' }
+/** A piece of a long message: its channel and a mark, its place, the length of the whole, and where in that its bytes begin. */
+export function piece (channel: number, place: number, total: number, offset: number, bytes: number): Buffer {
+  const made = Buffer.alloc(10 + bytes)
+  made[0] = channel | 0x40
+  made[1] = place
+  made.writeUInt32BE(total, 2)
+  made.writeUInt32BE(offset, 6)
+  return made
+}
+
+export const HELLO = { coterie: 2, address: null, run: 'a stranger' }
 
 export interface StrangerAnswer {
   readonly kind: string

@@ -15,6 +15,7 @@ import { formationBench } from './processes/formation.ts'
 import { failoverBench } from './store/failover.ts'
 import { handoverBench } from './store/handover.ts'
 import { kvBench } from './store/kv.ts'
+import { largeValuesBench } from './store/large-values.ts'
 import { rebalanceBench } from './store/rebalance.ts'
 
 const OPTIONS = {
@@ -38,6 +39,7 @@ const BENCHMARKS: Readonly<Record<string, (values: Values) => Promise<readonly o
   failover: ({ only }) => failoverBench(only),
   rebalance: () => rebalanceBench(),
   handover: ({ n }) => handoverBench(n === undefined ? undefined : count('n', n)),
+  'large-values': ({ n }) => largeValuesBench(n === undefined ? undefined : count('n', n)),
   formation: async ({ n }) => formationBench(n === undefined ? 100 : count('n', n)),
   namespaces: async ({ n, only, detector }) => namespaceBench(n === undefined ? 50 : count('n', n), only, detector),
   membership: async ({ n, seeds, full, only, figures }) => membershipBench({

@@ -111,6 +111,32 @@ export function transportConformance (name: string, kit: TransportKit): void {
       }
     })
 
+    test('keeps the order of each stream, whatever the lengths, until nothing is busy', async () => {
+      const [a, b] = [await peer(), await peer()]
+      const received = inbox(b.transport) as { readonly stream: number, readonly number: number, readonly bytes: Uint8Array }[]
+      const lengths = [10, 300_000, 10, 10, 140_000, 1_000_000, 10]
+      const streams = [0, 1, 70_000]
+      lengths.forEach((length, number) => {
+        for (const stream of streams) a.transport.send(b.address, store, { stream, number, bytes: new Uint8Array(length).fill(number) }, stream)
+      })
+      await kit.until(() => received.length === lengths.length * streams.length)
+      for (const stream of streams) {
+        expect(received.filter(message => message.stream === stream).map(({ number }) => number)).toEqual([...lengths.keys()])
+        expect(a.transport.isBusy(b.address, store, stream)).toBe(false)
+      }
+      for (const { number, bytes } of received) expect(bytes.length === lengths[number] && bytes.every(byte => byte === number)).toBe(true)
+    })
+
+    test('what is sent after a stream is no longer busy stays behind it', async () => {
+      const [a, b] = [await peer(), await peer()]
+      const received = inbox(b.transport)
+      a.transport.send(b.address, store, new Uint8Array(1_000_000), 1)
+      await kit.until(() => !a.transport.isBusy(b.address, store, 1))
+      a.transport.send(b.address, store, 'behind', 0)
+      await kit.until(() => received.length === 2)
+      expect(received[1]).toBe('behind')
+    })
+
     test('uses one connection in both directions', async () => {
       const [a, b] = [await peer(), await peer()]
       const ids = new Set<number>()

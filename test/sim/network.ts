@@ -1,9 +1,9 @@
 /**
  * The simulated network: connections between transports, and what happens to messages on the way.
  *
- * A message is lost, or arrives in the order sent per pair of hosts, as the `Transport` contract says, unless the faults say
- * otherwise. Connections behave as those of TCP: a process that dies closes its own, a machine that dies leaves the others'
- * half open until they send something after it is back.
+ * A message is lost, or arrives in the order sent per pair of hosts and stream, as the `Transport` contract says, unless the faults say
+ * otherwise; those of one stream overtake those of another, however short all of them are. Connections behave as those of TCP: a
+ * process that dies closes its own, a machine that dies leaves the others' half open until they send something after it is back.
  *
  * Owns: every connection. Time and chance are the simulation's.
  */
@@ -33,6 +33,7 @@ export interface NetworkStatistics {
 
 export interface Packet {
   readonly channel: Channel
+  readonly stream: number
   /** Nobody else's: a copy. */
   readonly message: unknown
   readonly bytes: number
@@ -52,13 +53,20 @@ export interface LinkEnd {
   /** Waits for the connection. */
   queue: Packet[]
   queuedBytes: number
-  /** When the last message towards the peer arrives: none may overtake it. */
+  /** When the peer hears that the connection is open: no message may overtake that. */
+  openMs: number
+  /** When the last message towards the peer arrives. */
   lastArrivalMs: number
+  /** By stream, when the last message of it towards the peer arrives: none of it may overtake that. Those that arrived may be missing. */
+  arrivalsMs: Map<number, number>
   /** When the link has taken all bytes sent so far. */
   freeAtMs: number
   faults: LinkFaults
   faultsVersion: number
 }
+
+/** Streams whose last arrivals are remembered before those of the past are looked for. */
+const ARRIVALS_KEPT = 256
 
 /** What one host may have queued towards another before further messages are lost. */
 const QUEUE_BYTES_MAX = 64 * 2 ** 20
@@ -101,7 +109,7 @@ export class SimulatedNetwork {
   #newEnd (transport: SimulatedTransport, peerName: string, peerAddress: Address | undefined, state: LinkEnd['state']): LinkEnd {
     return {
       connectionId: ++this.#connections, transport, peerName, peerAddress, peer: undefined, state,
-      queue: [], queuedBytes: 0, lastArrivalMs: 0, freeAtMs: 0,
+      queue: [], queuedBytes: 0, openMs: 0, lastArrivalMs: 0, arrivalsMs: new Map(), freeAtMs: 0,
       faults: this.faults.between(transport.name, peerName), faultsVersion: this.faults.version
     }
   }
@@ -160,8 +168,8 @@ export class SimulatedNetwork {
     this.#open(end)
     const faults = this.#faultsOf(end)
     if (faults.blocked) return
-    end.lastArrivalMs = this.#scheduler.nowMs + this.#delay(faults)
-    this.#scheduler.schedule(end.lastArrivalMs - this.#scheduler.nowMs, dialler.owner, () => this.#open(dialled))
+    end.openMs = this.#scheduler.nowMs + this.#delay(faults)
+    this.#scheduler.schedule(end.openMs - this.#scheduler.nowMs, dialler.owner, () => this.#open(dialled))
   }
 
   #open (end: LinkEnd): void {
@@ -183,13 +191,13 @@ export class SimulatedNetwork {
   }
 
   /** @throws {TypeError} when the message holds what a transport does not carry. */
-  pack (channel: Channel, message: unknown): Packet {
-    return { channel, message: this.#copier.copy(message), bytes: this.#copier.bytes, digest: this.#copier.digest }
+  pack (channel: Channel, message: unknown, stream: number): Packet {
+    return { channel, stream, message: this.#copier.copy(message), bytes: this.#copier.bytes, digest: this.#copier.digest }
   }
 
   /** Sends, or queues until the connection is open. @param like the packet of this message to another receiver, which has been measured. */
-  send (from: LinkEnd, channel: Channel, message: unknown, like?: Packet): Packet {
-    const packet = like === undefined ? this.pack(channel, message) : { ...like, message: copyAgain(like.message) }
+  send (from: LinkEnd, channel: Channel, message: unknown, stream: number, like?: Packet): Packet {
+    const packet = like === undefined ? this.pack(channel, message, stream) : { ...like, message: copyAgain(like.message) }
     this.statistics.sent++
     this.statistics.bytes += packet.bytes
     if (from.state === 'open') {
@@ -223,14 +231,27 @@ export class SimulatedNetwork {
       return
     }
     const earliestMs = Math.max(nowMs, from.freeAtMs) + this.#delay(faults)
-    let arrivalMs = Math.max(earliestMs, from.lastArrivalMs)
+    let arrivalMs = Math.max(earliestMs, from.openMs, from.arrivalsMs.get(packet.stream) ?? 0)
     if (random.chance(faults.reorderProbability)) arrivalMs += random.next() * faults.reorderMs
-    else from.lastArrivalMs = arrivalMs
+    else this.#noteArrival(from, packet.stream, arrivalMs)
     this.#arrive(from, packet, arrivalMs)
     if (random.chance(faults.duplicateProbability)) {
       this.statistics.duplicated++
-      this.#arrive(from, this.pack(packet.channel, packet.message), arrivalMs + random.next() * faults.reorderMs)
+      this.#arrive(from, this.pack(packet.channel, packet.message, packet.stream), arrivalMs + random.next() * faults.reorderMs)
     }
+  }
+
+  #noteArrival (from: LinkEnd, stream: number, atMs: number): void {
+    const { arrivalsMs } = from
+    arrivalsMs.set(stream, atMs)
+    from.lastArrivalMs = Math.max(from.lastArrivalMs, atMs)
+    if (arrivalsMs.size <= ARRIVALS_KEPT) return
+    for (const [known, knownMs] of arrivalsMs) if (knownMs < this.#scheduler.nowMs) arrivalsMs.delete(known)
+  }
+
+  /** True while a message of that stream is under way, or waits for the connection. */
+  isBusy (end: LinkEnd, stream: number): boolean {
+    return end.queue.some(packet => packet.stream === stream) || (end.arrivalsMs.get(stream) ?? 0) > this.#scheduler.nowMs
   }
 
   #arrive (from: LinkEnd, packet: Packet, atMs: number): void {
@@ -271,7 +292,7 @@ export class SimulatedNetwork {
     const peer = end.peer
     const faults = this.#faultsOf(end)
     if (peer === undefined || faults.blocked) return
-    const atMs = Math.max(this.#scheduler.nowMs + this.#delay(faults), end.lastArrivalMs)
+    const atMs = Math.max(this.#scheduler.nowMs + this.#delay(faults), end.openMs, end.lastArrivalMs)
     this.#scheduler.schedule(atMs - this.#scheduler.nowMs, peer.transport.owner, () => this.#shut(peer))
   }
 

@@ -20,9 +20,9 @@ export function tampered (transport: Transport, { incoming = unchanged, outgoing
   return {
     get address () { return transport.address },
     start: () => transport.start(),
-    send (to, channel, message) {
+    send (to, channel, message, stream) {
       const changed = change(channel, message)
-      if (changed !== undefined) transport.send(to, channel, changed)
+      if (changed !== undefined) transport.send(to, channel, changed, stream)
     },
     sendToAll (to, channel, message) {
       const changed = change(channel, message)
@@ -35,6 +35,7 @@ export function tampered (transport: Transport, { incoming = unchanged, outgoing
       })
     },
     onLink: listener => transport.onLink(listener),
+    isBusy: (to, channel, stream) => transport.isBusy(to, channel, stream),
     queuedBytes: to => transport.queuedBytes(to),
     connect: to => { transport.connect(to) },
     close: () => transport.close()

@@ -51,10 +51,10 @@ export class SimulatedTransport implements Transport {
     return this.#state !== 'closed' && this.owner.alive
   }
 
-  send (to: Address, channel: Channel, message: unknown): void {
+  send (to: Address, channel: Channel, message: unknown, stream = 0): void {
     if (!this.#usable) return
     if (to === this.address) this.#sendToSelf(channel, message)
-    else this.#network.send(this.#endFor(to), channel, message)
+    else this.#network.send(this.#endFor(to), channel, message, stream)
   }
 
   sendToAll (to: readonly Address[], channel: Channel, message: unknown): void {
@@ -62,12 +62,17 @@ export class SimulatedTransport implements Transport {
     for (const address of to) {
       if (!this.#usable) return
       if (address === this.address) this.#sendToSelf(channel, message)
-      else packet = this.#network.send(this.#endFor(address), channel, message, packet)
+      else packet = this.#network.send(this.#endFor(address), channel, message, 0, packet)
     }
   }
 
+  isBusy (to: Address, _channel: Channel, stream: number): boolean {
+    const end = this.#byAddress.get(to)
+    return end !== undefined && this.#network.isBusy(end, stream)
+  }
+
   #sendToSelf (channel: Channel, message: unknown): void {
-    const packet = this.#network.pack(channel, message)
+    const packet = this.#network.pack(channel, message, 0)
     const remote: Remote = { address: this.address, connectionId: 0, reply: answer => { if (this.#usable) this.#sendToSelf(channel, answer) } }
     this.#scheduler.schedule(0, this.owner, () => { if (this.#usable) this.#receivers.get(channel)?.(packet.message, remote) })
   }
@@ -154,7 +159,7 @@ export class SimulatedTransport implements Transport {
     receiver(message, {
       address: end.peerAddress,
       connectionId: end.connectionId,
-      reply: answer => { if (this.#usable && end.state === 'open') this.#network.send(end, channel, answer) }
+      reply: (answer, stream = 0) => { if (this.#usable && end.state === 'open') this.#network.send(end, channel, answer, stream) }
     })
   }
 }

@@ -77,6 +77,7 @@ export class NotingTransport implements Transport {
     return () => { this.#listeners.delete(listener) }
   }
 
+  isBusy (): boolean { return false }
   queuedBytes (): number { return 0 }
   connect (): void {}
   async close (): Promise<void> { this.closed++ }

@@ -64,6 +64,17 @@ describe('deadlines', () => {
     expect(put).toMatchObject({ state: 'failed', error: { code: 'STORE_DEADLINE_EXCEEDED', definite: true } })
   })
 
+  test('a long value is given more time than a short one before the next node is asked', async () => {
+    const fixture = await withBase('k', { attemptTimeoutMs: 100 })
+    const put = watch(fixture.client.put('k', 'v'.repeat(2 ** 20)))
+    await fixture.one('write')
+    await fixture.clock.advance(350)
+    expect(await fixture.take()).toHaveLength(0)
+    await fixture.clock.advance(10)
+    expect((await fixture.take()).map(({ message }) => message.kind)).toContain('write')
+    expect(put.state).toBe('pending')
+  })
+
   test('one attempt whose fate is unknown makes the failure indefinite, until its refusal comes after all', async () => {
     for (const refusedLate of [false, true]) {
       const fixture = await withBase('k', { attemptTimeoutMs: 100 })

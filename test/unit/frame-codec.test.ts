@@ -4,13 +4,15 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Channel, CHANNELS } from '../../membership/environment/environment.ts'
-import { type EncodedMessage, FrameDecoder, FrameEncoder } from '../../membership/transport/frame-codec.ts'
+import { FrameDecoder, FrameEncoder, type FramePart } from '../../membership/transport/frame-codec.ts'
 import { encodeMessage } from '../../membership/transport/message-codec.ts'
+
+const MIB = 1024 * 1024
 
 interface Sent { readonly channel: Channel, readonly message: unknown }
 
 function frameOf (encoder: FrameEncoder, sent: readonly Sent[]): Uint8Array {
-  const messages: EncodedMessage[] = sent.map(({ channel, message }) => ({ channel, bytes: encodeMessage(message) }))
+  const messages: FramePart[] = sent.map(({ channel, message }) => ({ channel, bytes: encodeMessage(message) }))
   return encoder.encode(messages, messages.reduce((sum, { bytes }) => sum + bytes.length + 1, 0))
 }
 
@@ -27,7 +29,7 @@ const reply = (sequence: number): Sent => ({
 
 describe('frames', () => {
   test('probes and their answers take a dozen bytes each, once the first ones are known', () => {
-    const [encoder, decoder] = [new FrameEncoder(), new FrameDecoder()]
+    const [encoder, decoder] = [new FrameEncoder(), new FrameDecoder(MIB)]
     const sizes: number[] = []
     for (let round = 0; round < 400; round++) {
       for (const sent of [[probe(round)], [reply(round * 3)]]) {
@@ -49,13 +51,13 @@ describe('frames', () => {
       fc.record({ channel: fc.constant(CHANNELS.membership), message: fc.uint8Array({ maxLength: 600, max: 2 }) })
     ).map(({ channel, message }) => ({ channel, message: normal(message) }))
     fc.assert(fc.property(fc.array(fc.array(part, { maxLength: 12 }), { maxLength: 12 }), frames => {
-      const [encoder, decoder] = [new FrameEncoder(), new FrameDecoder()]
+      const [encoder, decoder] = [new FrameEncoder(), new FrameDecoder(MIB)]
       for (const sent of frames) expect(decoder.decode(frameOf(encoder, sent)).map(plain)).toEqual(flat(sent).map(plain))
     }), { numRuns: 300 })
   })
 
   test('what was decoded does not change with later frames', () => {
-    const [encoder, decoder] = [new FrameEncoder(), new FrameDecoder()]
+    const [encoder, decoder] = [new FrameEncoder(), new FrameDecoder(MIB)]
     const bytes = (last: number): Sent => ({ channel: CHANNELS.membership, message: Uint8Array.from([...new Array<number>(100).fill(7), last]) })
     const [, first] = decoder.decode(frameOf(encoder, [bytes(1)])) as [number, Uint8Array]
     const [, second] = decoder.decode(frameOf(encoder, [bytes(2)])) as [number, Uint8Array]
@@ -70,15 +72,15 @@ describe('frames', () => {
       [0x80, 0, 10, 10, 5, 1], [0x82, 0, 20, 20, 0], [0x81, 0, 0, 0, 0], [0xff, 0, 0, 0, 0], [0x80, 0, 1, 0, 0], [4, 1]
     ]
     for (const bytes of bad) {
-      const decoder = new FrameDecoder()
+      const decoder = new FrameDecoder(MIB)
       decoder.decode(Uint8Array.from([CHANNELS.membership, ...known]))
       expect(() => decoder.decode(Uint8Array.from(bytes)), bytes.join()).toThrow(TypeError)
-      expect(() => new FrameDecoder().decode(Uint8Array.from(bytes)), bytes.join()).toThrow(TypeError)
+      expect(() => new FrameDecoder(MIB).decode(Uint8Array.from(bytes)), bytes.join()).toThrow(TypeError)
     }
   })
 
   test('many small differences cannot make more values than one frame may hold', () => {
-    const decoder = new FrameDecoder()
+    const decoder = new FrameDecoder(MIB)
     const known = encodeMessage(new Array<number>(1000).fill(0))
     decoder.decode(Uint8Array.from([CHANNELS.membership, ...known]))
     const again = Uint8Array.from([0x80, 0, ...length(known.length), 0, 0])
@@ -88,7 +90,7 @@ describe('frames', () => {
 
   test('arbitrary bytes never fail in another way', () => {
     fc.assert(fc.property(fc.array(fc.uint8Array({ maxLength: 60 }), { maxLength: 4 }), frames => {
-      const decoder = new FrameDecoder()
+      const decoder = new FrameDecoder(MIB)
       decoder.decode(Uint8Array.from([CHANNELS.membership, ...encodeMessage('x'.repeat(40))]))
       for (const frame of frames) {
         try {

@@ -5,13 +5,15 @@
  * Mutations caught here: two sides that dial each other both answer; the outbox of an attempt that is given up is dropped; an
  * alias opens a second connection; channels in the wrong order; bulk data without a mark; a frame that is not checked; decoded
  * bytes that alias the frame; a stranger without a hello who is never closed; pongs that do not count as signs of life;
- * messages before the hello is answered; a memory transport that dies unnoticed.
+ * messages before the hello is answered; a memory transport that dies unnoticed; all of a long message in one turn; answers in one stream; an
+ * answer that is longer than a frame.
  */
 import { createServer as createHttpServer, get } from 'node:http'
 import { type AddressInfo, connect, createServer, type Server } from 'node:net'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { WebSocket } from 'ws'
 import { CHANNELS, type Address, type LinkEvent, type Log, type Transport } from '../../membership/environment/environment.ts'
+import { nextTurn } from '../../membership/environment/system.ts'
 import { FrameDecoder, FrameEncoder } from '../../membership/transport/frame-codec.ts'
 import { encodeMessage } from '../../membership/transport/message-codec.ts'
 import { createMemoryHub, type MemoryTransport } from '../../membership/transport/memory.ts'
@@ -78,11 +80,101 @@ transportConformance('simulated transport', {
 test('decoded bytes do not keep, or change with, the frame they came in', () => {
   const message = encodeMessage(new Uint8Array([1, 2, 3]))
   const frame = new FrameEncoder().encode([{ channel: CHANNELS.store, bytes: message }], message.length + 1)
-  const [channel, bytes] = new FrameDecoder().decode(frame) as [number, Uint8Array]
+  const [channel, bytes] = new FrameDecoder(1024).decode(frame) as [number, Uint8Array]
   expect(channel).toBe(CHANNELS.store)
   frame.fill(0)
   expect([...bytes]).toEqual([1, 2, 3])
   expect(bytes.buffer).not.toBe(frame.buffer)
+})
+
+describe('WebSocket transport, long messages', () => {
+  const LONG = 8 * 1024 * 1024
+  const open: WebSocketTransport[] = []
+  afterEach(async () => { await Promise.all(open.splice(0).map(transport => transport.close())) })
+
+  /** Two transports that are connected, the second of which notes what arrives; a string as it is, bytes by their number. */
+  async function pair () {
+    const [a, b] = [createWebSocketTransport(), createWebSocketTransport({ listen: { host: '127.0.0.1', port: 0 } })]
+    open.push(a, b)
+    const arrived: unknown[] = []
+    b.receive(CHANNELS.store, message => { arrived.push(message instanceof Uint8Array ? message.length : message) })
+    await Promise.all([a.start(), b.start()])
+    a.send(b.address!, CHANNELS.store, 'connected')
+    await until(() => arrived.length === 1)
+    arrived.length = 0
+    return { a, b, to: b.address!, arrived }
+  }
+
+  test('what is short overtakes 8 MiB in another stream, and stays behind it in its own', async () => {
+    const { a, to, arrived } = await pair()
+    a.send(to, CHANNELS.store, new Uint8Array(LONG), 1)
+    a.send(to, CHANNELS.store, 'behind', 1)
+    a.send(to, CHANNELS.store, 'other', 2)
+    a.send(to, CHANNELS.store, 'default')
+    expect([a.isBusy(to, CHANNELS.store, 1), a.isBusy(to, CHANNELS.store, 2)]).toEqual([true, false])
+    // Whatever comes later overtakes what is left of it, too.
+    let turns = 0
+    while (a.isBusy(to, CHANNELS.store, 1)) {
+      a.send(to, CHANNELS.store, turns++, 3)
+      await nextTurn()
+    }
+    await until(() => arrived.includes('behind') && arrived.includes(turns - 1))
+    const place = (message: unknown): number => arrived.indexOf(message)
+    expect(turns).toBeGreaterThan(20)
+    expect(place('other')).toBeLessThan(place(LONG))
+    expect(place('default')).toBeLessThan(place(LONG))
+    expect(place(LONG)).toBeLessThan(place('behind'))
+    // But for those that were sent while the last of it was on its way.
+    expect(Array.from({ length: turns / 2 }, (_, turn) => place(turn)).every(index => index < place(LONG))).toBe(true)
+  })
+
+  test('a turn of the event loop sends a part of it only', async () => {
+    const { a, to } = await pair()
+    const before = a.traffic.sent.bytes
+    a.send(to, CHANNELS.store, new Uint8Array(LONG), 1)
+    let most = 0
+    for (let last = before; a.isBusy(to, CHANNELS.store, 1);) {
+      await nextTurn()
+      const { bytes } = a.traffic.sent
+      most = Math.max(most, bytes - last)
+      last = bytes
+    }
+    expect(most).toBeLessThan(LONG / 8)
+    expect(a.traffic.sent.bytes - before).toBeGreaterThan(LONG)
+    expect(a.traffic.sent.messages).toBe(2)
+  })
+
+  test('a short answer overtakes a long one', async () => {
+    const { a, b, to } = await pair()
+    b.receive(CHANNELS.client, (message, from) => {
+      from.reply(message === 'long' ? new Uint8Array(LONG) : message, message === 'long' ? 1 : 2)
+    })
+    const answers: unknown[] = []
+    a.receive(CHANNELS.client, message => { answers.push(message instanceof Uint8Array ? message.length : message) })
+    a.send(to, CHANNELS.client, 'long')
+    a.send(to, CHANNELS.client, 'short')
+    await until(() => answers.length === 2)
+    expect(answers).toEqual(['short', LONG])
+  })
+
+  test('what does not fit into a frame is refused at the sender, and at the one who answers', async () => {
+    const { a, b, to } = await pair()
+    let refused: unknown
+    b.receive(CHANNELS.client, (_message, from) => {
+      try {
+        from.reply(new Uint8Array(33 * 1024 * 1024))
+      } catch (error) {
+        refused = error
+        from.reply('too long')
+      }
+    })
+    const answers: unknown[] = []
+    a.receive(CHANNELS.client, message => { answers.push(message) })
+    a.send(to, CHANNELS.client, 'question')
+    await until(() => answers.length === 1)
+    expect(refused).toBeInstanceOf(RangeError)
+    expect(() => a.send(to, CHANNELS.client, new Uint8Array(33 * 1024 * 1024))).toThrow(RangeError)
+  })
 })
 
 describe('WebSocket transport, strangers and limits', () => {
@@ -112,13 +204,13 @@ describe('WebSocket transport, strangers and limits', () => {
     return new Promise(resolve => { socket.on('close', resolve) })
   }
 
-  const helloOf = (fields: object): Uint8Array => encodeMessage({ coterie: 1, address: null, run: 'r', ...fields })
+  const helloOf = (fields: object): Uint8Array => encodeMessage({ coterie: 2, address: null, run: 'r', ...fields })
   const deep = Buffer.concat([Buffer.alloc(1000, 0x91), Buffer.from([0xc0])])
 
   test.each([
     ['random bytes', (socket: WebSocket) => socket.send(Buffer.from('c1c1c1', 'hex'))],
     ['text', (socket: WebSocket) => socket.send('hello')],
-    ['another protocol version', (socket: WebSocket) => socket.send(helloOf({ coterie: 2 }))],
+    ['another protocol version', (socket: WebSocket) => socket.send(helloOf({ coterie: 3 }))],
     ['no address', (socket: WebSocket) => socket.send(helloOf({ address: 'no port' }))],
     ['a frame larger than allowed', (socket: WebSocket) => socket.send(Buffer.alloc(2000))],
     ['a message before the hello was answered', (socket: WebSocket) => { socket.send(helloOf({})); socket.send(Buffer.from([9, 1])) }],

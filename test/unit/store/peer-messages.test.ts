@@ -2,10 +2,12 @@
  * What stores say to each other in one turn goes through a packet and comes out as it was; nothing else comes out of one.
  *
  * Mutations that were tried and are caught here: entries numbered from the position before them; the ballot of the position told as
- * that of the leader; a write without its values let through; the bytes of a refused packet kept.
+ * that of the leader; a write without its values let through; the bytes of a refused packet kept; a long message that overtakes what its
+ * partition said before it, or is overtaken by what it says later.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { CHANNELS } from '../../../membership/environment/environment.ts'
 import { decodeMessage, encodeMessage } from '../../../membership/transport/message-codec.ts'
 import type { StoreId } from '../../../membership/configuration.ts'
 import { BodyBytes } from '../../../store/body-bytes.ts'
@@ -122,7 +124,7 @@ describe('packets', () => {
 
 describe('the outbox', () => {
   const seal: GroupMessage = { kind: 'seal', generation: 0, ballot: { epoch: 1, attempt: 1, store: 'a' as StoreId } }
-  const big: GroupMessage = {
+  const append = (bytes: number): GroupMessage => ({
     kind: 'append',
     generation: 0,
     ballot: seal.ballot,
@@ -131,15 +133,18 @@ describe('the outbox', () => {
     entries: [{
       seq: 1,
       ballot: seal.ballot,
-      body: { kind: 'write', id: { client: 'c', number: 1, base: 0 }, operations: [{ kind: 'put', key: new Uint8Array(1), value: new Uint8Array(600_000) }] }
+      body: { kind: 'write', id: { client: 'c', number: 1, base: 0 }, operations: [{ kind: 'put', key: new Uint8Array(1), value: new Uint8Array(bytes) }] }
     }],
     commit: 0,
     settled: 0
-  }
+  })
 
   test('sends one packet per peer and turn, more where it is much, and copies by themselves', () => {
     const sent: [string, number, number][] = []
-    const outbox = new PeerOutbox(new BodyBytes(), (to, channel, { messages }) => { sent.push([to, channel, messages.length]) })
+    const outbox = new PeerOutbox(new BodyBytes(), {
+      send: (to, channel, { messages }) => { sent.push([to, channel, messages.length]) },
+      isBusy: () => false
+    })
     outbox.add('x', 1, seal)
     outbox.add('y', 1, seal)
     outbox.add('x', 2, seal)
@@ -148,9 +153,44 @@ describe('the outbox', () => {
     outbox.flush()
     outbox.flush()
     expect(sent.slice(1).map(([to, , count]) => [to, count])).toEqual([['x', 2], ['y', 1]])
-    for (let index = 0; index < 5; index++) outbox.add('x', index, big)
+    for (let index = 0; index < 5; index++) outbox.add('x', index, append(30_000))
     outbox.flush()
     expect(sent.slice(3).map(([, , count]) => count)).toEqual([2, 2, 1])
     expect(new Set(sent.map(([, channel]) => channel)).size).toBe(2)
+  })
+
+  test('what is long goes alone in a stream of its partition, and only what that partition says stays behind it', () => {
+    let sent: string[] = []
+    const busy = new Set<string>()
+    const outbox = new PeerOutbox(new BodyBytes(), {
+      send: (to, channel, { messages }, stream) => {
+        if (stream !== 0 && channel === CHANNELS.store) busy.add(`${to} ${stream}`)
+        sent.push(`${to} ${stream}: ${messages.map(message => (message as number[])[0]).join(' ')}`)
+      },
+      isBusy: (to, channel, stream) => channel === CHANNELS.store && busy.has(`${to} ${stream}`)
+    })
+    const turn = (act: () => void): string[] => {
+      sent = []
+      act()
+      outbox.flush()
+      return sent
+    }
+    // What the partition said before goes before, and what others say in the same turn is not held up.
+    expect(turn(() => {
+      outbox.add('x', 1, seal)
+      outbox.add('x', 1, append(600_000))
+      outbox.add('x', 2, seal)
+      outbox.add('x', 1, seal)
+      outbox.add('y', 1, seal)
+    })).toEqual(['x 0: 1', 'x 2: 1', 'x 2: 1', 'x 0: 2', 'y 0: 1'])
+    expect(turn(() => {
+      outbox.add('x', 1, seal)
+      outbox.add('x', 2, seal)
+      outbox.add('x', 2, append(600_000))
+    })).toEqual(['x 2: 1', 'x 0: 2', 'x 3: 2'])
+    busy.delete('x 2')
+    expect(turn(() => { for (const partition of [1, 2, 3]) outbox.add('x', partition, seal) })).toEqual(['x 3: 2', 'x 0: 1 3'])
+    busy.clear()
+    expect(turn(() => { for (const partition of [1, 2, 3]) outbox.add('x', partition, seal) })).toEqual(['x 0: 1 2 3'])
   })
 })

@@ -1,6 +1,8 @@
 /**
  * Where answers take longer than the first delay before a question is repeated, everything still ends: transfers, and handovers under
  * writes. Found in a process that ran a hundred nodes: with fixed delays no transfer ever came to its end there.
+ *
+ * Mutations that the tests of long values caught: no more patience for them; patience for the first entry under way alone.
  */
 import { describe, expect, test } from 'vitest'
 import { RoundTrip } from '../../../store/group/round-trip.ts'
@@ -66,6 +68,27 @@ function formed (): ReplicaNet {
 }
 
 const handedOver = (net: ReplicaNet) => (): boolean => net.replica('A').group!.generation === 1 && net.replica('D').group?.generation === 1
+
+describe('a long value', () => {
+  test.each([['by itself', 0], ['behind short ones', 3]])('is not sent again while it may be on its way: %s', (_name, before) => {
+    const net = formed()
+    for (let index = 0; index < before; index++) net.write('A', `short ${index}`, 'v')
+    net.write('A', 'long', 'v'.repeat(2 ** 20))
+    /** Loses what is sent, and counts the entries in it for B. */
+    const lose = (): number =>
+      net.take(of('append', 'A', 'B')).reduce((sum, { message }) => sum + (message.kind === 'append' ? message.entries.length : 0), 0)
+    const silence = (ms: number): number => {
+      net.pass(ms, of('append'))
+      return lose()
+    }
+    net.settle(of('append'))
+    expect(lose()).toBe(before + 1)
+    expect(silence(OPTIONS.retryMs + 200)).toBe(0)
+    expect(silence(200)).toBeGreaterThan(0)
+    net.pass(2000)
+    expect(net.data('B')).toEqual(net.data('A'))
+  })
+})
 
 describe('a slow machine', () => {
   test('a transfer ends although each answer takes seven times as long as the first delay', () => {
