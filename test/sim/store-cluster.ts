@@ -34,10 +34,10 @@ export const addressOf = (index: number): string => `10.1.0.${index + 1}:7000`
 /** Everything a store says about a partition goes through here, so that the oracle hears it. */
 function overheard (environment: Environment, heard: (partition: number, message: GroupMessage) => void): Environment {
   const { transport } = environment
-  const send: typeof transport.send = (to, channel, message) => {
+  const send: typeof transport.send = (to, channel, message, stream) => {
     const { m: packet } = message as { m?: Packet }
     if (packet !== undefined) for (const { partition, message } of unpack(packet, new BodyBytes())) heard(partition, message)
-    transport.send(to, channel, message)
+    transport.send(to, channel, message, stream)
   }
   const tapped = new Proxy(transport, {
     get (target, name) {
