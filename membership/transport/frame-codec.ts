@@ -5,12 +5,13 @@
  * again (a probe differs from the one before in its number), so on the membership channel a short message is sent as its
  * difference from one of the last few on this connection: the byte has its highest bit set, and what follows is which message
  * it resembles, how many bytes at its start and at its end are the same, and the bytes between. Both sides remember
- * the same messages, because a connection delivers everything in order, or ends. Of long messages a frame has pieces (pieces.ts).
+ * the same messages, because a connection delivers everything in order, or ends. Of long messages a frame has pieces (pieces.ts), the last
+ * one of a message at its end: so a frame has a million values at most, and those of one long message.
  *
  * Owns: what one direction of one connection remembers.
  */
 import { CHANNELS, type Channel } from '../environment/environment.ts'
-import { beginCount, skim, unpackAll, unpackBetween, unpackOwned } from './message-codec.ts'
+import { beginCount, isMessage, skim, unpackAll, unpackBetween, unpackOwned } from './message-codec.ts'
 import { Assembly, type Piece, PIECE, writePieceHead } from './pieces.ts'
 
 /** What a frame has of a channel: an encoded message, or a piece of one. */
@@ -189,7 +190,8 @@ export class FrameDecoder {
     const assembly = this.#assemblies[channel] ??= new Assembly(this.#messageBytesMax)
     const { end, message } = assembly.read(frame, start)
     if (message !== undefined) {
-      if (skim(message, 0) !== message.length) throw new TypeError('not a message')
+      if (end !== frame.length) throw new TypeError('something behind the last piece of a message')
+      if (!isMessage(message)) throw new TypeError('not a message')
       values.push(channel, unpackOwned(message))
     }
     return end

@@ -11,7 +11,7 @@ import { Packr } from 'msgpackr'
 
 /** Arrays and objects within each other, at most. */
 const DEPTH_MAX = 64
-/** Values in one frame, at most. The largest write has 100,000 operations of seven values each; no frame has two of those. */
+/** Values in one message, and in the whole messages of one frame, at most. The largest write has 100,000 operations of seven values each. */
 const VALUES_MAX = 1_000_000
 
 // Records would let the other side define structures that are compiled into functions. Copied byte arrays do not keep the
@@ -80,8 +80,8 @@ export function skim (bytes: Uint8Array, start: number): number {
   }
 }
 
-/** True when the bytes are one value of the contract, and no more. */
-function isMessage (bytes: Uint8Array): boolean {
+/** True when the bytes are one value of the contract, and no more. Begins to count anew. */
+export function isMessage (bytes: Uint8Array): boolean {
   beginCount()
   return skim(bytes, 0) === bytes.length
 }

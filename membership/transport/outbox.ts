@@ -45,6 +45,8 @@ interface Draft {
   bytes: number
   pieceBytes: number
   completed: number
+  /** The last piece of a message is in it: nothing may follow. */
+  ended: boolean
 }
 
 export class Outbox {
@@ -86,11 +88,13 @@ export class Outbox {
    * @param pieceBytesMax no further piece goes once there are so many bytes of them
    */
   take (socketBytes: number, pieceBytesMax = Infinity): Batch | undefined {
-    const draft: Draft = { parts: [], bytes: 0, pieceBytes: 0, completed: 0 }
+    const draft: Draft = { parts: [], bytes: 0, pieceBytes: 0, completed: 0, ended: false }
     const full = this.#takeShort(draft, socketBytes)
     this.#bytes -= draft.bytes
     if (pieceBytesMax > 0) {
-      for (const channel of CHANNEL_ORDER) if (this.#long[channel]!.any) this.#takePieces(draft, channel, socketBytes, pieceBytesMax, full)
+      for (const channel of CHANNEL_ORDER) {
+        if (this.#long[channel]!.any && !draft.ended) this.#takePieces(draft, channel, socketBytes, pieceBytesMax, full)
+      }
     }
     return draft.bytes === 0 ? undefined : draft
   }
@@ -117,11 +121,14 @@ export class Outbox {
     return false
   }
 
-  /** Adds pieces to a frame. One goes even if the frame is full without it: where what is short never ends, what is long gets its share. */
+  /**
+   * Adds pieces to a frame. One goes even if the frame is full without it: where what is short never ends, what is long gets its share. The
+   * last piece of a message ends the frame: the other side has the values of one long message at a time.
+   */
   #takePieces (draft: Draft, channel: Channel, socketBytes: number, pieceBytesMax: number, full: boolean): void {
     const ownMark = SOCKET_BYTES_MARKS[channel]
     const mark = ownMark === Infinity ? ownMark : Math.min(ownMark, PIECES_MARK)
-    while (draft.pieceBytes < pieceBytesMax) {
+    while (!draft.ended && draft.pieceBytes < pieceBytesMax) {
       const share = full && draft.pieceBytes === 0
       if (socketBytes + draft.bytes > (share ? ownMark : mark)) return
       if (draft.bytes >= FRAME_BYTES_TARGET && !share) return
@@ -134,6 +141,7 @@ export class Outbox {
       draft.pieceBytes += size
       this.#bytes -= length
       if (piece !== undefined && piece.offset + length < piece.total) continue
+      draft.ended = piece !== undefined
       this.#bytes--
       draft.completed++
     }

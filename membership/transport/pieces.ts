@@ -35,8 +35,9 @@ export function writePieceHead (frame: Buffer, position: number, channel: number
 }
 
 interface Unfinished {
-  /** As long as the whole message. The system gives memory to those pages of it that were written to. */
-  readonly bytes: Buffer
+  readonly total: number
+  /** Grows with what arrives, so that who begins a message and sends little of it costs little. Invariant: received <= bytes.length <= total. */
+  bytes: Buffer
   received: number
 }
 
@@ -56,6 +57,11 @@ export class Assembly {
     return this.#bytes
   }
 
+  /** What they take now: at most twice what arrived of them. */
+  get allocatedBytes (): number {
+    return this.#places.reduce((sum, unfinished) => sum + (unfinished?.bytes.length ?? 0), 0)
+  }
+
   /**
    * Takes the piece that begins at `start`, and copies its bytes.
    * @returns the offset behind it, and the message if this was the last piece of it
@@ -72,9 +78,10 @@ export class Assembly {
     if (end > frame.length) throw new TypeError('a piece that is cut off')
     const unfinished = offset === 0 ? this.#begin(place, total) : this.#places[place]
     if (unfinished === undefined) throw new TypeError('a piece of a message that has not begun')
-    if (unfinished.bytes.length !== total || unfinished.received !== offset) throw new TypeError('a piece of another message')
-    unfinished.bytes.set(frame.subarray(begin, end), offset)
+    if (unfinished.total !== total || unfinished.received !== offset) throw new TypeError('a piece of another message')
     unfinished.received += end - begin
+    if (unfinished.received > unfinished.bytes.length) grow(unfinished)
+    unfinished.bytes.set(frame.subarray(begin, end), offset)
     if (unfinished.received < total) return { end, message: undefined }
     this.#places[place] = undefined
     this.#bytes -= total
@@ -87,8 +94,15 @@ export class Assembly {
       throw new TypeError(`a message of ${total} bytes in pieces, beside ${this.#bytes} bytes of others`)
     }
     this.#bytes += total
-    return this.#places[place] = { bytes: Buffer.allocUnsafeSlow(total), received: 0 }
+    return this.#places[place] = { total, bytes: Buffer.alloc(0), received: 0 }
   }
+}
+
+/** Makes room for all that was received, and for as much again. */
+function grow (unfinished: Unfinished): void {
+  const { bytes, received, total } = unfinished
+  unfinished.bytes = Buffer.allocUnsafeSlow(Math.min(total, 2 * received))
+  unfinished.bytes.set(bytes)
 }
 
 const readUInt32 = (bytes: Uint8Array, position: number): number =>

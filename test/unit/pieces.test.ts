@@ -6,7 +6,8 @@
  * has left the queue; no share for long messages; one of them goes to its end before the next, or keeps its place for the next of its stream; a
  * sender without a limit of places, or of bytes; a receiver without either, or that gives no bytes back; a message in a place that is taken;
  * the offset or the length of a piece not looked at; what has left the queue moved to another connection behind the rest; short byte
- * arrays that keep a long message alive.
+ * arrays that keep a long message alive; two long messages that end in one frame, at the sender or at the receiver; the values of a long
+ * message counted with the others of its frame; memory for the whole message taken with its first piece.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -14,7 +15,7 @@ import { type Channel, CHANNELS } from '../../membership/environment/environment
 import { FrameDecoder, FrameEncoder } from '../../membership/transport/frame-codec.ts'
 import { encodeMessage } from '../../membership/transport/message-codec.ts'
 import { FRAME_BYTES_TARGET, Outbox } from '../../membership/transport/outbox.ts'
-import { PIECE_BYTES, PIECE_HEAD_BYTES, PLACES, WHOLE_BYTES_MAX } from '../../membership/transport/pieces.ts'
+import { Assembly, PIECE_BYTES, PIECE_HEAD_BYTES, PLACES, WHOLE_BYTES_MAX } from '../../membership/transport/pieces.ts'
 
 const MIB = 1024 * 1024
 const { membership, client, store, bulk } = CHANNELS
@@ -169,8 +170,21 @@ describe('long messages in pieces', () => {
     }
     // The second one of stream 0 waits until the others have had a place.
     expect(arrived).toEqual([...streams, 0])
-    expect(frames[PLACES - 1]! - frames[0]!, 'those that began together end together').toBeLessThanOrEqual(2)
+    expect(frames[PLACES - 1]! - frames[0]!, 'those that began together end together').toBeLessThanOrEqual(PLACES)
+    expect(new Set(frames).size, 'each in a frame of its own').toBe(frames.length)
     expect(frames[0]!).toBeGreaterThan(PLACES * MIB / FRAME_BYTES_TARGET - 3)
+  })
+
+  test('two messages of the most values there may be go together, whatever is short beside them', () => {
+    const ends = new Ends()
+    const most = new Array(999_999).fill(1) as number[]
+    const arrived: number[] = []
+    for (const stream of [1, 2]) ends.send(client, most, stream)
+    for (let values = ends.step(); values !== undefined; values = ends.step()) {
+      for (const [, value] of values) if (value !== 'short') arrived.push((value as number[]).length)
+      if (arrived.length < 2) ends.send(client, 'short')
+    }
+    expect(arrived).toEqual([most.length, most.length])
   })
 
   test('long messages wait until they fit beside those under way', () => {
@@ -260,6 +274,29 @@ describe('forged pieces are an error', () => {
     const long = decoder(piece(2, 0, 600_000))
     expect(() => long.decode(piece(2, 1, 600_000))).toThrow(TypeError)
     expect(long.unfinishedBytes).toBe(600_000)
+  })
+
+  test('anything behind the last piece of a message, be it the last one of another', () => {
+    const valid = encodeMessage(new Uint8Array(total))
+    const parts = (place: number): Buffer[] => [0, 1, 2, 3].map(index => Buffer.concat([
+      head(2, place, valid.length, index * PIECE_BYTES), valid.subarray(index * PIECE_BYTES, (index + 1) * PIECE_BYTES)
+    ]))
+    const begun = [0, 1].flatMap(place => parts(place).slice(0, -1))
+    expect(decoder(...begun).decode(parts(0).at(-1)!)).toHaveLength(2)
+    expect(() => decoder(...begun).decode(Buffer.concat([0, 1].map(place => parts(place).at(-1)!)))).toThrow('something behind')
+    expect(() => decoder(...begun).decode(Buffer.concat([parts(0).at(-1)!, Buffer.of(2, 1)]))).toThrow('something behind')
+  })
+
+  test('a message that has begun takes no more memory than came of it, twice over', () => {
+    const assembly = new Assembly(32 * MIB)
+    const length = 31 * MIB
+    for (let offset = 0; offset + PIECE_BYTES < length; offset += PIECE_BYTES) {
+      expect(assembly.read(piece(2, 0, length, offset), 0).message).toBeUndefined()
+      expect(assembly.allocatedBytes).toBeLessThanOrEqual(2 * (offset + PIECE_BYTES))
+      expect(assembly.bytes).toBe(length)
+    }
+    const { message } = assembly.read(piece(2, 0, length, length - PIECE_BYTES), 0)
+    expect([message!.length, message!.buffer.byteLength, assembly.allocatedBytes]).toEqual([length, length, 0])
   })
 
   test('what is put together and is no message', () => {

@@ -144,6 +144,27 @@ describe('WebSocket transport, long messages', () => {
     expect(a.traffic.sent.messages).toBe(2)
   })
 
+  test('of a long message whose connection breaks nothing arrives, and what follows does not wait for it', async () => {
+    const { a, b, to, arrived } = await pair()
+    a.send(to, CHANNELS.store, new Uint8Array(LONG), 1)
+    a.send(to, CHANNELS.store, 'behind', 1)
+    const before = b.traffic.received.bytes
+    while (b.traffic.received.bytes < before + LONG / 8) await nextTurn()
+    expect(a.isBusy(to, CHANNELS.store, 1)).toBe(true)
+    const closed = new Promise(resolve => { a.onLink(event => { if (event.kind === 'closed') resolve(undefined) }) })
+    b.kill()
+    await closed
+    expect([a.isBusy(to, CHANNELS.store, 1), a.queuedBytes(to)]).toEqual([false, 0])
+    const successor = createWebSocketTransport({ listen: { host: '127.0.0.1', port: Number(to.split(':')[1]) } })
+    open.push(successor)
+    successor.receive(CHANNELS.store, message => { arrived.push(message instanceof Uint8Array ? message.length : message) })
+    await successor.start()
+    a.send(to, CHANNELS.store, 'after', 1)
+    a.send(to, CHANNELS.store, new Uint8Array(LONG), 1)
+    await until(() => arrived.length === 2)
+    expect(arrived).toEqual(['after', LONG])
+  })
+
   test('a short answer overtakes a long one', async () => {
     const { a, b, to } = await pair()
     b.receive(CHANNELS.client, (message, from) => {
