@@ -53,6 +53,14 @@ export interface Step {
   run (database: WorkloadDatabase): Promise<Learned[]>
 }
 
+/** Values that are longer than the others, so that they travel in pieces. */
+export interface LargeValues {
+  /** Of a value to be one of them. */
+  readonly probability: number
+  /** Characters that it has at most; each has a quarter of them at least. */
+  readonly lengthMax: number
+}
+
 export interface StepOptions {
   /** Distinct keys. */
   readonly keys: number
@@ -62,6 +70,8 @@ export interface StepOptions {
   readonly ttlMsMax: number
   /** Relative weights of the actions. */
   readonly weights: Partial<Record<WorkloadAction, number>>
+  /** Some values are that long. */
+  readonly largeValues?: LargeValues | undefined
 }
 
 export class Steps {
@@ -108,7 +118,11 @@ export class Steps {
   }
 
   #value (worker: number): string {
-    return `${this.#options.prefix}.${worker}.${++this.#values}`
+    const { prefix, largeValues } = this.#options
+    const name = `${prefix}.${worker}.${++this.#values}`
+    if (largeValues === undefined || this.#random.next() >= largeValues.probability) return name
+    // No part of it is like one of another value.
+    return `${name} `.repeat(Math.floor(largeValues.lengthMax * (1 + 3 * this.#random.next()) / 4 / (name.length + 1)))
   }
 
   #action (): WorkloadAction {

@@ -9,7 +9,7 @@
  */
 import type { Clock, Random } from '../../membership/environment/environment.ts'
 import type { HistoryOperation } from './history.ts'
-import { type Learned, type Step, Steps, type WorkloadAction, type WorkloadDatabase } from './workload-steps.ts'
+import { type LargeValues, type Learned, type Step, Steps, type WorkloadAction, type WorkloadDatabase } from './workload-steps.ts'
 
 export interface WorkloadComponents {
   readonly clock: Clock
@@ -39,6 +39,8 @@ export interface WorkloadOptions {
   readonly prefix?: string
   /** The longest time that `putFor` gives a value, in milliseconds; each is drawn uniformly. @default 1000 */
   readonly ttlMsMax?: number
+  /** Makes some of the values long. @default none */
+  readonly largeValues?: LargeValues
   /** Ends the workload, as `durationMs` does, when it returns true. */
   readonly stopped?: () => boolean
 }
@@ -70,7 +72,7 @@ interface Met { readonly operation: HistoryOperation, readonly version: number }
 
 class Workload {
   readonly #components: WorkloadComponents
-  readonly #options: Required<Omit<WorkloadOptions, 'weights'>>
+  readonly #options: Required<Omit<WorkloadOptions, 'weights' | 'largeValues'>>
   readonly #steps: Steps
   readonly #history: HistoryOperation[] = []
   readonly #met: Met[] = []

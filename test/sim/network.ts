@@ -1,16 +1,18 @@
 /**
  * The simulated network: connections between transports, and what happens to messages on the way.
  *
- * A message is lost, or arrives in the order sent per pair of hosts and stream, as the `Transport` contract says, unless the faults say
- * otherwise; those of one stream overtake those of another, however short all of them are. Connections behave as those of TCP: a
- * process that dies closes its own, a machine that dies leaves the others' half open until they send something after it is back.
+ * A message is lost, or arrives in the order sent per pair of hosts, channel and stream, as the `Transport` contract says, unless the
+ * faults say otherwise; those of one stream overtake those of another, however short all of them are. A long one goes in pieces, between
+ * which the others pass, so it takes its time and holds up only what is in its stream. Connections behave as those of TCP: a process
+ * that dies closes its own, a machine that dies leaves the others' half open until they send something after it is back.
  *
  * Owns: every connection. Time and chance are the simulation's.
  */
-import type { Address, Channel } from '../../membership/environment/environment.ts'
+import { type Address, type Channel, CHANNELS } from '../../membership/environment/environment.ts'
 import type { SeededRandom } from '../../membership/environment/seeded-random.ts'
 import type { EventOwner, SimulatedEvent } from './event-queue.ts'
 import type { FaultTable, LinkFaults } from './faults.ts'
+import { WHOLE_BYTES_MAX } from '../../membership/transport/pieces.ts'
 import { copyAgain, MessageCopier } from './message-copy.ts'
 import type { SimulatedTransport } from './transport.ts'
 
@@ -27,6 +29,8 @@ export interface NetworkStatistics {
   delivered: number
   lost: number
   duplicated: number
+  /** Of those sent, how many were so long that they went in pieces. */
+  long: number
   /** Of all messages sent, about as MessagePack would have it. */
   bytes: number
 }
@@ -57,23 +61,33 @@ export interface LinkEnd {
   openMs: number
   /** When the last message towards the peer arrives. */
   lastArrivalMs: number
-  /** By stream, when the last message of it towards the peer arrives: none of it may overtake that. Those that arrived may be missing. */
+  /** By lane, when the last message of it towards the peer arrives: none of it may overtake that. Those that arrived may be missing. */
   arrivalsMs: Map<number, number>
-  /** When the link has taken all bytes sent so far. */
+  /** When the link has taken all bytes sent so far, but for those of long messages. */
   freeAtMs: number
+  /** When it has taken the long messages, too. */
+  longFreeAtMs: number
   faults: LinkFaults
   faultsVersion: number
 }
 
-/** Streams whose last arrivals are remembered before those of the past are looked for. */
+/** Lanes whose last arrivals are remembered before those of the past are looked for. */
 const ARRIVALS_KEPT = 256
+
+/** The pieces of long messages pass at this pace, where the link is not slower by itself. */
+const PIECE_BYTES_PER_MS = 16 * 1024
+
+const CHANNEL_COUNT = Object.keys(CHANNELS).length
+
+/** What keeps its order: a stream of a channel. */
+const laneOf = (channel: Channel, stream: number): number => stream * CHANNEL_COUNT + channel
 
 /** What one host may have queued towards another before further messages are lost. */
 const QUEUE_BYTES_MAX = 64 * 2 ** 20
 
 export class SimulatedNetwork {
   readonly faults: FaultTable
-  readonly statistics: NetworkStatistics = { sent: 0, delivered: 0, lost: 0, duplicated: 0, bytes: 0 }
+  readonly statistics: NetworkStatistics = { sent: 0, delivered: 0, lost: 0, duplicated: 0, long: 0, bytes: 0 }
   readonly #scheduler: Scheduler
   readonly #random: SeededRandom
   readonly #copier = new MessageCopier()
@@ -109,7 +123,7 @@ export class SimulatedNetwork {
   #newEnd (transport: SimulatedTransport, peerName: string, peerAddress: Address | undefined, state: LinkEnd['state']): LinkEnd {
     return {
       connectionId: ++this.#connections, transport, peerName, peerAddress, peer: undefined, state,
-      queue: [], queuedBytes: 0, openMs: 0, lastArrivalMs: 0, arrivalsMs: new Map(), freeAtMs: 0,
+      queue: [], queuedBytes: 0, openMs: 0, lastArrivalMs: 0, arrivalsMs: new Map(), freeAtMs: 0, longFreeAtMs: 0,
       faults: this.faults.between(transport.name, peerName), faultsVersion: this.faults.version
     }
   }
@@ -199,6 +213,7 @@ export class SimulatedNetwork {
   send (from: LinkEnd, channel: Channel, message: unknown, stream: number, like?: Packet): Packet {
     const packet = like === undefined ? this.pack(channel, message, stream) : { ...like, message: copyAgain(like.message) }
     this.statistics.sent++
+    if (packet.bytes > WHOLE_BYTES_MAX) this.statistics.long++
     this.statistics.bytes += packet.bytes
     if (from.state === 'open') {
       this.#transmit(from, packet)
@@ -223,17 +238,16 @@ export class SimulatedNetwork {
       this.reset(from)
       return
     }
-    const nowMs = this.#scheduler.nowMs
-    if (faults.bandwidthBytesPerMs !== Infinity) from.freeAtMs = Math.max(nowMs, from.freeAtMs) + packet.bytes / faults.bandwidthBytesPerMs
+    const takenMs = this.#take(from, packet.bytes, faults.bandwidthBytesPerMs)
     if (faults.blocked || random.chance(faults.lossProbability)) {
       this.statistics.lost++
       this.#scheduler.trace(from.transport.name, `lost ${packet.channel} to ${from.peerName}`)
       return
     }
-    const earliestMs = Math.max(nowMs, from.freeAtMs) + this.#delay(faults)
-    let arrivalMs = Math.max(earliestMs, from.openMs, from.arrivalsMs.get(packet.stream) ?? 0)
+    const lane = laneOf(packet.channel, packet.stream)
+    let arrivalMs = Math.max(takenMs + this.#delay(faults), from.openMs, from.arrivalsMs.get(lane) ?? 0)
     if (random.chance(faults.reorderProbability)) arrivalMs += random.next() * faults.reorderMs
-    else this.#noteArrival(from, packet.stream, arrivalMs)
+    else this.#noteArrival(from, lane, arrivalMs)
     this.#arrive(from, packet, arrivalMs)
     if (random.chance(faults.duplicateProbability)) {
       this.statistics.duplicated++
@@ -241,17 +255,26 @@ export class SimulatedNetwork {
     }
   }
 
-  #noteArrival (from: LinkEnd, stream: number, atMs: number): void {
+  /** When the link has taken a message. Long ones share it by piece with all that is short, which does not wait for them. */
+  #take (from: LinkEnd, bytes: number, bytesPerMs: number): number {
+    const nowMs = this.#scheduler.nowMs
+    const free = Math.max(nowMs, from.freeAtMs)
+    if (bytes <= WHOLE_BYTES_MAX) return bytesPerMs === Infinity ? free : from.freeAtMs = free + bytes / bytesPerMs
+    return from.longFreeAtMs = Math.max(free, from.longFreeAtMs) + bytes / Math.min(bytesPerMs, PIECE_BYTES_PER_MS)
+  }
+
+  #noteArrival (from: LinkEnd, lane: number, atMs: number): void {
     const { arrivalsMs } = from
-    arrivalsMs.set(stream, atMs)
+    arrivalsMs.set(lane, atMs)
     from.lastArrivalMs = Math.max(from.lastArrivalMs, atMs)
     if (arrivalsMs.size <= ARRIVALS_KEPT) return
     for (const [known, knownMs] of arrivalsMs) if (knownMs < this.#scheduler.nowMs) arrivalsMs.delete(known)
   }
 
   /** True while a message of that stream is under way, or waits for the connection. */
-  isBusy (end: LinkEnd, stream: number): boolean {
-    return end.queue.some(packet => packet.stream === stream) || (end.arrivalsMs.get(stream) ?? 0) > this.#scheduler.nowMs
+  isBusy (end: LinkEnd, channel: Channel, stream: number): boolean {
+    const lane = laneOf(channel, stream)
+    return end.queue.some(packet => laneOf(packet.channel, packet.stream) === lane) || (end.arrivalsMs.get(lane) ?? 0) > this.#scheduler.nowMs
   }
 
   #arrive (from: LinkEnd, packet: Packet, atMs: number): void {
@@ -323,7 +346,11 @@ export class SimulatedNetwork {
   }
 
   queuedBytes (end: LinkEnd): number {
-    const behindMs = end.freeAtMs - this.#scheduler.nowMs
-    return end.queuedBytes + (behindMs > 0 ? Math.ceil(behindMs * this.#faultsOf(end).bandwidthBytesPerMs) : 0)
+    const { bandwidthBytesPerMs } = this.#faultsOf(end)
+    const queued = (untilMs: number, bytesPerMs: number): number => {
+      const behindMs = untilMs - this.#scheduler.nowMs
+      return behindMs > 0 ? Math.ceil(behindMs * bytesPerMs) : 0
+    }
+    return end.queuedBytes + queued(end.freeAtMs, bandwidthBytesPerMs) + queued(end.longFreeAtMs, Math.min(bandwidthBytesPerMs, PIECE_BYTES_PER_MS))
   }
 }

@@ -17,7 +17,7 @@ import { createSystemClock } from '../../membership/environment/system.ts'
 import type { Durability } from '../../store/group/synced-log.ts'
 import { runStoreScenario, type ScenarioResult } from './store-scenario.ts'
 
-const SUMMED = ['operations', 'failedDefinite', 'failedIndefinite', 'generations', 'leasedReads', 'localReads', 'watched', 'expired', 'viewChanges', 'virtualMs', 'events'] as const
+const SUMMED = ['operations', 'failedDefinite', 'failedIndefinite', 'generations', 'leasedReads', 'localReads', 'longMessages', 'watched', 'expired', 'viewChanges', 'virtualMs', 'events'] as const
 
 /** `durability` is 'sync' where it is not given, as by the mutants. */
 interface Order { readonly seed: number, readonly durationMs: number, readonly durability?: Durability | undefined }
@@ -76,7 +76,7 @@ async function main (): Promise<void> {
   const clock = createSystemClock()
   const started = clock.now()
   const sums = {
-    operations: 0, failedDefinite: 0, failedIndefinite: 0, generations: 0, leasedReads: 0, localReads: 0, watched: 0, expired: 0,
+    operations: 0, failedDefinite: 0, failedIndefinite: 0, generations: 0, leasedReads: 0, localReads: 0, longMessages: 0, watched: 0, expired: 0,
     viewChanges: 0, virtualMs: 0, events: 0
   }
   const totals = { seeds: 0, failed: 0, ...sums }

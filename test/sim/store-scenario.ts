@@ -37,6 +37,8 @@ export interface ScenarioResult {
   readonly generations: number
   readonly leasedReads: number
   readonly localReads: number
+  /** Messages that went in pieces. */
+  readonly longMessages: number
   readonly viewChanges: number
   readonly moves: { readonly planned: number, readonly done: number, readonly superseded: number, readonly restarted: number }
 }
@@ -47,6 +49,9 @@ const FAULT_PAUSE_MS = [200, 2500] as const
 /** The keys whose history is checked. */
 const PREFIX = 'w'
 const KEYS = 10
+
+/** Few, since each takes as much time as hundreds of others; and up to five times as long as a piece of a message. */
+const LARGE_VALUES = Object.freeze({ probability: 0.03, lengthMax: 320 * 1024 })
 
 class Scenario {
   readonly cluster: StoreCluster
@@ -116,6 +121,7 @@ class Scenario {
       weights: { put: 2, putFor: 2, getEntry: 3, get: 3, putIf: 4, delIf: 1, batchIf: 2, scan: 2 },
       ttlMsMax: 1500,
       prefix: PREFIX,
+      largeValues: LARGE_VALUES,
       stopped: () => stopped
     })
     const watches = clients.map(client => new SimulatedWatch(cluster, client, 'w-', random.fork('watch')))
@@ -190,6 +196,7 @@ class Scenario {
       leasedReads: cluster.oracle.leasedReads,
       expired: cluster.oracle.expired,
       localReads: this.#localReads,
+      longMessages: cluster.simulation.network.statistics.long,
       viewChanges: epoch,
       moves
     }

@@ -16,18 +16,20 @@ export function testSeeds (count: number, from: number): void {
   for (let first = 0; first < seeds.length; first += SEEDS_PER_TEST) {
     const some = seeds.slice(first, first + SEEDS_PER_TEST)
     test(`seeds ${some[0]} to ${some.at(-1)}`, async () => {
-      let [operations, watched] = [0, 0]
+      let [operations, watched, longMessages] = [0, 0, 0]
       for (const seed of some) {
         const result = await runStoreScenario(seed, DURATION_MS)
         // Faults may take the whole group of a cluster with one partition for most of a life; then this is all that succeeds.
         expect(result.operations, `seed ${seed} did some work`).toBeGreaterThan(0)
         operations += result.operations
         watched += result.watched
+        longMessages += result.longMessages
       }
       // One seed alone is run to see what happens in it.
       if (seeds.length === 1) return
       expect(operations, 'the seeds did work worth checking').toBeGreaterThan(150 * some.length)
       expect(watched, 'the watches saw some of it').toBeGreaterThan(50 * some.length)
+      expect(longMessages, 'some of it went in pieces').toBeGreaterThan(10 * some.length)
     })
   }
 }

@@ -66,9 +66,9 @@ export class SimulatedTransport implements Transport {
     }
   }
 
-  isBusy (to: Address, _channel: Channel, stream: number): boolean {
+  isBusy (to: Address, channel: Channel, stream: number): boolean {
     const end = this.#byAddress.get(to)
-    return end !== undefined && this.#network.isBusy(end, stream)
+    return end !== undefined && this.#network.isBusy(end, channel, stream)
   }
 
   #sendToSelf (channel: Channel, message: unknown): void {

@@ -4,7 +4,7 @@
  * Mutations caught here or in database.test.ts: messages overtaking each other, a blocked link that passes, a receiver given the
  * sender's own bytes, a crashed process whose timers fire, a clock without its rate, promises that get no turn between
  * events, a crash that tears synced batches away, in-flight writes that never survive, writes that share no sync, an
- * iterator off by one at a bound, a treap out of heap order.
+ * iterator off by one at a bound, a treap out of heap order, long messages that take no time, or that hold up other streams or channels.
  */
 import { describe, expect, test } from 'vitest'
 import fc from 'fast-check'
@@ -133,6 +133,27 @@ describe('network', () => {
     expect(new Set(received).size).toBeLessThan(450)
     expect(received.length).toBeGreaterThan(new Set(received).size + 50)
     expect(received).not.toEqual([...received].sort((x, y) => x - y))
+  })
+
+  test('a long message holds up what is in its stream, and nothing else', async () => {
+    const { simulation, a, b } = await pair({ seed: 1, network: { jitterMs: 0 } })
+    const received: string[] = []
+    b.transport.receive(membership, message => { received.push((message as string).trim()) })
+    b.transport.receive(store, message => { received.push(`store: ${String(message)}`) })
+    a.transport.connect('b:1')
+    await simulation.run()
+    const isBusy = (stream: number): boolean => a.transport.isBusy('b:1', membership, stream)
+    a.transport.send('b:1', membership, `long${' '.repeat(2 ** 20)}`, 1)
+    a.transport.send('b:1', membership, 'behind', 1)
+    expect([isBusy(1), isBusy(0)]).toEqual([true, false])
+    a.transport.send('b:1', membership, 'in another stream')
+    a.transport.send('b:1', store, 'on another channel', 1)
+    await simulation.runFor(5)
+    expect(received).toEqual(['in another stream', 'store: on another channel'])
+    expect([isBusy(1), isBusy(0)]).toEqual([true, false])
+    await simulation.run()
+    expect(received.slice(2)).toEqual(['long', 'behind'])
+    expect([isBusy(1), isBusy(0)]).toEqual([false, false])
   })
 
   test('a client is answered, and known by its connection alone', async () => {
