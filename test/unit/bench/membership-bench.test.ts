@@ -3,7 +3,8 @@
  *
  * Mutations that were tried and are caught here: no limit to the configurations that one member sends of its own accord; joiners that
  * offer theirs to nobody; messages that never travel as differences; gossip that passes everything on at once; a recovery that waits for its
- * timeout although the fast quorum is out of reach; the windowed ping among three members that lose messages.
+ * timeout although the fast quorum is out of reach; the windowed ping among three members that lose messages; no quiet windows before a
+ * proposal, or one window at most for joins alone; observers that name the observers to who asks the right ones.
  */
 import { describe, expect, test } from 'vitest'
 import { Driver } from '../../bench/membership/driver.ts'
@@ -103,10 +104,15 @@ test('many that join at once, by any members, are in after one view change or tw
   }
 })
 
-test('a thousand that join a hundred at once are in after one view change', () => {
-  const { steps, falseRemovals, ms } = join({ seed: 1, nodes: 100 }, 1000)
-  expect(steps.map(({ joined }) => joined.length)).toEqual([1000])
+test('a thousand that join a hundred at once are in after one view change, by fast votes, and none of them asks twice', () => {
+  const { driver, steps, falseRemovals, ms } = join({ seed: 1, nodes: 100 }, 1000)
+  // Who proposes before the wave is over splits the votes, and a ballot has to decide.
+  expect(steps.map(({ joined, reason: { fast } }) => [joined.length, fast])).toEqual([[1000, true]])
   expect(falseRemovals).toBe(0)
+  const perJoiner = (kind: string): number => driver.traffic.kinds.get(kind)!.messages / 1000
+  // Each learns its ten observers from the member that it asks, asks them, and is sent the configuration; few are sent it twice.
+  expect([perJoiner('join-observers'), perJoiner('join-request')]).toEqual([1, 10])
+  expect(perJoiner('snapshot')).toBeLessThan(1.5)
   expect(ms).toBeLessThan(5000)
 })
 
