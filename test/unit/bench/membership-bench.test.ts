@@ -19,6 +19,7 @@ import { detectionMs, removalsInAnHour } from '../../bench/membership/small.ts'
 import { chart } from '../../bench/membership/svg.ts'
 import { mean, median, quantile } from '../../bench/samples.ts'
 import { phiAccrual } from '../../../membership/detector/phi-accrual.ts'
+import type { MembershipMessage } from '../../../membership/messages.ts'
 
 const NODES = 60
 /** Fewer than L, so that no healthy member can have L faulty observers. */
@@ -109,7 +110,7 @@ test('a thousand that join a hundred at once are in after one view change, by fa
   // Who proposes before the wave is over splits the votes, and a ballot has to decide.
   expect(steps.map(({ joined, reason: { fast } }) => [joined.length, fast])).toEqual([[1000, true]])
   expect(falseRemovals).toBe(0)
-  const perJoiner = (kind: string): number => driver.traffic.kinds.get(kind)!.messages / 1000
+  const perJoiner = (kind: MembershipMessage['kind']): number => driver.traffic.kinds.get(kind)!.messages / 1000
   // Each learns its ten observers from the member that it asks, asks them, and is sent the configuration; few are sent it twice.
   expect([perJoiner('join-observers'), perJoiner('join-request')]).toEqual([1, 10])
   expect(perJoiner('snapshot')).toBeLessThan(1.5)
