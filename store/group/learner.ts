@@ -263,7 +263,7 @@ export class Learner {
     if (partial !== undefined) writes.push(...partial.copy.compact())
     if (partial === undefined) this.#replica.seat.levelled()
     else this.#finish(partial, writes)
-    if (writes.length > 0) this.#replica.disk.persist(writes)
+    if (writes.length > 0) this.#replica.disk.persist(writes, copy.incoming())
     this.#report(from)
   }
 

@@ -1,10 +1,12 @@
 /**
  * Reads that any replica answers (rule S10): committed values only, and never from before the position that the reader names.
  *
- * Mutations that these tests caught: a replica that is behind answers all the same; the answer names another position than the present one.
+ * Mutations that these tests caught: a replica that is behind answers all the same; the answer names another position than the present one;
+ * what the tail of a transfer brought is read before the disk has it.
  */
 import { describe, expect, test } from 'vitest'
-import { ReplicaNet } from './replica-harness.ts'
+import type { Entry, Group } from '../../../store/group/history.ts'
+import { ballot, bytes, id, ReplicaNet } from './replica-harness.ts'
 
 /** A leads ABC; x = 1 is committed everywhere, x = 2 at the leader alone, as far as the others know. */
 function behind (): ReplicaNet {
@@ -71,5 +73,30 @@ describe('reads that any replica answers', () => {
     const net = behind()
     net.view(2, 'ABCD', 'ABC')
     expect(net.answer(net.read('D', 'x', 0))).toBe('NOT_OWNER')
+  })
+
+  test('a store that the tail has just made level answers once its disk has what came with it', () => {
+    const net = behind()
+    net.pass(2000)
+    const { ballot: before } = net.replica('A').lastPosition
+    // C missed the end of a generation, which began with its fifth entry, and is taught what is left of it.
+    const group: Group = { generation: 1, members: ['A', 'B', 'C'].map(id), base: 5, previous: { ballot: before, seq: 4 }, epoch: 2 }
+    const entries: Entry[] = [
+      { seq: 4, ballot: before, body: { kind: 'write', id: net.operation(3), operations: [{ kind: 'put', key: bytes('x'), value: bytes('3') }] } },
+      { seq: 5, ballot: before, body: { kind: 'stop', next: group } }
+    ]
+    const teacher = { generation: 1, ballot: ballot(2, 1, 'B') }
+    net.receive('B', 'C', { kind: 'learn', ...teacher, round: 1, group, transfer: 2, placementEpoch: 2, digest: '' })
+    net.turn()
+    net.store('C').slow = true
+    net.receive('B', 'C', { kind: 'tail', ...teacher, from: 3, entries })
+    expect([net.replica('C').level, net.replica('C').copy!.commit]).toEqual([true, 5])
+    const early = net.read('C', 'x', 5)
+    net.turn()
+    expect(net.answer(early)).toBe('NOT_LEADER')
+    net.sync('C')
+    const late = net.read('C', 'x', 5)
+    net.turn()
+    expect(net.answer(late)).toBe('value 3')
   })
 })
