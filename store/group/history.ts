@@ -135,13 +135,13 @@ export function changedBy ({ body }: Entry): Changed | undefined {
 /** Bytes of keys that an entry without values remembers at most; of a write of many keys the index knows nothing. */
 export const CHANGED_KEYS_BYTES_MAX = 512
 
-/** An entry as compaction leaves it. */
+/** An entry as compaction leaves it. Its keys are copies: those of an entry that was received are views of bytes that have the values too. */
 export function withoutValues (entry: Entry): Entry {
   const { body } = entry
   if (body.kind !== 'write' || body.operations === null) return entry
-  const changed = changedBy(entry)!
-  const remembered = changed.keys.reduce((bytes, key) => bytes + key.length, 0) <= CHANGED_KEYS_BYTES_MAX
-  return { ...entry, body: { ...body, operations: null, ...(remembered ? { changed } : {}) } }
+  const { keys, bytes } = changedBy(entry)!
+  const remembered = keys.reduce((sum, key) => sum + key.length, 0) <= CHANGED_KEYS_BYTES_MAX
+  return { ...entry, body: { ...body, operations: null, ...(remembered ? { changed: { keys: keys.map(key => Uint8Array.from(key)), bytes } } : {}) } }
 }
 
 /** The partition's time as an entry tells it. */

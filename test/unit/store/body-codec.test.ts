@@ -3,13 +3,14 @@
  *
  * Mutations that were tried and are caught here: lengths that point beyond the bytes let through; what follows the last change passed over;
  * a deletion read like a put; the upper half of a number dropped; a write of no changes, or of values that expire, packed like any other;
- * MessagePack unpacked without a look at it before.
+ * MessagePack unpacked without a look at it before; the keys that compaction leaves of a received entry taken as they are, views of its bytes.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { StoreId } from '../../../membership/configuration.ts'
 import { BodyBytes } from '../../../store/body-bytes.ts'
 import { decodeBody, encodeBody } from '../../../store/group/body-codec.ts'
+import { Copy } from '../../../store/group/copy.ts'
 import type { Ballot, Change, EntryBody } from '../../../store/group/history.ts'
 import { decodeEntry, encodeEntry, logKey } from '../../../store/storage/layout.ts'
 
@@ -127,4 +128,25 @@ test('the bytes of a turn are made once, those that were received are kept, and 
   expect(bodies.of(received)).toBe(plain)
   bodies.clear()
   expect(bodies.of(received)).not.toBe(plain)
+})
+
+test('a log of received entries does not keep the values in memory that it has dropped', () => {
+  const valueBytes = 10_000
+  const copy = new Copy(1, 0, 0, [], { logEntriesMax: 64, logBytesMax: 2 * valueBytes })
+  const ballot: Ballot = { epoch: 1, attempt: 1, store: 'a' as StoreId }
+  for (let seq = 1; seq <= 50; seq++) {
+    const body = encodeBody({ kind: 'write', id: { client: 'c', number: seq, base: 0 }, operations: [{ kind: 'put', key: Buffer.from(`k${seq}`), value: new Uint8Array(valueBytes) }] })
+    copy.append({ seq, ballot, body: decodeBody(body) })
+  }
+  copy.advanceCommit(50)
+  copy.takeApplied()
+  copy.applyDone(50)
+  copy.compact()
+  const held = new Set<ArrayBufferLike>()
+  for (const entry of copy.slice(1, Infinity, Infinity)) {
+    if (entry.body.kind !== 'write') continue
+    for (const { buffer } of entry.body.operations?.map(({ key }) => key) ?? entry.body.changed!.keys) held.add(buffer)
+  }
+  expect(copy.valueFloor).toBe(49)
+  expect([...held].reduce((sum, { byteLength }) => sum + byteLength, 0)).toBeLessThan(3 * valueBytes)
 })
