@@ -18,7 +18,8 @@ import type { BodyBytes } from './body-bytes.ts'
 import { StoreError } from './errors.ts'
 import { decodeBody } from './group/body-codec.ts'
 import { type Ballot, compareBallots, type Entry, type EntryBody } from './group/history.ts'
-import { type GroupMessage, integer, MESSAGE_LIMITS, validateBallot, validateGroupMessage, validateTrue } from './group/messages.ts'
+import { integer, MESSAGE_LIMITS, name, validateAppend, validateBallot, validateGroupMessage, validateTrue } from './group/message-checks.ts'
+import type { GroupMessage } from './group/messages.ts'
 
 /** All that one store sends another in a turn, or as much of it as fits. */
 export interface Packet {
@@ -117,7 +118,7 @@ function unpackMessage (table: readonly Ballot[], value: unknown, bodies: BodyBy
       }
       return {
         partition,
-        message: {
+        message: validateAppend({
           kind: 'append',
           generation: integer(value[2], 'a generation'),
           ballot: ballotAt(table, value[3]),
@@ -126,11 +127,11 @@ function unpackMessage (table: readonly Ballot[], value: unknown, bodies: BodyBy
           entries,
           commit: integer(value[6], 'a commit'),
           settled: integer(value[7], 'an epoch')
-        }
+        })
       }
     }
     case APPENDED: {
-      const lease = value[8] === null ? {} : { lease: integer(value[8], 'the number of a lease') }
+      const lease = value[8] === null ? {} : { lease: name(value[8], 'the number of a lease') }
       const unsynced = value[9] === undefined ? {} : { unsynced: validateTrue(value[9], 'unsynced') }
       return {
         partition,
@@ -154,7 +155,6 @@ function unpackMessage (table: readonly Ballot[], value: unknown, bodies: BodyBy
 function unpackBody (value: unknown, bodies: BodyBytes): EntryBody {
   if (!(value instanceof Uint8Array)) return fail('an entry')
   const body = decodeBody(value)
-  if (body.kind === 'write' && body.operations === null) return fail('a write without its values')
   bodies.received(body, value)
   return body
 }

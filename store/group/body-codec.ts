@@ -14,7 +14,7 @@ import { decodeMessage, encodeMessage } from '../../membership/transport/message
 import { WIRE_LIMITS } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
 import type { Change, EntryBody } from './history.ts'
-import { validateBody } from './messages.ts'
+import { validateBody } from './message-checks.ts'
 
 const PACKED = 0
 const WRITE = 1

@@ -26,9 +26,13 @@ export class Generations {
     if (before !== undefined && group.generation <= before.generation) return
     const force = group.forced ?? 0
     if (force < (replica.view?.forced?.epoch ?? 0)) return
+    const copy = replica.copy
+    if (copy !== undefined && copy.commit > group.base) {
+      replica.out.push({ kind: 'fault', message: `generation ${group.generation} is said to begin at ${group.base}, before entry ${copy.commit}, which is committed` })
+      return
+    }
     // What was coming in belongs to a history that has ended. The copy stays until it is replaced: see forced.ts.
     if (force > (before?.forced ?? 0)) replica.learner.forget()
-    const copy = replica.copy
     const writes: StoreWrite[] = []
     const stop = group.base - 1
     if (copy !== undefined && copy.commit < group.base) {

@@ -18,7 +18,8 @@ import { Packr } from 'msgpackr'
 import type { DurableState, Expiring } from '../group/effects.ts'
 import { decodeBody, readNumber, writeNumber } from '../group/body-codec.ts'
 import type { Ballot, Entry } from '../group/history.ts'
-import { type Item, validateBallot, validateGroup } from '../group/messages.ts'
+import { validateBallot, validateGroup } from '../group/message-checks.ts'
+import type { Item } from '../group/messages.ts'
 import { CHECKSUM_BYTES, damaged, seal, unseal } from './checksum.ts'
 
 export const LAYOUT_VERSION = 2

@@ -14,22 +14,25 @@ import { Copy } from '../../../store/group/copy.ts'
 import type { Ballot, Change, EntryBody } from '../../../store/group/history.ts'
 import { decodeEntry, encodeEntry, logKey } from '../../../store/storage/layout.ts'
 
+/** What names something. */
 const number = fc.oneof(fc.nat(9), fc.maxSafeNat())
+/** What is counted. */
+const count = fc.oneof(fc.nat(9), fc.integer({ min: 0, max: 2 ** 47 - 1 }))
 const key = fc.uint8Array({ minLength: 1, maxLength: 300 })
 const value = fc.uint8Array({ maxLength: 70_000 })
 const change: fc.Arbitrary<Change> = fc.oneof(
   fc.record({ kind: fc.constant('put' as const), key, value }),
   fc.record({ kind: fc.constant('del' as const), key })
 )
-const expiring: fc.Arbitrary<Change> = fc.record({ kind: fc.constant('put' as const), key, value, expires: number })
+const expiring: fc.Arbitrary<Change> = fc.record({ kind: fc.constant('put' as const), key, value, expires: count })
 const id = fc.record({ client: fc.oneof(fc.string({ maxLength: 40 }), fc.string({ unit: 'binary', maxLength: 9 })), number, base: number })
 const kind = fc.constant('write' as const)
 const body: fc.Arbitrary<EntryBody> = fc.oneof(
   { weight: 4, arbitrary: fc.record({ kind, id, operations: fc.array(change, { maxLength: 4 }) }) },
-  fc.record({ kind, id, operations: fc.array(fc.oneof(change, expiring), { minLength: 1, maxLength: 3 }), time: number }),
+  fc.record({ kind, id, operations: fc.array(fc.oneof(change, expiring), { minLength: 1, maxLength: 3 }), time: count }),
   fc.record({ kind, id, operations: fc.constant([]), failed: fc.record({ operation: fc.nat(9), version: number }) }),
-  fc.record({ kind, id, operations: fc.constant(null), changed: fc.record({ keys: fc.array(key, { maxLength: 2 }), bytes: number }) }),
-  fc.record({ kind: fc.constant('noop' as const), time: number })
+  fc.record({ kind, id, operations: fc.constant(null), changed: fc.record({ keys: fc.array(key, { maxLength: 2 }), bytes: count }) }),
+  fc.record({ kind: fc.constant('noop' as const), time: count })
 )
 
 const plain = encodeBody({ kind: 'write', id: { client: 'c', number: 7, base: 3 }, operations: [{ kind: 'put', key: Buffer.from('k'), value: Buffer.from('v') }] })
@@ -99,7 +102,7 @@ describe('the body of an entry', () => {
 
 describe('an entry of the log', () => {
   const store = fc.string({ maxLength: 128 }).map(text => text as StoreId)
-  const ballot: fc.Arbitrary<Ballot> = fc.record({ epoch: number, attempt: number, store })
+  const ballot: fc.Arbitrary<Ballot> = fc.record({ epoch: count, attempt: count, store })
 
   test('comes off the disk as it was', () => {
     fc.assert(fc.property(ballot, body, fc.integer({ min: 1, max: 2 ** 47 }), (before, bodyBefore, seq) => {

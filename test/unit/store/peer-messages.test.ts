@@ -12,7 +12,7 @@ import { decodeMessage, encodeMessage } from '../../../membership/transport/mess
 import type { StoreId } from '../../../membership/configuration.ts'
 import { BodyBytes } from '../../../store/body-bytes.ts'
 import { encodeBody } from '../../../store/group/body-codec.ts'
-import type { Ballot, Entry, EntryBody } from '../../../store/group/history.ts'
+import { type Ballot, compareBallots, type Entry, type EntryBody } from '../../../store/group/history.ts'
 import type { GroupMessage } from '../../../store/group/messages.ts'
 import { type Addressed, PacketBuilder, unpack } from '../../../store/peer-messages.ts'
 import { PeerOutbox } from '../../../store/peer-outbox.ts'
@@ -42,9 +42,11 @@ const append: fc.Arbitrary<GroupMessage> = fc.record({
   bodies: fc.array(fc.tuple(ballot, body), { maxLength: 4 }),
   commit: number,
   settled: number
-}).map(({ bodies, prev, ...rest }) => {
-  const entries = bodies.map(([ballot, body], index): Entry => ({ seq: prev.seq + 1 + index, ballot, body }))
-  return { kind: 'append', prev, ...rest, entries }
+}).map(({ bodies, prev, ballot, ...rest }) => {
+  // Along a history they do not fall, and its leader's is the last.
+  const [before, ...ballots] = [prev.ballot, ballot, ...bodies.map(([own]) => own)].sort(compareBallots)
+  const entries = bodies.map(([, body], index): Entry => ({ seq: prev.seq + 1 + index, ballot: ballots[index]!, body }))
+  return { kind: 'append', prev: { ...prev, ballot: before! }, ballot: ballots.at(-1)!, ...rest, entries }
 })
 const appended: fc.Arbitrary<GroupMessage> = fc.oneof(
   fc.record({ kind: fc.constant('appended' as const), generation: number, ballot, run: number, seq: number, commit: number, settled: number }),

@@ -10,7 +10,8 @@ import type { Operation, OperationId } from '../../../store/client-protocol.ts'
 import { keyText } from '../../../store/group/copy.ts'
 import type { Answer, DurableState, Effect, Expiring, StoreWrite } from '../../../store/group/effects.ts'
 import { type Ballot, type Entry, type EntryBody, type Group, NO_BALLOT } from '../../../store/group/history.ts'
-import { type GroupMessage, validateGroupMessage } from '../../../store/group/messages.ts'
+import { validateGroupMessage } from '../../../store/group/message-checks.ts'
+import type { GroupMessage } from '../../../store/group/messages.ts'
 import { type LeaseOptions, Leases } from '../../../store/leases.ts'
 import { EVERYTHING, type ScanSpec } from '../../../store/scan-range.ts'
 import type { PartitionView, ReplicaInput, ReplicaOptions } from '../../../store/group/replica-contract.ts'
@@ -82,6 +83,8 @@ export class ReplicaNet {
   readonly answers = new Map<number, Answer>()
   readonly faults: string[] = []
   readonly ledger: string[] = []
+  /** The epochs that the ledger was told of. */
+  readonly counted: number[] = []
   /** Messages that are lost from now on. */
   lost: Matching = () => false
   now = 0
@@ -205,7 +208,9 @@ export class ReplicaNet {
       case 'deleteCopy': for (const kind of ['logs', 'data', 'expiries'] as const) store.disk[kind].delete(effect.copy); return
       case 'fault': this.faults.push(`${store.name}: ${effect.message}`); return
       case 'wake': return // Ticks come every 50 ms here.
-      case 'ledger': this.ledger.push(`${store.name} ${effect.field} ${effect.amount}`)
+      case 'ledger':
+        this.ledger.push(`${store.name} ${effect.field} ${effect.amount}`)
+        this.counted.push(effect.epoch)
     }
   }
 
@@ -307,6 +312,12 @@ export class ReplicaNet {
       if (next >= 0) this.deliver(this.wire.splice(next, 1))
     }
     throw new Error(`a storm: nothing is at rest after ${ROUNDS_MAX} messages; the last are ${JSON.stringify(this.sent.slice(-6).map(brief))}`)
+  }
+
+  /** So much later, everybody looks at what is late. Nothing is delivered. */
+  tick (ms: number): void {
+    this.now += ms
+    for (const name of this.stores.keys()) this.input(name, { kind: 'tick' })
   }
 
   /** Lets time pass in steps of 50 ms, and everything settle in between. */
