@@ -15,6 +15,7 @@
  * Pure.
  */
 import { Packr } from 'msgpackr'
+import { StoreError } from '../errors.ts'
 import type { DurableState, Expiring } from '../group/effects.ts'
 import { decodeBody, readNumber, writeNumber } from '../group/body-codec.ts'
 import type { Ballot, Entry } from '../group/history.ts'
@@ -194,10 +195,14 @@ const natural = (value: unknown): number => {
   return value
 }
 
-/** @throws {StoreError} STORE_DIRECTORY_DAMAGED */
+/** @throws {StoreError} STORE_DIRECTORY_DAMAGED; STORE_DIRECTORY_INVALID where the directory is laid out in another way */
 export function decodeIdentity (record: Uint8Array): Identity {
+  const version = decode(identityKey, record, 'its identity', value => natural(value.version))
+  if (version !== LAYOUT_VERSION) {
+    throw new StoreError('STORE_DIRECTORY_INVALID', `the directory has layout version ${version}, and this program uses version ${LAYOUT_VERSION}: ` +
+      'start it with the program that wrote it, or start this one on an empty directory, as a new store that the others bring up to date')
+  }
   return decode(identityKey, record, 'its identity', value => {
-    if (value.version !== LAYOUT_VERSION) throw new TypeError(`layout version ${String(value.version)}, not ${LAYOUT_VERSION}`)
     if (typeof value.storeId !== 'string' || typeof value.clusterName !== 'string' || !Array.isArray(value.addresses)) throw new TypeError('fields')
     const clusterId = typeof value.clusterId === 'string' ? value.clusterId : undefined
     const { storeId, clusterName, addresses } = value

@@ -4,7 +4,7 @@
  *
  * Mutations caught: checksums are not compared; a checksum does not cover the key; the numbers of batches are not compared, or not
  * missed; a restart begins to number batches anew; a huge batch counts in full for the numbers that are kept;
- * a disk that is full is taken for a damaged one.
+ * a disk that is full, or a directory of another version, is taken for a damaged one.
  */
 import { MemoryLevel } from 'memory-level'
 import { describe, expect, test } from 'vitest'
@@ -14,7 +14,7 @@ import { type Entry, NO_BALLOT } from '../../../store/group/history.ts'
 import type { DurableState } from '../../../store/group/effects.ts'
 import type { StoreId } from '../../../membership/configuration.ts'
 import { BatchChain, lastBatch } from '../../../store/storage/batch-chain.ts'
-import { batchKey, dataKey, decodeValue, identityKey, logKey, numberOfBatch, ranges, stateKey } from '../../../store/storage/layout.ts'
+import { batchKey, dataKey, decodeIdentity, decodeValue, encodeRecord, identityKey, logKey, numberOfBatch, ranges, stateKey } from '../../../store/storage/layout.ts'
 import { BINARY, type OpenedStore, openStore } from '../../../store/storage/open.ts'
 import { BodyBytes } from '../../../store/body-bytes.ts'
 import { StoreWriter } from '../../../store/storage/store-writer.ts'
@@ -142,6 +142,25 @@ describe('a data directory', () => {
       expect((await opened(database)).lastBatch).toBe(5)
     })
   }
+
+  test.each([1, 3])('laid out in version %i is not damaged, and is left as it is', async version => {
+    const database = fresh()
+    await opened(database)
+    const before = decodeIdentity(await database.get(identityKey, BINARY) as Uint8Array)
+    const other = encodeRecord(identityKey, { ...before, version })
+    await database.put(identityKey, other, BINARY)
+    await expect(opened(database)).rejects.toMatchObject({
+      code: 'STORE_DIRECTORY_INVALID', message: expect.stringMatching(`version ${version}, and this program uses version 2: .* empty directory`) as string
+    })
+    expect(await database.get(identityKey, BINARY)).toEqual(other)
+  })
+
+  test('whose version is no number is damaged', async () => {
+    const database = fresh()
+    await opened(database)
+    await database.put(identityKey, encodeRecord(identityKey, { version: 'two' }), BINARY)
+    await expect(opened(database)).rejects.toMatchObject({ code: 'STORE_DIRECTORY_DAMAGED' })
+  })
 })
 
 describe('BatchChain', () => {
