@@ -302,7 +302,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
     for (let index = 0; index < placement.partitions; index++) {
       if (state.genesisMembers(index as Parameters<typeof placement.seats>[0]).includes(this.storeId)) concerned.add(index)
     }
-    this.#host!.changeView(configuration.clusterId, addresses, concerned, viewOf)
+    this.#host!.changeView(configuration.clusterId, addresses, placement.partitions, concerned, viewOf)
   }
 
   status (): NodeStatus {

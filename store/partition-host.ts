@@ -4,27 +4,24 @@
  * What arrives in one turn of the event loop is handled first; then every touched replica flushes, all reads go to the disk as one
  * getMany and all writes as one synced batch. The transport does the same with messages.
  *
- * Owns the store's replicas, its writer, and the receiver of the transport's store and bulk channels.
+ * Owns the store's replicas, its writer, and its channel to the other stores.
  */
 import type { StoreId } from '../membership/configuration.ts'
-import { type Address, type CancelTimer, CHANNELS, type Database, type Environment } from '../membership/environment/environment.ts'
+import type { Address, CancelTimer, Database, Environment } from '../membership/environment/environment.ts'
 import { BodyBytes } from './body-bytes.ts'
 import { StoreError } from './errors.ts'
 import type { Effect, Ticket, Answer } from './group/effects.ts'
-import { validateStoreId } from './group/message-checks.ts'
-import type { Item } from './group/messages.ts'
+import type { GroupMessage } from './group/messages.ts'
 import type { PartitionView, ReplicaInput, ReplicaOptions, Transfers } from './group/replica-contract.ts'
 import { Replica } from './group/replica.ts'
 import type { Durability } from './group/synced-log.ts'
-import { type LeaseMessage, type LeaseOptions, Leases, validateLeaseMessage } from './leases.ts'
+import { type LeaseMessage, type LeaseOptions, Leases } from './leases.ts'
 import type { Ledger } from './ledger.ts'
 import { Pace } from './pace.ts'
-import { type Addressed, unpack } from './peer-messages.ts'
-import { PeerOutbox } from './peer-outbox.ts'
-import { ExpiryIndex } from './storage/expiry-index.ts'
-import { copyRange, dataKey, decodeValue, ledgerKey, userKeyOf } from './storage/layout.ts'
-import { BINARY, type StoredPartition } from './storage/open.ts'
-import { RangeReader } from './storage/range-reader.ts'
+import { PeerChannel } from './peer-channel.ts'
+import { Copies, type Wanted } from './storage/copies.ts'
+import { ledgerKey } from './storage/layout.ts'
+import type { StoredPartition } from './storage/open.ts'
 import { StoreWriter } from './storage/store-writer.ts'
 import { TransferSchedule, type TransferScheduleOptions } from './transfer-schedule.ts'
 
@@ -52,7 +49,7 @@ export interface PartitionHostOptions extends ReplicaOptions, LeaseOptions, Tran
   readonly tickMs: number
 }
 
-interface Fetch { readonly partition: number, readonly token: number, readonly copy: number, readonly keys: readonly Uint8Array[] }
+interface Fetch extends Wanted { readonly token: number }
 
 /** A replica that has nothing to wait for, or had nothing to do for so many ticks, is at rest: it gets only each so many-th of them. */
 const BUSY_TICKS = 10
@@ -67,18 +64,14 @@ export class PartitionHost {
   readonly #writer: StoreWriter
   readonly #leases: Leases
   readonly #pace: Pace
-  readonly #ranges: RangeReader
-  readonly #expiries: ExpiryIndex
-  #addresses: ReadonlyMap<StoreId, Address> = new Map()
+  readonly #copies: Copies
   #viewOf: ((partition: number) => PartitionView) | undefined
-  /** Goes with every message: stores of two clusters that were given each other's addresses do not mix. */
-  #clusterId = ''
   #touched = new Set<number>()
   #ticks = 0
   /** The tick at which each replica last had something to do. */
   readonly #busySinceTick = new Map<number, number>()
   #fetches: Fetch[] = []
-  readonly #outbox: PeerOutbox
+  readonly #peers: PeerChannel
   readonly #bodies = new BodyBytes()
   #scheduled = false
   #passing = false
@@ -95,10 +88,13 @@ export class PartitionHost {
     const { clock, random } = components.environment
     this.#pace = new Pace(clock.now(), options.tickMs)
     this.#leases = new Leases(components.aloneSince, Math.floor(random.next() * 2 ** 48), options)
-    const { transport } = components.environment
-    this.#outbox = new PeerOutbox(this.#bodies, {
-      send: (to, channel, packet, stream) => { transport.send(to, channel, { c: this.#clusterId, f: components.self, m: packet }, stream) },
-      isBusy: (to, channel, stream) => transport.isBusy(to, channel, stream)
+    const { environment, self } = components
+    this.#peers = new PeerChannel({
+      environment,
+      self,
+      bodies: this.#bodies,
+      heard: (partition, from, message) => { this.#receive(partition, from, message) },
+      heardOfLease: (from, message) => { this.#receiveLease(from, message) }
     })
     this.#writer = new StoreWriter({
       database: components.database,
@@ -109,15 +105,12 @@ export class PartitionHost {
       collect: () => { for (const [epoch, page] of components.ledger.takeChanged()) this.#writer.put(ledgerKey(epoch), page) },
       failed: error => { this.#fail('a write to the disk failed', error) }
     })
-    this.#ranges = new RangeReader(components.database)
-    this.#expiries = new ExpiryIndex(components.database)
+    this.#copies = new Copies(components.database)
     for (const [partition, stored] of components.partitions) this.#create(partition, stored)
   }
 
   start (): void {
-    const { transport } = this.#components.environment
-    transport.receive(CHANNELS.store, message => { this.#receive(message) })
-    transport.receive(CHANNELS.bulk, message => { this.#receive(message) })
+    this.#peers.start()
     this.#tick()
   }
 
@@ -125,12 +118,12 @@ export class PartitionHost {
 
   replica (partition: number): Replica | undefined { return this.#replicas.get(partition) }
 
-  /** The configuration changed. `concerned` are the partitions that give, or gave, this store a seat. */
+  /** The configuration changed. `concerned` are the partitions that give, or gave, this store a seat, of so many. */
   changeView (
-    clusterId: string, addresses: ReadonlyMap<StoreId, Address>, concerned: Iterable<number>, viewOf: (partition: number) => PartitionView
+    clusterId: string, addresses: ReadonlyMap<StoreId, Address>, partitions: number, concerned: Iterable<number>,
+    viewOf: (partition: number) => PartitionView
   ): void {
-    this.#clusterId = clusterId
-    this.#addresses = addresses
+    this.#peers.changeView(clusterId, addresses, partitions)
     this.#viewOf = viewOf
     this.#leases.changeView(this.#components.environment.clock.now(), new Set(addresses.keys()))
     for (const partition of concerned) if (!this.#replicas.has(partition)) this.#create(partition)
@@ -194,53 +187,30 @@ export class PartitionHost {
     })
   }
 
-  #receive (raw: unknown): void {
+  #receive (partition: number, from: StoreId, message: GroupMessage): void {
     if (this.#stopped || this.#viewOf === undefined) return
-    let from: StoreId
-    let messages: readonly Addressed[]
-    try {
-      const envelope = raw as { c: unknown, f: unknown, m?: unknown, l?: unknown }
-      if (envelope?.c !== this.#clusterId) throw new TypeError('of another cluster')
-      from = validateStoreId(envelope.f)
-      if (envelope.l !== undefined) { this.#receiveLease(from, validateLeaseMessage(envelope.l)); return }
-      messages = unpack(envelope.m, this.#bodies)
-    } catch (error) {
-      this.#components.environment.log.warn({ reason: String(error) }, 'dropped a message')
-      return
+    if (!this.#replicas.has(partition)) {
+      this.#create(partition)
+      this.apply(partition, { kind: 'view', view: this.#viewOf(partition) })
     }
-    for (const { partition, message } of messages) {
-      if (!this.#replicas.has(partition)) {
-        this.#create(partition)
-        this.apply(partition, { kind: 'view', view: this.#viewOf(partition) })
-      }
-      this.apply(partition, { kind: 'message', from, message })
-    }
+    this.apply(partition, { kind: 'message', from, message })
   }
 
   #receiveLease (from: StoreId, message: LeaseMessage): void {
+    if (this.#stopped) return
     const answer = this.#leases.receive(this.#now(), from, message)
-    if (answer !== undefined) this.#sendLease(from, answer)
-  }
-
-  #sendLease (to: StoreId, message: LeaseMessage): void {
-    const address = this.#addresses.get(to)
-    if (address === undefined) return
-    this.#components.environment.transport.send(address, CHANNELS.store, { c: this.#clusterId, f: this.#components.self, l: message })
+    if (answer !== undefined) this.#peers.sendLease(from, answer)
   }
 
   /** Asks for the leases that reads would do with. In a turn that sends something to the same store anyway they share a frame. */
   #renewLeases (): void {
-    for (const { to, message } of this.#leases.due(this.#now())) this.#sendLease(to, message)
+    for (const { to, message } of this.#leases.due(this.#now())) this.#peers.sendLease(to, message)
   }
 
   #perform (partition: number, effect: Effect): void {
     const { log } = this.#components.environment
     switch (effect.kind) {
-      case 'send': {
-        const address = this.#addresses.get(effect.to)
-        if (address !== undefined) this.#outbox.add(address, partition, effect.message)
-        return
-      }
+      case 'send': this.#peers.send(effect.to, partition, effect.message); return
       case 'persist':
         this.#writer.persist(partition, effect.writes, () => { this.apply(partition, { kind: 'persisted', token: effect.token }) }, effect.synced)
         return
@@ -250,8 +220,8 @@ export class PartitionHost {
       case 'range': this.#run(this.#range(partition, effect)); return
       case 'wake': this.#wake(partition, effect.inMs); return
       case 'expiring': this.#run(this.#expiring(partition, effect)); return
-      case 'forgetExpired': this.#run(this.#expiries.forget(partition, effect.copy, effect.time)); return
-      case 'deleteCopy': this.#run(this.#delete(partition, effect.copy)); return
+      case 'forgetExpired': this.#run(this.#copies.forgetExpired(partition, effect.copy, effect.time)); return
+      case 'deleteCopy': this.#run(this.#copies.delete(partition, effect.copy)); return
       case 'ledger': this.#components.ledger.add(effect.epoch, effect.field, effect.amount); return
       case 'fault': log.error({ partition, store: this.#components.self }, effect.message)
     }
@@ -261,7 +231,7 @@ export class PartitionHost {
   #withAddresses (answer: Answer): Answer {
     if (answer.kind !== 'error' || answer.hints === undefined) return answer
     const hints = answer.hints.flatMap(({ storeId }) => {
-      const address = this.#addresses.get(storeId)
+      const address = this.#peers.addressOf(storeId)
       return address === undefined ? [] : [{ storeId, address }]
     })
     return { ...answer, hints }
@@ -281,55 +251,27 @@ export class PartitionHost {
     for (const partition of touched) this.apply(partition, { kind: 'flush' })
     this.#scheduled = false
     this.#renewLeases()
-    this.#outbox.flush()
+    this.#peers.flush()
     this.#bodies.clear()
     if (this.#fetches.length > 0) this.#run(this.#fetch(this.#fetches.splice(0)))
     this.#writer.flush()
   }
 
   async #fetch (fetches: readonly Fetch[]): Promise<void> {
-    const wanted = fetches.flatMap(({ partition, copy, keys }) => keys.map(key => dataKey(partition, copy, key)))
-    const found = await this.#components.database.getMany(wanted, BINARY) as (Uint8Array | undefined)[]
-    const read = found.map((record, index) => record === undefined ? null : decodeValue(wanted[index]!, record))
-    let from = 0
-    for (const { partition, token, keys } of fetches) {
-      this.apply(partition, { kind: 'fetched', token, values: read.slice(from, from + keys.length) })
-      from += keys.length
-    }
+    const found = await this.#copies.fetch(fetches)
+    fetches.forEach(({ partition, token }, index) => { this.apply(partition, { kind: 'fetched', token, values: found[index]! }) })
   }
 
   async #scan (partition: number, { token, copy, after, bytesMax }: Effect & { kind: 'scan' }): Promise<void> {
-    const { gte, lt } = copyRange('data', partition, copy)
-    const range = after === null ? { gte, lt } : { gt: dataKey(partition, copy, after), lt }
-    const iterator = this.#components.database.iterator<Uint8Array, Uint8Array>({ ...range, ...BINARY })
-    const items: Item[] = []
-    let bytes = 0
-    let done = true
-    try {
-      for await (const [key, record] of iterator) {
-        items.push({ key: userKeyOf(key), ...decodeValue(key, record) })
-        bytes += key.length + record.length
-        if (bytes >= bytesMax) { done = false; break }
-      }
-    } finally {
-      await iterator.close()
-    }
-    this.apply(partition, { kind: 'scanned', token, items, done })
+    this.apply(partition, { kind: 'scanned', token, ...await this.#copies.scan(partition, copy, after, bytesMax) })
   }
 
   async #range (partition: number, { token, copy, scan }: Effect & { kind: 'range' }): Promise<void> {
-    const { items, done } = await this.#ranges.read(partition, copy, scan)
-    this.apply(partition, { kind: 'ranged', token, items, done })
+    this.apply(partition, { kind: 'ranged', token, ...await this.#copies.range(partition, copy, scan) })
   }
 
   async #expiring (partition: number, { token, copy, after, limit }: Effect & { kind: 'expiring' }): Promise<void> {
-    this.apply(partition, { kind: 'expiring', token, records: await this.#expiries.read(partition, copy, after, limit) })
-  }
-
-  async #delete (partition: number, copy: number): Promise<void> {
-    for (const kind of ['data', 'log', 'expiry'] as const) {
-      await this.#components.database.clear({ ...copyRange(kind, partition, copy), keyEncoding: 'view' })
-    }
+    this.apply(partition, { kind: 'expiring', token, records: await this.#copies.expiring(partition, copy, after, limit) })
   }
 
   /** Runs work on the disk beside the loop; an error there ends the store like a failed write. */
@@ -374,7 +316,7 @@ export class PartitionHost {
     this.#stopped = true
     this.#cancelTick()
     for (const cancel of this.#wakes) cancel()
-    this.#ranges.stop()
+    this.#copies.stop()
     await this.#writer.stop()
     await Promise.all(this.#background)
   }

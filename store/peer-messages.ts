@@ -34,9 +34,9 @@ const APPEND = 1
 const APPENDED = 2
 
 /** Partitions are counted in 16 bits. */
-const PARTITION_MAX = 65_535
+const PARTITIONS_MAX = 65_536
 /** Messages in one packet, at most: a few for each partition. */
-export const PACKET_MESSAGES_MAX = 4 * (PARTITION_MAX + 1)
+export const PACKET_MESSAGES_MAX = 4 * PARTITIONS_MAX
 
 const fail = (what: string): never => { throw new StoreError('STORE_INVALID_MESSAGE', `not a valid packet: ${what}`) }
 
@@ -87,25 +87,26 @@ export class PacketBuilder {
 /**
  * What arrived from another store, checked.
  * @param bodies takes the bytes of the entries, for the log; of a packet that is refused it keeps nothing, for no turn may follow
+ * @param partitions how many there are
  * @throws {StoreError} STORE_INVALID_MESSAGE
  */
-export function unpack (value: unknown, bodies: BodyBytes): Addressed[] {
+export function unpack (value: unknown, bodies: BodyBytes, partitions = PARTITIONS_MAX): Addressed[] {
   const { ballots, messages } = (value ?? {}) as { readonly ballots?: unknown, readonly messages?: unknown }
   if (!Array.isArray(ballots) || !Array.isArray(messages)) return fail('no lists')
   if (messages.length > PACKET_MESSAGES_MAX) return fail('too many messages')
   const table = ballots.map(validateBallot)
   try {
-    return messages.map(message => unpackMessage(table, message, bodies))
+    return messages.map(message => unpackMessage(table, message, bodies, partitions))
   } catch (error) {
     bodies.clear()
     throw error
   }
 }
 
-function unpackMessage (table: readonly Ballot[], value: unknown, bodies: BodyBytes): Addressed {
+function unpackMessage (table: readonly Ballot[], value: unknown, bodies: BodyBytes, partitions: number): Addressed {
   if (!Array.isArray(value)) return fail('a message')
   const partition = integer(value[0], 'a partition')
-  if (partition > PARTITION_MAX) return fail('a partition')
+  if (partition >= partitions) return fail('a partition')
   switch (value[1]) {
     case PLAIN: return { partition, message: validateGroupMessage(value[2]) }
     case APPEND: {
