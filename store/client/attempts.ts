@@ -277,8 +277,10 @@ export class Attempts {
     call.attempt = undefined
     if (!call.definite || call.rebases >= REBASES_MAX) return this.#host.fail(now, call, call.error('OPERATION_EXPIRED', response.message))
     call.rebases++
-    call.base = -1
     if (response.seq === undefined) this.#positions.delete(call.partition)
+    // All stores lost the end of the history: it is shorter than this client remembers.
+    else if (response.seq < call.base) this.#positions.set(call.partition, response.seq)
+    call.base = -1
     this.#ask(now, call, to)
   }
 

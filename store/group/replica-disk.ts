@@ -77,7 +77,8 @@ export class ReplicaDisk {
       if (sync) settled()
       copy?.applyDone(applied)
       this.#durable = state
-      const swept = copy?.takeSwept() ?? 0
+      // What removed the values must outlive a loss of power before the index forgets them: else they would stay for ever.
+      const swept = sync ? copy?.takeSwept() ?? 0 : 0
       if (swept > 0) out.push({ kind: 'forgetExpired', copy: copy!.number, time: swept })
       for (const number of doomed) out.push({ kind: 'deleteCopy', copy: number })
       then()

@@ -51,6 +51,10 @@ export class Writes {
     } else if (id.base < copy.floor) {
       const message = `the write was first sent at ${id.base}; this partition remembers writes after ${copy.floor}`
       out.respond(ticket, { kind: 'error', code: 'OPERATION_EXPIRED', message, definite: false, epoch: view!.epoch, seq: copy.commit })
+    } else if (id.base > copy.last) {
+      // So much of the history was lost (see doubt.ts). Logged below its base, the write would be forgotten before its base is.
+      const message = `the write was first sent at ${id.base}; the history of this partition ends at ${copy.last} now`
+      out.respond(ticket, { kind: 'error', code: 'OPERATION_EXPIRED', message, definite: false, epoch: view!.epoch, seq: copy.commit })
     } else {
       const unknown = this.#conditions.unknown(operations)
       if (unknown.length === 0) this.#log(request)

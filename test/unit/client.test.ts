@@ -295,6 +295,18 @@ describe('writes happen once (rule S9)', () => {
     await fixture.turn()
     expect(put.state).toBe('done')
   })
+
+  test('OPERATION_EXPIRED at a position below the base means that the history has become shorter: the write is based on what is left', async () => {
+    const fixture = await withBase()
+    const put = watch(fixture.client.put('k', 'v'))
+    const first = await fixture.one('write')
+    fixture.refuse(first, 'OPERATION_EXPIRED', { seq: 4 })
+    const again = await fixture.one('write')
+    expect([write(first).id, write(again).id]).toMatchObject([{ base: 10 }, { base: 4 }])
+    fixture.answer(again, written(5))
+    await fixture.turn()
+    expect(put.state).toBe('done')
+  })
 })
 
 describe('retries', () => {

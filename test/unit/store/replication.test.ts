@@ -4,7 +4,7 @@
  *
  * Mutations of the core that these tests caught: an answer once a minority has the entry; an acknowledgement before the entries are
  * durable; the same for a repeated append; a read answered without asking a majority; a read from the data that ignores what is
- * committed and not there yet; a retried operation logged again; the base of an operation not compared with the floor; every
+ * committed and not there yet; a retried operation logged again; the base of an operation not compared with the floor, or with the end; every
  * mismatch answered with a window of appends; a floor that follows entries under way; an acknowledgement after a later promise.
  */
 import { describe, expect, test } from 'vitest'
@@ -275,6 +275,18 @@ describe('once (S9)', () => {
     expect(net.answer(net.write('A', 'x', '1', old))).toBe('OPERATION_EXPIRED')
     const ticket = net.write('A', 'x', '1', net.operation(-1))
     expect(net.answers.get(ticket)).toMatchObject({ code: 'BASE_REQUIRED', definite: true, seq: net.replica('A').copy!.commit })
+  })
+
+  test('a write that names a base beyond the history is not logged: it would be forgotten before its base is, and happen twice', () => {
+    const net = formed('ABC', { logEntriesMax: 4 })
+    const misled = net.operation(14)
+    const first = net.write('A', 'x', '1', misled)
+    net.settle()
+    while (net.replica('A').copy!.floor < 8) { net.write('A', 'y', ''); net.settle(); net.pass(50) }
+    const second = net.write('A', 'x', '1', misled)
+    net.settle()
+    expect([net.answer(first), net.answer(second)].filter(answer => answer.startsWith('written')).length).toBeLessThanOrEqual(1)
+    expect(net.answers.get(first)).toMatchObject({ code: 'OPERATION_EXPIRED', definite: false, seq: 1 })
   })
 
   test('the reach of retries does not shrink under a burst', () => {

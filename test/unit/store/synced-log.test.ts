@@ -1,5 +1,7 @@
 /**
  * Durability 'os' in the core (synced-log.ts): what is synced all the same, and what an acknowledgement says.
+ *
+ * Mutation caught: the index of what expires forgets what a batch that is not synced has removed.
  */
 import { describe, expect, test } from 'vitest'
 import type { Durability } from '../../../store/group/synced-log.ts'
@@ -78,4 +80,17 @@ describe('a stop sign', () => {
       throw new Error('no stop sign was proposed')
     })
   }
+
+  test('the index of what expires forgets nothing before the removal of the values is synced', () => {
+    const net = new ReplicaNet('A', {}, undefined, 'os')
+    net.view(1, 'A', 'A')
+    net.settle()
+    net.writeFor('A', 'x', '1', 100)
+    net.pass(3000)
+    const index = (): number => net.store('A').disk.expiries.get(1)?.length ?? 0
+    expect([net.data('A'), index()]).toEqual([{}, 1])
+    net.restart('A')
+    net.settle()
+    expect(index()).toBe(0)
+  })
 })
