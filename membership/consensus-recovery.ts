@@ -17,6 +17,8 @@ export class Recovery {
   readonly #voterCount: number
   /** By index in the electorate. */
   readonly #promises = new Map<number, Pick<PromiseMessage, 'vote' | 'accepted'>>()
+  /** The values that promisers voted for, the most voted first; undefined when a promise came since it was last asked for. */
+  #ranked: readonly (readonly [CutDigest, number])[] | undefined
   /** Set once, when the first accept is sent (invariant 6). */
   #value: CutDigest | undefined
 
@@ -29,6 +31,7 @@ export class Recovery {
 
   addPromise (member: number, promise: Pick<PromiseMessage, 'vote' | 'accepted'>): void {
     this.#promises.set(member, promise)
+    this.#ranked = undefined
   }
 
   hasPromised (member: number): boolean {
@@ -53,20 +56,21 @@ export class Recovery {
     }
     if (highest !== null) return highest.digest
     const needed = fastQuorum(this.#voterCount) - (this.#voterCount - this.#promises.size)
-    const [first, second] = this.#ranking()
+    const [first, second] = this.#ranking
     if (second !== undefined && second[1] >= needed) throw new Error('Recovery: two proposals may have been chosen; the quorums do not intersect.')
     return first !== undefined && first[1] >= needed ? first[0] : undefined
   }
 
   /** The value that the most promisers voted for, ties by digest; undefined when none of them voted. */
   mostVoted (): CutDigest | undefined {
-    return this.#ranking()[0]?.[0]
+    return this.#ranking[0]?.[0]
   }
 
-  #ranking (): [CutDigest, number][] {
+  get #ranking (): readonly (readonly [CutDigest, number])[] {
+    if (this.#ranked !== undefined) return this.#ranked
     const votes = new Map<CutDigest, number>()
     for (const { vote } of this.#promises.values()) if (vote !== null) votes.set(vote, (votes.get(vote) ?? 0) + 1)
-    return [...votes].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1))
+    return this.#ranked = [...votes].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1))
   }
 
   /** The promisers that voted for or accepted `digest`, and hence have its bytes. */

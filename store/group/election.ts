@@ -166,7 +166,7 @@ export class Election {
     const { leader, out, group } = replica
     if (leader !== undefined && compareBallots(seen, leader.ballot) <= 0) {
       if (leader.serving) out.send(from, { kind: 'leading', generation: group!.generation, ballot: leader.ballot })
-      if (held > 0) leader.askedToRelease(now, from, held)
+      if (held > 0) leader.releases.asked(now, from, held)
       return
     }
     // Whoever knows less than this store cannot know that it should lead; an old message would depose a healthy leader.

@@ -4,38 +4,36 @@
  * Phases: `sealing` (collecting promises) -> `deferring` (somebody else's history is better: it is asked to lead), or
  * `recovering` (replicating an entry of its own, rule S3) -> `serving` <-> `pausing` -> `stopping` (see handover.ts). The first leader of
  * a generation goes from `sealing` to `serving` as soon as its disk knows of it: the generation is its promise, see `inherit`.
- * Reads are in reads.ts, scans in scans.ts, the rounds that confirm that it still leads in confirmations.ts.
+ * The promises that it collects are in seals.ts, reads in reads.ts, scans in scans.ts, the rounds that confirm that it still leads in
+ * confirmations.ts.
  *
  * Pure.
  */
 import type { StoreId } from '../../membership/configuration.ts'
 import { Confirmations } from './confirmations.ts'
 import type { Copy } from './copy.ts'
-import { suffices } from './doubt.ts'
 import type { Answer, Found, StoreWrite } from './effects.ts'
 import { Expiry } from './expiry.ts'
 import { Feed } from './feed.ts'
 import { Followers } from './followers.ts'
 import { Handover } from './handover.ts'
-import { type Ballot, compareBallots, comparePositions, type Entry, type EntryBody } from './history.ts'
+import { type Ballot, compareBallots, type Entry, type EntryBody } from './history.ts'
 import type { GroupMessage, Item } from './messages.ts'
 import { ReadLease } from './read-lease.ts'
 import { Reads } from './reads.ts'
 import { unavailable } from './redirect.ts'
+import { Releases } from './releases.ts'
 import type { ReplicaInput } from './replica-contract.ts'
 import type { Replica } from './replica.ts'
 import { RoundTrip } from './round-trip.ts'
 import { Scans } from './scans.ts'
+import { Seals } from './seals.ts'
 import { Writes } from './writes.ts'
 
 /** Questions that are not answered are repeated after `retryMs`, then twice as long, up to this many times as long. */
 const RETRY_FACTOR_MAX = 4
 
 export type Request = ReplicaInput & { kind: 'write' | 'read' | 'scan' | 'watch' }
-type Sealed = GroupMessage & { kind: 'sealed' }
-
-/** Whether the copy that a store holds may go: which question, and whether a round for its answer is under way. */
-interface ReleaseQuestion { readonly held: number, asked: boolean }
 
 export type Phase = 'sealing' | 'deferring' | 'recovering' | 'serving' | 'pausing' | 'stopping'
 
@@ -52,13 +50,14 @@ export class Leader {
   readonly expiry: Expiry
   readonly feed: Feed
   readonly writes: Writes
+  readonly releases: Releases
   phase: Phase = 'sealing'
   readonly #generation: number
   /** The newest view after whose coming a majority confirmed this ballot, and so that its generation goes on. */
   confirmedEpoch = 0
   /** The view in which this ballot began: whoever seals it does so after that view came. */
   readonly #firstEpoch: number
-  #sealed = new Map<StoreId, Sealed>()
+  readonly #seals: Seals
   #sentAt = -Infinity
   /** When to ask again for promises and confirmations. */
   readonly #patience: RoundTrip
@@ -66,8 +65,6 @@ export class Leader {
   #firstOwn = Infinity
   /** Entries up to here were given to the disk. */
   #persisting = 0
-  /** Questions that wait for their answer, by holder. */
-  readonly #releases = new Map<StoreId, ReleaseQuestion>()
   /** Members that were told of this generation by this leader, because they asked. */
   readonly #introduced = new Set<StoreId>()
   #changed = false
@@ -88,6 +85,8 @@ export class Leader {
     this.expiry = new Expiry(this)
     this.feed = new Feed(this)
     this.writes = new Writes(this)
+    this.releases = new Releases(this)
+    this.#seals = new Seals(this)
   }
 
   get copy (): Copy { return this.replica.copy! }
@@ -119,11 +118,10 @@ export class Leader {
    * generation, too, was lost on the way, the tick repeats it, or every answer would make the next ones.
    */
   introduced (now: number, member: StoreId): void {
-    const { group, out } = this.replica
-    if (!group!.members.includes(member) || this.#introduced.has(member)) return
+    if (!this.replica.group!.members.includes(member) || this.#introduced.has(member)) return
     this.#introduced.add(member)
     if (this.phase === 'sealing') {
-      if (this.#sealed.has(this.replica.self)) out.send(member, { kind: 'seal', generation: group!.generation, ballot: this.ballot })
+      if (this.#seals.begun) this.#seals.askOne(member)
     } else if (this.phase !== 'deferring') {
       this.followers.introduced(now, member)
       this.confirmations.introduced(member)
@@ -132,44 +130,23 @@ export class Leader {
 
   /** Asks all members for their promise; the own one is durable already. */
   seal (now: number): void {
-    const { replica } = this
-    this.#sealed.set(replica.self, {
-      kind: 'sealed',
-      generation: replica.group!.generation,
-      ballot: this.ballot,
-      last: replica.lastPosition,
-      level: replica.level,
-      commit: replica.copy?.commit ?? 0,
-      leases: replica.deposed.left(now, replica.self),
-      ...replica.doubted ? { doubted: true } : {}
-    })
-    this.#sendSeals(now)
+    this.#seals.begin(now)
+    this.#ask(now)
     this.#elect(now)
   }
 
-  #sendSeals (now: number): void {
-    const { group, out, self, view } = this.replica
+  #ask (now: number): void {
     this.#sentAt = now
-    for (const member of group!.members) {
-      if (member !== self && view!.live.has(member) && !this.#sealed.has(member)) {
-        out.send(member, { kind: 'seal', generation: group!.generation, ballot: this.ballot })
-      }
-    }
+    this.#seals.ask()
   }
 
-  /** Rule S3: with a majority sealed, the most advanced history among them holds everything that was ever committed. */
+  /** With enough promises, the store with the most advanced history leads: this one, or one that is asked to. */
   #elect (now: number): void {
     const { group, self, out } = this.replica
-    if (this.phase !== 'sealing' || !this.#sealed.has(self)) return
-    if (!suffices(this.#sealed.values(), group!.members.length)) { this.#refuse(this.#awaited()); return }
-    const own = this.#sealed.get(self)!
-    let best: StoreId = self
-    let most = own
-    for (const [member, answer] of this.#sealed) {
-      const order = Number(answer.level) - Number(most.level) || comparePositions(answer.last, most.last)
-      if (order > 0) { best = member; most = answer }
-    }
-    if (!most.level) return
+    if (this.phase !== 'sealing' || !this.#seals.begun) return
+    if (!this.#seals.sufficient) { this.#refuse(this.#seals.awaited()); return }
+    const best = this.#seals.best()
+    if (best === undefined) return
     this.#sentAt = now
     if (best !== self) {
       this.phase = 'deferring'
@@ -177,14 +154,15 @@ export class Leader {
       return
     }
     this.phase = 'recovering'
-    for (const { leases = [] } of this.#sealed.values()) this.lease.wait(now, leases.filter(({ holder }) => !this.#sealed.has(holder)))
-    this.replica.out.wake(this.lease.waitMs(now))
+    const { answers } = this.#seals
+    for (const { leases = [] } of answers.values()) this.lease.wait(now, leases.filter(({ holder }) => !answers.has(holder)))
+    out.wake(this.lease.waitMs(now))
     this.#recover(now)
   }
 
   #recover (now: number): void {
     const { copy, replica } = this
-    for (const { level, commit } of this.#sealed.values()) if (level && commit > copy.commit && commit <= copy.last) copy.advanceCommit(commit)
+    for (const { level, commit } of this.#seals.answers.values()) if (level && commit > copy.commit && commit <= copy.last) copy.advanceCommit(commit)
     const final = copy.last > copy.commit ? copy.entry(copy.last)!.body : undefined
     const stops = final?.kind === 'stop' && final.next.generation > replica.group!.generation
     // An adopted stop sign is proposed again, at its own number: nothing of this generation comes after it (invariant 22).
@@ -196,7 +174,7 @@ export class Leader {
     if (stops) this.phase = 'stopping'
     this.expiry.begin(now)
     this.append(stops ? final : { kind: 'noop' })
-    this.followers.begin(now, this.#sealed, adopted)
+    this.followers.begin(now, this.#seals.answers, adopted)
     this.flush(now)
   }
 
@@ -220,19 +198,12 @@ export class Leader {
       out.respond(request.ticket, { kind: 'error', code: 'STORE_OVERLOADED', message, definite: true, epoch: view!.epoch })
       return
     }
-    const missing = this.replica.missingMajority() ?? this.#awaited()
+    const missing = this.replica.missingMajority() ?? (this.phase === 'sealing' ? this.#seals.awaited() : undefined)
     if (missing !== undefined) out.respond(request.ticket, unavailable(this.replica, missing))
     else if (request.kind === 'write') this.writes.request(request)
     else if (request.kind === 'scan') this.scans.request(request)
     else if (request.kind === 'watch') this.feed.request(request)
     else this.reads.request(now, request)
-  }
-
-  /** All members that are there have sealed, and too many of them are doubted (see doubt.ts): who must be there as well. */
-  #awaited (): StoreId[] | undefined {
-    const { group, view } = this.replica
-    if (this.phase !== 'sealing' || group!.members.some(member => view!.live.has(member) && !this.#sealed.has(member))) return undefined
-    return suffices(this.#sealed.values(), group!.members.length) ? undefined : group!.members.filter(member => !view!.live.has(member))
   }
 
   /** Answers what had no effect yet while the partition waits for stores. */
@@ -266,7 +237,7 @@ export class Leader {
         if (!this.replica.group!.members.includes(from)) return
         this.lease.acknowledged(from, message.lease)
         if (this.phase !== 'sealing') { this.progress(now); return }
-        this.#sealed.set(from, message)
+        this.#seals.add(from, message)
         this.#elect(now)
         return
       case 'confirmed':
@@ -336,38 +307,6 @@ export class Leader {
     this.handover.scanned(now, token, items, done)
   }
 
-  /** A store asks whether a copy may go. It is answered as soon as that may, however much later; the holder repeats its question seldom. */
-  askedToRelease (now: number, holder: StoreId, held: number): void {
-    if (this.#releases.get(holder)?.held === held) return
-    this.#releases.set(holder, { held, asked: false })
-    this.#release(now)
-  }
-
-  /** Answers the holders whose copy may go: once this leader is confirmed, all members are level, and nobody teaches that store. */
-  #release (now: number): void {
-    if (this.#releases.size === 0) return
-    const { view } = this.replica
-    for (const [holder, question] of this.#releases) {
-      if (!view!.live.has(holder)) this.#releases.delete(holder)
-      else if (!question.asked && this.#mayRelease(holder)) this.#confirmRelease(holder, question)
-    }
-    this.flush(now)
-  }
-
-  #confirmRelease (holder: StoreId, question: ReleaseQuestion): void {
-    question.asked = true
-    this.confirmations.ask(() => {
-      question.asked = false
-      if (this.#releases.get(holder) !== question || !this.#mayRelease(holder)) return
-      this.#releases.delete(holder)
-      this.replica.out.send(holder, { kind: 'release', generation: this.#generation, held: question.held })
-    })
-  }
-
-  #mayRelease (holder: StoreId): boolean {
-    return this.phase === 'serving' && !this.handover.wants(holder) && this.handover.allLevel()
-  }
-
   /** Has the ballot confirmed in the present view, if that came after the seals. */
   #confirmView (): void {
     const { epoch } = this.replica.view!
@@ -385,16 +324,16 @@ export class Leader {
 
   /** True when no tick has anything to do here before something else happens. */
   get idle (): boolean {
-    return this.phase === 'serving' && this.#releases.size === 0 && this.writes.pending + this.reads.pending + this.scans.pending === 0 &&
+    return this.phase === 'serving' && this.releases.idle && this.writes.pending + this.reads.pending + this.scans.pending === 0 &&
       this.confirmations.idle && this.handover.idle && this.followers.idle && this.feed.idle && this.expiry.idle
   }
 
   tick (now: number): void {
     if (this.phase === 'sealing' || this.phase === 'deferring') {
       // Before the own promise is durable nobody may hear of this ballot.
-      if (now - this.#sentAt < this.#patience.delayMs || !this.#sealed.has(this.replica.self)) return
+      if (now - this.#sentAt < this.#patience.delayMs || !this.#seals.begun) return
       this.#patience.missed()
-      if (this.phase === 'sealing') { this.#sendSeals(now); this.#elect(now) } else this.replica.stepDown(now, true)
+      if (this.phase === 'sealing') { this.#ask(now); this.#elect(now) } else this.replica.stepDown(now, true)
       return
     }
     this.followers.tick(now)
@@ -402,7 +341,7 @@ export class Leader {
     this.confirmations.tick(now)
     this.feed.tick(now)
     this.expiry.tick(now)
-    this.#release(now)
+    this.releases.progress(now)
     if (this.copy.unapplied) this.replica.disk.applyCommitted()
     this.progress(now)
   }
@@ -411,7 +350,7 @@ export class Leader {
   stop (): Request[] {
     this.handover.stop()
     const { view } = this.replica
-    for (const holder of this.#releases.keys()) this.replica.sendOn(holder, this.#generation)
+    for (const holder of this.releases.stop()) this.replica.sendOn(holder, this.#generation)
     const answer: Answer = { kind: 'error', code: 'NOT_LEADER', message: 'the lead went to another store', definite: false, epoch: view!.epoch }
     this.writes.stop(answer)
     this.reads.stop({ ...answer, definite: true })
@@ -422,7 +361,7 @@ export class Leader {
   #takeUntouched (): Request[] {
     this.confirmations.clear()
     this.expiry.clear()
-    this.#releases.clear()
+    this.releases.clear()
     return [...this.reads.takeUntouched(), ...this.scans.takeUntouched(), ...this.feed.takeUntouched(), ...this.writes.takeUntouched()]
   }
 }

@@ -61,7 +61,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'compareBallots(a.ballot, b.ballot) || a.seq - b.seq', replace: 'a.seq - b.seq'
   },
   {
-    name: 'the candidate adopts its own history', rule: 'S3', file: `${GROUP}/leader.ts`,
+    name: 'the candidate adopts its own history', rule: 'S3', file: `${GROUP}/seals.ts`,
     find: 'if (order > 0) { best = member; most = answer }', replace: ''
   },
   {
@@ -89,8 +89,8 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'compareBallots(replica.ballotAt(stop) ?? NO_BALLOT, group.previous.ballot) === 0', replace: 'true'
   },
   {
-    name: 'a copy is released while a member is not level', rule: 'S5', file: `${GROUP}/leader.ts`,
-    find: '!this.handover.wants(holder) && this.handover.allLevel()', replace: '!this.handover.wants(holder)'
+    name: 'a copy is released while a member is not level', rule: 'S5', file: `${GROUP}/releases.ts`,
+    find: '!handover.wants(holder) && handover.allLevel()', replace: '!handover.wants(holder)'
   },
   {
     name: 'an older value of the snapshot overwrites a newer one of the tail', rule: 'S6', file: `${GROUP}/learner.ts`,
