@@ -9,9 +9,9 @@
  */
 import { EventEmitter } from 'node:events'
 import type { Configuration, Metadata, StoreId } from '../membership/configuration.ts'
-import { type Database, type Environment, type Fold, Membership, type MembershipOptions, phiAccrual, type StandIn, type ViewChange } from '../membership/index.ts'
+import { type Database, type Environment, type Fold, Membership, phiAccrual, type StandIn, type ViewChange } from '../membership/index.ts'
 import { checkMetadata } from '../membership/metadata-checks.ts'
-import { foldPlacement, plan, type Plan } from '../ring/index.ts'
+import { type PartitionIndex, plan, type Plan } from '../ring/index.ts'
 import { Absences } from './absences.ts'
 import { type AgreedState, createAgreedStateFold } from './agreed-state.ts'
 import { ClientService } from './client-service.ts'
@@ -21,13 +21,14 @@ import { StoreError } from './errors.ts'
 import { carryOutForce } from './force/carry-out.ts'
 import type { ForceOrder } from './force/order.ts'
 import { type Survey, surveyRows } from './force/survey.ts'
-import { type Group, NO_BALLOT } from './group/history.ts'
 import type { PartitionView } from './group/replica-contract.ts'
 import { Ledger } from './ledger.ts'
+import { membershipOptions } from './membership-options.ts'
 import { nodeExplanation } from './node-explanation.ts'
 import { type NodeStatus, partitionCounts, rebalanceStatus } from './node-status.ts'
 import { type NodeOptions, refuseReservedTags, type ResolvedNodeOptions, resolveNodeOptions } from './options.ts'
 import { PartitionHost } from './partition-host.ts'
+import { partitionsConcerning, partitionView } from './partition-view.ts'
 import { NO_TRANSFERS, RebalanceWatch, type TransfersStatus } from './rebalance-watch.ts'
 import { decodeNumbers, epochOfLedger, type Identity, ranges } from './storage/layout.ts'
 import { BINARY, openDatabase, openStore, writeIdentity } from './storage/open.ts'
@@ -202,7 +203,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
         await this.#updateIdentity({ incarnation: this.#identity!.incarnation + 1 })
         return this.#identity!.incarnation
       }
-    }, this.#membershipOptions(identity))
+    }, membershipOptions(this.#options, identity, { address: this.address, tags: this.#tags(this.#options.tags) }))
     membership.on('view-change', change => { this.#changeView(change) })
     membership.on('halted', error => { this.#fail(error) })
     this.#drain = new Drain({
@@ -220,32 +221,6 @@ export class StoreNode extends EventEmitter<NodeEvents> {
     this.#watch = new RebalanceWatch(environment.clock, host, status => { this.emit('progress', status) })
     this.#watch.start()
     this.#service.start(host)
-  }
-
-  #membershipOptions (identity: Identity): MembershipOptions {
-    const { clusterName, seeds, found, zone, weight, role, tags, membership, partitions, replicas, expect } = this.#options
-    // A directory that was in a cluster before returns to that one: founding is for the first start alone.
-    const returning = identity.clusterId !== undefined
-    const founding = found && !returning
-    const named = { ...(partitions === undefined ? {} : { partitions }), ...(replicas === undefined ? {} : { replicas }) }
-    // Rule R1: a process that would place partitions in another way is refused, with this as the reason.
-    const placement = `${foldPlacement.name} ${foldPlacement.version}`
-    const settings = { placement, ...(founding ? { partitions: 1024, replicas: 3, expect: expect ?? 1 } : {}), ...named }
-    const known = [...new Set([...seeds, ...identity.addresses])].filter(seed => seed !== this.address)
-    return {
-      ...membership,
-      clusterName,
-      seeds: known,
-      // One that was alone resumes its cluster without anybody's help.
-      found: founding || (returning && known.length === 0),
-      settings,
-      storeId: this.storeId,
-      incarnation: identity.incarnation,
-      role,
-      metadata: { zone, weight, tags: this.#tags(tags) },
-      ...(founding && expect !== undefined ? { expect } : {}),
-      ...(returning ? { clusterId: identity.clusterId as NonNullable<MembershipOptions['clusterId']> } : {})
-    }
   }
 
   /** The user's tags, and where this node's stand-in is. */
@@ -290,19 +265,8 @@ export class StoreNode extends EventEmitter<NodeEvents> {
     const live = new Map(configuration.members.map(member => [member.storeId, member.incarnation]))
     const { epoch } = configuration
     const departed = this.#absences.changeView(this.#environment.clock.now(), epoch, placement.departures)
-    const viewOf = (index: number): PartitionView => {
-      const partition = index as Parameters<typeof placement.seats>[0]
-      const genesis: Group = {
-        generation: 0, members: state.genesisMembers(partition), base: 0, previous: { ballot: NO_BALLOT, seq: 0 }, epoch: state.genesisEpoch
-      }
-      const [seats, seatEpochs] = [placement.seats(partition), placement.seatEpochs(partition)]
-      return { epoch, live, departed, seats, seatEpochs, digest: placement.digest, genesis, forced: state.forced.get(index) }
-    }
-    const concerned = new Set<number>(placement.partitionsOf(this.storeId))
-    for (let index = 0; index < placement.partitions; index++) {
-      if (state.genesisMembers(index as Parameters<typeof placement.seats>[0]).includes(this.storeId)) concerned.add(index)
-    }
-    this.#host!.changeView(configuration.clusterId, addresses, placement.partitions, concerned, viewOf)
+    const viewOf = (partition: number): PartitionView => partitionView(state, placement, partition as PartitionIndex, { epoch, live, departed })
+    this.#host!.changeView(configuration.clusterId, addresses, placement.partitions, partitionsConcerning(this.storeId, state, placement), viewOf)
   }
 
   status (): NodeStatus {
