@@ -1,10 +1,9 @@
 /**
- * Monitoring: the failure detectors of one member's edges, and its judgement of its own connection to the cluster.
+ * Monitoring: the failure detectors of one member's edges.
  *
  * Suresh et al. (USENIX ATC '18), section 4.1; rules M7 (detectors live per subject across configurations) and M10 (hard evidence).
- * A member observes only some K others; before it says that a majority is out of reach it probes a sample of the others too,
- * and takes the sample for the whole. Up to K + 1 members it observes everybody, and the judgement is exact. Where only some members vote
- * (rule M13) it is their majority that counts: see `ensemble-watch.ts`.
+ * Whether this member itself is cut off is judged by more than its edges: `membership-survey.ts`, and where only some members vote (rule M13)
+ * `ensemble-watch.ts`.
  *
  * Pure: the time is an argument.
  */
@@ -14,14 +13,11 @@ import type { Mailbox } from './effects.ts'
 import { EnsembleWatch } from './ensemble-watch.ts'
 import type { Address, LinkEvent } from './environment/environment.ts'
 import { hashFraction } from './hash.ts'
+import { MembershipSurvey } from './membership-survey.ts'
 import type { ProbeReply } from './messages.ts'
 import type { MembershipTuning } from './tuning.ts'
 import type { View } from './view.ts'
 
-/** Members besides the subjects that are probed per interval while isolation is being judged: a sample, not a storm. */
-const SURVEY_MAX = 5
-/** Members in the sample; older answers make way for newer ones. */
-const SURVEYED_MAX = 4 * SURVEY_MAX
 /** The sequence number of probes that no detector waits for. */
 const SURVEY_SEQUENCE = 0
 
@@ -56,16 +52,8 @@ export class Monitor {
   #view!: View
   /** Invariant: the keys are exactly the subjects of this member in the current overlay. */
   #edges = new Map<MemberId, Edge>()
-  /** Since when half of the subjects or more have been failing. */
-  #doubtfulSinceMs: number | undefined
-  #nextSurveyMs = 0
-  #surveyCursor = 0
-  /**
-   * When each member of the sample was last probed, and whether it was heard of since. Invariant: empty while nothing is doubtful, and
-   * size <= SURVEYED_MAX: what this process remembers of members besides its subjects does not grow with the cluster.
-   */
-  readonly #surveyed = new Map<MemberId, { readonly askedMs: number, heard: boolean }>()
-  #isolated = false
+  /** Judges isolation where all members vote. */
+  readonly #survey: MembershipSurvey
   /** Set where only some members vote; then it judges isolation. */
   #watch: EnsembleWatch | undefined
   /** The last probe to each subject that it has not answered yet. Invariant: the keys are subjects. */
@@ -81,6 +69,7 @@ export class Monitor {
     this.#tuning = tuning
     this.#out = out
     this.#open = open
+    this.#survey = new MembershipSurvey(tuning, member => { this.#probe(member, SURVEY_SEQUENCE) })
   }
 
   enter (now: number, view: View): void {
@@ -98,8 +87,7 @@ export class Monitor {
     this.#edges = edges
     this.#stirred = true
     for (const id of this.#unanswered.keys()) if (!edges.has(id)) this.#unanswered.delete(id)
-    this.#doubtfulSinceMs = undefined
-    this.#surveyed.clear()
+    this.#survey.enter(view)
     if (view.electorate.isPartial) this.#watch ??= new EnsembleWatch(this.#tuning, voter => { this.#probe(voter, SURVEY_SEQUENCE) })
     else this.#watch = undefined
     this.#watch?.enter(now, view)
@@ -137,14 +125,12 @@ export class Monitor {
   }
 
   get nextAtMs (): number {
-    const next = Math.min(this.#attentionAtMs, this.#pollAtMs, this.#watch?.nextAtMs ?? Infinity)
-    return this.#doubtfulSinceMs === undefined ? next : Math.min(next, this.#nextSurveyMs)
+    return Math.min(this.#attentionAtMs, this.#pollAtMs, (this.#watch ?? this.#survey).nextAtMs)
   }
 
   /** Any valid message of a member of this configuration. */
   heard (now: number, id: MemberId): void {
-    const asked = this.#surveyed.get(id)
-    if (asked !== undefined) asked.heard = true
+    this.#survey.heard(id)
     this.#watch?.heard(now, id)
   }
 
@@ -213,7 +199,7 @@ export class Monitor {
 
   /** True while a majority of those who vote, this member included if it does, is out of its reach. */
   get isolated (): boolean {
-    return this.#isolated
+    return (this.#watch ?? this.#survey).isolated
   }
 
   #probe (to: Member, sequence: number): void {
@@ -223,54 +209,7 @@ export class Monitor {
 
   #judgeIsolation (now: number): void {
     const failing = this.failing()
-    if (this.#watch !== undefined) {
-      this.#watch.advance(now, failing * 2 >= Math.max(1, this.#edges.size))
-      this.#isolated = this.#watch.isolated
-      return
-    }
-    if (failing * 2 < Math.max(1, this.#edges.size)) {
-      this.#doubtfulSinceMs = undefined
-      this.#surveyed.clear()
-      this.#isolated = false
-      return
-    }
-    if (this.#doubtfulSinceMs === undefined) {
-      this.#doubtfulSinceMs = now
-      this.#nextSurveyMs = now
-    }
-    if (now >= this.#nextSurveyMs) {
-      this.#nextSurveyMs = now + this.#tuning.probeIntervalMs
-      this.#survey(now)
-    }
-    if (this.#reachable(now, failing) >= this.#view.majority) this.#isolated = false
-    else if (now - this.#doubtfulSinceMs >= this.#tuning.isolationTimeoutMs) this.#isolated = true
-  }
-
-  /** How many members, this one included, seem to be within reach. */
-  #reachable (now: number, failing: number): number {
-    let sampled = this.#edges.size
-    let reached = sampled - failing
-    for (const { askedMs, heard } of this.#surveyed.values()) {
-      if (heard) reached++
-      else if (now - askedMs < this.#tuning.probeTimeoutMs) continue
-      sampled++
-    }
-    return sampled === 0 ? 1 : 1 + Math.round((this.#view.size - 1) * reached / sampled)
-  }
-
-  /** Probes a few members that it does not observe, round and round. */
-  #survey (now: number): void {
-    const { members } = this.#view.configuration
-    let left = SURVEY_MAX
-    for (let i = 0; i < members.length && left > 0; i++) {
-      this.#surveyCursor = (this.#surveyCursor + 1) % members.length
-      const member = members[this.#surveyCursor]!
-      if (member.id === this.#view.self.id || this.#edges.has(member.id)) continue
-      left--
-      this.#surveyed.delete(member.id)
-      this.#surveyed.set(member.id, { askedMs: now, heard: false })
-      if (this.#surveyed.size > SURVEYED_MAX) this.#surveyed.delete(this.#surveyed.keys().next().value!)
-      this.#probe(member, SURVEY_SEQUENCE)
-    }
+    if (this.#watch === undefined) this.#survey.advance(now, failing)
+    else this.#watch.advance(now, failing * 2 >= Math.max(1, this.#edges.size))
   }
 }
