@@ -193,10 +193,20 @@ export class DiskOracle {
     this.messages++
     const configuration = this.#byId.get(message.position.configurationId)
     if (configuration === undefined) return this.#violated(`${store} speaks of a configuration that is durable nowhere`)
-    const member = this.#memberOf(store, configuration)
+    const member = this.#speaker(store, configuration, message)
     const record = this.#records.get(`${configuration.id} ${member}`)
     const gap = member === undefined ? 'it is not in that configuration' : this.#unborne(configuration, member, record, message)
     if (gap !== undefined) this.#violated(`Rule M4: ${store} says in epoch ${configuration.epoch} what its disk does not: ${gap}`)
+  }
+
+  /**
+   * Whose word a message is. Votes and acceptances are merged on their way, so whoever passes them on says them, too; of what is passed on as
+   * it is, only the first sender says anything. A process that has started again speaks for what its store was, too.
+   */
+  #speaker (store: StoreId, configuration: Configuration, { sender, message }: ConsensusEnvelope): MemberId | undefined {
+    const isMerged = message.kind === 'votes' || message.kind === 'accepted'
+    const isOthers = !isMerged && configuration.members.some(({ id, storeId }) => id === sender.id && storeId !== store)
+    return isOthers ? sender.id : this.#memberOf(store, configuration)
   }
 
   #unborne (configuration: Configuration, member: MemberId, record: ConsensusRecord | undefined, { message }: ConsensusEnvelope): string | undefined {

@@ -51,6 +51,20 @@ describe('all processes lose power', () => {
   }
 })
 
+/** So many that not everybody is everybody's neighbour: what is said to all is passed on. */
+const MANY = 16
+
+test('too few are left for a fast decision, and every promise for the one by recovery is on the disk of whoever gave it', async () => {
+  for (const seed of seedsToRun(3)) {
+    const cluster = await formed(seed, MANY)
+    const lost = 6
+    for (const index of range(lost)) cluster.crash(addressOf(MANY - 1 - index), true)
+    await cluster.converge(MANY - lost)
+    expect(cluster.live.some(({ membership }) => membership.metrics().counters.viewChanges.recovery > 0), 'decided by recovery').toBe(true)
+    cluster.finish()
+  }
+})
+
 /** Crashes them, and starts them again within a second, in an order of the seed. */
 async function restart (cluster: MembershipCluster, indexes: readonly number[], back: readonly number[] = indexes): Promise<void> {
   for (const index of indexes) cluster.crash(addressOf(index), true)
