@@ -33,6 +33,10 @@ export class Copy {
   readonly #options: CopyOptions
   /** Invariant: `#entries[i].seq === floor + 1 + i`. */
   #entries: Entry[] = []
+  /** Of each entry, the bytes that were appended with it and before it. */
+  #ends: number[] = []
+  /** The same of the entry at the floor. */
+  #floorEnd = 0
   #floor: number
   /** Entries up to here have lost their values. `floor <= valueFloor <= applied`. */
   #valueFloor: number
@@ -110,10 +114,18 @@ export class Copy {
     return entries
   }
 
+  /** Bytes of the entries after `from`, up to `to`, as they were appended; those up to the floor count for nothing. */
+  bytesBetween (from: number, to: number): number {
+    const end = (seq: number): number => this.#ends[seq - this.#floor - 1] ?? this.#floorEnd
+    return end(to) - end(from)
+  }
+
   append (entry: Entry): void {
     if (entry.seq !== this.last + 1) throw new Error(`invariant: entry ${entry.seq} appended after ${this.last}`)
+    const bytes = entryBytes(entry)
+    this.#ends.push((this.#ends.at(-1) ?? this.#floorEnd) + bytes)
     this.#entries.push(entry)
-    this.#bytes += entryBytes(entry)
+    this.#bytes += bytes
     if (entry.body.kind === 'write') this.#operations.set(operationName(entry.body.id), entry.seq)
   }
 
@@ -128,6 +140,7 @@ export class Copy {
   /** Undoes the entries from `seq` on; none of them may be committed. */
   truncate (seq: number): void {
     if (seq <= this.#commit) throw new Error(`invariant: entry ${seq} truncated below the commit point ${this.#commit}`)
+    this.#ends.length = seq - this.#floor - 1
     for (const entry of this.#entries.splice(seq - this.#floor - 1)) {
       this.#bytes -= entryBytes(entry)
       if (entry.body.kind === 'write') this.#operations.delete(operationName(entry.body.id))
@@ -249,6 +262,7 @@ export class Copy {
       const count = kept(logEntriesMax, this.#applied - this.#floor) ? Math.min(excess, Math.max(0, needed - this.#floor)) : excess
       if (count > 0) {
         writes.push({ kind: 'dropEntries', copy: this.number, from: this.#floor + 1, to: this.#floor + count })
+        this.#floorEnd = this.#ends.splice(0, count).at(-1)!
         for (const entry of this.#entries.splice(0, count)) {
           this.#bytes -= entryBytes(entry)
           this.#floorTime = timeOf(entry) ?? this.#floorTime
@@ -285,6 +299,7 @@ export class Copy {
 
   /** Cheap checks of the fields' invariants, called after each step in tests and simulations. */
   invariants (): void {
+    if (this.#ends.length !== this.#entries.length) throw new Error(`invariant: ${this.#ends.length} ends of ${this.#entries.length} entries`)
     const ordered = this.#floor <= this.#valueFloor && this.#valueFloor <= this.#applied && this.#applied <= this.#applying &&
       this.#applying <= this.#commit && this.#commit <= this.last
     if (!ordered) throw new Error(`invariant: floor ${this.#floor} <= ${this.#valueFloor} <= applied ${this.#applied} <= commit ${this.#commit} <= last ${this.last}`)

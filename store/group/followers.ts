@@ -12,7 +12,7 @@ import type { Leader } from './leader.ts'
 import type { GroupMessage } from './messages.ts'
 import { RoundTrip } from './round-trip.ts'
 
-/** Appends under way to one follower, in batches, at most. */
+/** No further append goes to a follower while it has not acknowledged so many batches, in entries or in bytes. */
 const WINDOW_BATCHES = 4
 /** Writes may be waiting for what was lost, so however slow a follower was, it is not given much longer. */
 const DELAY_FACTOR_MAX = 8
@@ -163,8 +163,10 @@ export class Followers {
   replicate (now: number): void {
     const { copy, replica } = this.#leader
     const windowEntries = WINDOW_BATCHES * replica.options.batchEntriesMax
+    const windowBytes = WINDOW_BATCHES * replica.options.batchBytesMax
+    const hasRoom = ({ match, next }: Follower): boolean => next - match <= windowEntries && copy.bytesBetween(match, next - 1) < windowBytes
     for (const [member, follower] of this.#followers) {
-      while (!follower.probing && !follower.lagging && follower.next <= copy.last && follower.next - follower.match <= windowEntries) {
+      while (!follower.probing && !follower.lagging && follower.next <= copy.last && hasRoom(follower)) {
         if (!this.#send(now, member, follower)) break
       }
     }
@@ -267,9 +269,10 @@ export class Followers {
   #transferMs ({ match, next, probing }: Follower): number {
     const { copy, replica } = this.#leader
     const { batchEntriesMax, batchBytesMax } = replica.options
-    const from = Math.max(probing ? next : match + 1, copy.floor + 1)
-    const entries = probing ? copy.slice(from, batchEntriesMax, batchBytesMax) : copy.slice(from, Infinity, Infinity, next - 1)
-    return Math.floor(entries.reduce((bytes, entry) => bytes + entryBytes(entry), 0) / BYTES_PER_MS)
+    const bytes = probing
+      ? copy.slice(Math.max(next, copy.floor + 1), batchEntriesMax, batchBytesMax).reduce((sum, entry) => sum + entryBytes(entry), 0)
+      : copy.bytesBetween(match, next - 1)
+    return Math.floor(bytes / BYTES_PER_MS)
   }
 
   /** True when every member that is there has everything, and knows it. */

@@ -5,9 +5,12 @@
  * Mutations of the core that these tests caught: an answer once a minority has the entry; an acknowledgement before the entries are
  * durable; the same for a repeated append; a read answered without asking a majority; a read from the data that ignores what is
  * committed and not there yet; a retried operation logged again; the base of an operation not compared with the floor, or with the end; every
- * mismatch answered with a window of appends; a floor that follows entries under way; an acknowledgement after a later promise.
+ * mismatch answered with a window of appends; a floor that follows entries under way; an acknowledgement after a later promise; a window
+ * without a limit of bytes, or one that counts the next entry, too; bytes counted for what was undone, or of what was forgotten.
  */
 import { describe, expect, test } from 'vitest'
+import { Copy } from '../../../store/group/copy.ts'
+import { type Entry, entryBytes } from '../../../store/group/history.ts'
 import { ballot, id, of, ReplicaNet } from './replica-harness.ts'
 
 function formed (genesis = 'ABC', options = {}): ReplicaNet {
@@ -147,6 +150,49 @@ describe('writes (S2)', () => {
     net.receive('B', 'A', { kind: 'mismatch', generation: 0, ballot: ballot(1, 0, 'A'), run: 1, prev: 1, commit: 0 })
     expect(net.replica('A').leader!.followers.holds('B' as never)).toBe(held)
     expect(net.take(of('append'))).toEqual([])
+  })
+
+  test('no more is under way to a follower than four batches, in entries or in bytes, or one large entry', () => {
+    const underWay = (count: number, valueBytes: number): number => {
+      const net = formed('ABC', { batchEntriesMax: 4, batchBytesMax: 1000, logEntriesMax: 100, logBytesMax: 100_000 })
+      for (let i = 0; i < count; i++) { net.write('A', `k${i}`, 'v'.repeat(valueBytes)); net.turn() }
+      const appends = net.take(of('append', 'A', 'B')).map(({ message }) => message as { readonly entries: readonly Entry[] })
+      const entries = appends.reduce((sum, message) => sum + message.entries.length, 0)
+      // What was acknowledged makes room for the rest.
+      net.pass(2000)
+      expect(net.log('B')).toEqual(net.log('A'))
+      return entries
+    }
+    expect(underWay(40, 10), 'small ones by their number').toBe(16)
+    // With what goes with a value, ten of them have four thousand bytes.
+    expect(underWay(40, 300)).toBe(10)
+    expect(underWay(3, 5000)).toBe(1)
+  })
+
+  test('a copy knows the bytes between two of its entries, whatever was undone or forgotten', () => {
+    const copy = new Copy(1, 10, 10, [], { logEntriesMax: 4, logBytesMax: 1_000_000 })
+    const entry = (seq: number, valueBytes: number): Entry => {
+      const operations = [{ kind: 'put' as const, key: Buffer.from('k'), value: new Uint8Array(valueBytes) }]
+      return { seq, ballot: ballot(1, 0, 'A'), body: { kind: 'write', id: { client: 'c', number: seq, base: 0 }, operations } }
+    }
+    for (let seq = 11; seq <= 20; seq++) copy.append(entry(seq, seq))
+    copy.truncate(19)
+    copy.append(entry(19, 1000))
+    const sum = (from: number, to: number): number => {
+      let bytes = 0
+      for (let seq = from + 1; seq <= to; seq++) bytes += copy.entry(seq) === undefined ? 0 : entryBytes(copy.entry(seq)!)
+      return bytes
+    }
+    const check = (): void => {
+      for (let from = -1; from <= 19; from++) for (let to = from; to <= 19; to++) expect(copy.bytesBetween(from, to)).toBe(sum(from, to))
+    }
+    check()
+    copy.advanceCommit(18)
+    copy.takeApplied()
+    copy.applyDone(18)
+    expect(copy.compact()).toMatchObject([{ kind: 'dropEntries', from: 11, to: 14 }])
+    check()
+    copy.invariants()
   })
 
   test('a new leader\'s first entry goes out at once, however long the history is', () => {
