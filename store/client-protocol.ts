@@ -20,6 +20,8 @@ export const WIRE_LIMITS = Object.freeze({
   valueBytesMax: 8 * 1024 * 1024,
   operationsPerWriteMax: 100_000,
   keysPerReadMax: 100_000,
+  /** Bytes of values after which the answer to a read ends; it has one value at least. Whoever asked asks again for the rest. */
+  readBytesMax: 8 * 1024 * 1024,
   /** Items and bytes that one page of a scan may be asked for. */
   scanItemsMax: 10_000,
   scanBytesMax: 4 * 1024 * 1024,
@@ -127,7 +129,10 @@ export interface ClusterView {
 
 export type NodeResponse =
   | { readonly kind: 'view', readonly request: number, readonly view: ClusterView }
-  /** One value or null per key asked, with its version (the sequence number of the write, 0 where absent). `seq`: the partition's position. */
+  /**
+   * One value or null per key asked, with its version (the sequence number of the write, 0 where absent): of all keys, or of the first ones,
+   * one at least, where their values have `readBytesMax`. `seq`: the partition's position.
+   */
   | { readonly kind: 'values', readonly request: number, readonly values: readonly (Uint8Array | null)[], readonly versions: readonly number[], readonly seq: number }
   /** The write is committed at `seq`, which is also the version of its keys. */
   | { readonly kind: 'written', readonly request: number, readonly seq: number }

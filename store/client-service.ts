@@ -116,7 +116,7 @@ export class ClientService {
     } catch (error) {
       // No other node could answer it either.
       if (!(error instanceof RangeError)) throw error
-      const refusal = this.#error('STORE_INVALID_VALUE', `the answer is too long (${error.message}): ask for fewer keys of one partition at a time`)
+      const refusal = this.#error('STORE_INVALID_VALUE', `the answer is too long: ${error.message}`)
       remote.reply({ ...refusal, request } satisfies NodeResponse, request)
     }
   }

@@ -19,7 +19,8 @@ import { type LeaseMessage, type LeaseOptions, Leases } from './leases.ts'
 import type { Ledger } from './ledger.ts'
 import { Pace } from './pace.ts'
 import { PeerChannel } from './peer-channel.ts'
-import { Copies, type Wanted } from './storage/copies.ts'
+import { Copies } from './storage/copies.ts'
+import { isLongRead, type KeysWanted } from './storage/key-reader.ts'
 import { ledgerKey } from './storage/layout.ts'
 import type { StoredPartition } from './storage/open.ts'
 import { StoreWriter } from './storage/store-writer.ts'
@@ -49,7 +50,7 @@ export interface PartitionHostOptions extends ReplicaOptions, LeaseOptions, Tran
   readonly tickMs: number
 }
 
-interface Fetch extends Wanted { readonly token: number }
+interface Fetch extends KeysWanted { readonly token: number }
 
 /** A replica that has nothing to wait for, or had nothing to do for so many ticks, is at rest: it gets only each so many-th of them. */
 const BUSY_TICKS = 10
@@ -253,8 +254,19 @@ export class PartitionHost {
     this.#renewLeases()
     this.#peers.flush()
     this.#bodies.clear()
-    if (this.#fetches.length > 0) this.#run(this.#fetch(this.#fetches.splice(0)))
+    if (this.#fetches.length > 0) this.#beginFetches(this.#fetches.splice(0))
     this.#writer.flush()
+  }
+
+  /** All that have few keys are one question to the disk. */
+  #beginFetches (fetches: readonly Fetch[]): void {
+    const short = fetches.filter(fetch => !isLongRead(fetch))
+    if (short.length > 0) this.#run(this.#fetch(short))
+    for (const fetch of fetches) if (isLongRead(fetch)) this.#run(this.#fetchInParts(fetch))
+  }
+
+  async #fetchInParts (fetch: Fetch): Promise<void> {
+    this.apply(fetch.partition, { kind: 'fetched', token: fetch.token, values: await this.#copies.fetchFirst(fetch) })
   }
 
   async #fetch (fetches: readonly Fetch[]): Promise<void> {

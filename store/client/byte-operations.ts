@@ -46,13 +46,19 @@ export async function readMany (runner: Runner, keys: readonly Bytes[], options?
   const values = new Array<Buffer | undefined>(keys.length).fill(undefined)
   const versions = options?.[VERSIONS]
   const requests = groupReads(keys, key => runner.router.partitionOf(key), callConsistency(options))
+  const left = runner.countdown(options)
   await Promise.all(requests.map(async ({ payload, partition, bytes, places }) => {
-    const answer = answerOf(await runner.perform(payload, partition, bytes, options), 'values')
-    places.forEach((place, index) => {
-      const value = answer.values[index]!
-      if (value !== null) values[place] = asBuffer(value)
-      if (versions !== undefined) versions[place] = answer.versions[index]!
-    })
+    // An answer has as many values as fit, and one at least.
+    for (let from = 0; from < places.length;) {
+      const rest = from === 0 ? payload : { ...payload, keys: payload.keys.slice(from) }
+      const answer = answerOf(await runner.perform(rest, partition, bytes, from === 0 ? options : { ...options, deadlineMs: left() }), 'values')
+      for (const [index, value] of answer.values.entries()) {
+        const place = places[from + index]!
+        if (value !== null) values[place] = asBuffer(value)
+        if (versions !== undefined) versions[place] = answer.versions[index]!
+      }
+      from += answer.values.length
+    }
   }))
   return values
 }

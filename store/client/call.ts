@@ -120,7 +120,7 @@ export class Call {
   /** Whether this is an answer to what was asked, well formed in itself already. */
   isAnsweredBy (response: NodeResponse): response is SuccessResponse {
     switch (this.payload.kind) {
-      case 'read': return response.kind === 'values' && response.values.length === this.payload.keys.length
+      case 'read': return response.kind === 'values' && response.values.length > 0 && response.values.length <= this.payload.keys.length
       case 'write': return response.kind === 'written'
       case 'scan': return response.kind === 'page' && isPageOf(response.page, this.payload.scan)
       case 'watch': return response.kind === 'changes' && areChangesOf(response, this.payload.watch)

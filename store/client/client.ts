@@ -148,7 +148,8 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
 
   /**
    * Reads many keys, each linearizably unless `consistency` says otherwise; together they are no snapshot. One request per partition.
-   * @throws as `get`; STORE_INVALID_VALUE where the values in one partition are more than a message holds, 32 MiB
+   * What has more than 8 MiB in one partition comes in several answers.
+   * @throws as `get`
    */
   override getMany (keys: K[]): Promise<(V | undefined)[]>
   override getMany<K2 = K, V2 = V> (keys: K2[], options: AbstractGetManyOptions<K2, V2> & ReadOptions): Promise<(V2 | undefined)[]>

@@ -75,6 +75,12 @@ export class Runner {
     })
   }
 
+  /** For an operation of several requests, one after the other: tells what is left of its deadline, in milliseconds. */
+  countdown (options: CallOptions | undefined): () => number {
+    const deadline = this.#clock.now() + callDeadlineMs(options, this.#options.deadlineMs)
+    return () => Math.max(1, Math.ceil(deadline - this.#clock.now()))
+  }
+
   /** @throws {StoreError} by rejection: STORE_NO_SEED, STORE_CLOSED */
   refresh (deadlineMs: number): Promise<ClusterView> {
     return new Promise((resolve, reject) => {

@@ -57,7 +57,7 @@ export type LedgerField = 'planned' | 'done' | 'superseded' | 'snapshots' | 'res
 /** Names a request at the shell, so that the answer finds its way. */
 export type Ticket = number
 
-/** What the disk has, in the order of the keys that it was asked for. */
+/** What the disk has, in the order of the keys that it was asked for, from the first one on. */
 export type Found = readonly (Omit<Item, 'key'> | null)[]
 
 type ResponseBody<Response> = Response extends { readonly request: number } ? Omit<Response, 'request'> : never
@@ -68,8 +68,8 @@ export type Effect =
   | { readonly kind: 'persist', readonly token: number, readonly writes: readonly StoreWrite[], readonly synced: boolean }
   | { readonly kind: 'send', readonly to: StoreId, readonly message: GroupMessage }
   | { readonly kind: 'respond', readonly ticket: Ticket, readonly answer: Answer }
-  /** Read keys of a copy; the `fetched` input answers. */
-  | { readonly kind: 'fetch', readonly token: number, readonly copy: number, readonly keys: readonly Uint8Array[] }
+  /** Read keys of a copy; the `fetched` input answers. With `bytesMax` it may answer for the first ones alone, if those have so many bytes. */
+  | { readonly kind: 'fetch', readonly token: number, readonly copy: number, readonly keys: readonly Uint8Array[], readonly bytesMax?: number }
   /** Read the items of a copy after a key, up to about `bytesMax`; the `scanned` input answers. */
   | { readonly kind: 'scan', readonly token: number, readonly copy: number, readonly after: Uint8Array | null, readonly bytesMax: number }
   /** Read the items of a range of a copy, from one state of the data, as far as the page goes; the `ranged` input answers. */

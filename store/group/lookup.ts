@@ -1,8 +1,10 @@
 /**
- * The values of keys in a copy: what is committed and not in the data yet comes from memory, the rest from the disk.
+ * The values of keys in a copy: what is committed and not in the data yet comes from memory, the rest from the disk. Where they are long, an
+ * answer has the first ones only.
  *
  * Pure: a part of the replica core.
  */
+import { WIRE_LIMITS } from '../client-protocol.ts'
 import type { Answer, Found, Outbox } from './effects.ts'
 import type { Copy } from './copy.ts'
 import type { Item } from './messages.ts'
@@ -30,13 +32,14 @@ export class Lookup {
     const keys = this.request.keys.filter((_, index) => this.#values[index] === undefined)
     if (keys.length === 0) return undefined
     const token = out.token()
-    out.push({ kind: 'fetch', token, copy: this.copy.number, keys })
+    out.push({ kind: 'fetch', token, copy: this.copy.number, keys, bytesMax: WIRE_LIMITS.readBytesMax })
     return token
   }
 
+  /** What the disk has of the keys that it was asked for; perhaps of the first ones alone. */
   fetched (found: Found): void {
     let next = 0
-    for (let index = 0; index < this.#values.length; index++) {
+    for (let index = 0; index < this.#values.length && next < found.length; index++) {
       if (this.#values[index] !== undefined) continue
       const item = found[next++]
       this.#values[index] = item == null ? null : { key: this.request.keys[index]!, ...item }
@@ -45,7 +48,14 @@ export class Lookup {
 
   /** The position is the present one: the disk may have been read after more was committed, and whoever has seen that must not go back. */
   answer (): Answer {
-    const values = this.#values.map(item => item?.value ?? null)
-    return { kind: 'values', values, versions: this.#values.map(item => item?.seq ?? 0), seq: this.copy.commit }
+    const [values, versions]: [(Uint8Array | null)[], number[]] = [[], []]
+    let bytes = 0
+    for (const item of this.#values) {
+      if (item === undefined || bytes >= WIRE_LIMITS.readBytesMax) break
+      values.push(item?.value ?? null)
+      versions.push(item?.seq ?? 0)
+      bytes += item?.value.length ?? 0
+    }
+    return { kind: 'values', values, versions, seq: this.copy.commit }
   }
 }

@@ -9,31 +9,34 @@ import type { Expiring, Found } from '../group/effects.ts'
 import type { Item } from '../group/messages.ts'
 import type { ScanSpec } from '../scan-range.ts'
 import { ExpiryIndex } from './expiry-index.ts'
+import { KeyReader, type KeysWanted } from './key-reader.ts'
 import { copyRange, dataKey, decodeValue, userKeyOf } from './layout.ts'
 import { BINARY } from './open.ts'
 import { type RangeItems, RangeReader } from './range-reader.ts'
 
-/** Keys of a copy that somebody wants the values of. */
-export interface Wanted { readonly partition: number, readonly copy: number, readonly keys: readonly Uint8Array[] }
-
 export class Copies {
   readonly #database: Database
+  readonly #keys: KeyReader
   readonly #ranges: RangeReader
   readonly #expiries: ExpiryIndex
 
   constructor (database: Database) {
     this.#database = database
+    this.#keys = new KeyReader(database)
     this.#ranges = new RangeReader(database)
     this.#expiries = new ExpiryIndex(database)
   }
 
   /** The values of keys, of all copies in one read: one list per element of `wanted`. */
-  async fetch (wanted: readonly Wanted[]): Promise<Found[]> {
-    const keys = wanted.flatMap(({ partition, copy, keys }) => keys.map(key => dataKey(partition, copy, key)))
-    const records = await this.#database.getMany(keys, BINARY) as (Uint8Array | undefined)[]
-    const found = records.map((record, index) => record === undefined ? null : decodeValue(keys[index]!, record))
+  async fetch (wanted: readonly KeysWanted[]): Promise<Found[]> {
+    const found = await this.#keys.read(wanted)
     let from = 0
     return wanted.map(({ keys: { length } }) => found.slice(from, from += length))
+  }
+
+  /** The values of the first keys of a long list (`isLongRead`), until they have its bytes. */
+  fetchFirst (wanted: KeysWanted): Promise<Found> {
+    return this.#keys.readInParts(wanted)
   }
 
   /** The items of a copy after a key, or from its beginning, up to about `bytesMax`, and at least one if there is one. */
@@ -77,8 +80,9 @@ export class Copies {
     }
   }
 
-  /** Opens no iterator for a page any more: what waits fails. */
+  /** Opens no iterator for a page any more, and reads no further part of a list: what waits for a page fails. */
   stop (): void {
+    this.#keys.stop()
     this.#ranges.stop()
   }
 }

@@ -3,7 +3,8 @@
  * answers, and the rest of abstract-level's interface.
  *
  * Mutations that these tests caught: attempts without an answer taken as without effect; answers that are not definite taken so;
- * attempts without a base taken as having an effect; waiting operations not admitted when one ends.
+ * attempts without a base taken as having an effect; waiting operations not admitted when one ends; an answer to a part of the keys taken for
+ * all of them, or taken without any of them; a deadline for each request of one getMany.
  */
 import { describe, expect, test } from 'vitest'
 import { SeededRandom } from '../../membership/environment/seeded-random.ts'
@@ -154,6 +155,31 @@ describe('many keys', () => {
     expect(await got).toEqual(keys.map(key => key === 'k7' ? undefined : `v-${key}`))
   })
 
+  test('getMany asks again for what an answer has no room for, within its one deadline', async () => {
+    const fixture = await Fixture.open()
+    const keys = ['{t}a', '{t}b', '{t}c', '{t}d']
+    const got = watch(fixture.client.getEntries(keys, { deadlineMs: 900 }))
+    const first = await fixture.one('read')
+    fixture.answer(first, values(1, 'A'))
+    const second = await fixture.one('read')
+    expect(read(second).keys.map(key => Buffer.from(key).toString())).toEqual(keys.slice(1))
+    fixture.answer(second, values(2, null, 'C'))
+    const third = await fixture.one('read')
+    expect(read(third).keys.map(key => Buffer.from(key).toString())).toEqual(keys.slice(3))
+    fixture.answer(third, values(3, 'D'))
+    await fixture.take()
+    expect(got).toMatchObject({ state: 'done', value: [{ value: 'A', version: 1 }, undefined, { value: 'C', version: 2 }, { value: 'D', version: 3 }] })
+    const late = watch(fixture.client.getMany(keys, { deadlineMs: 900 }))
+    const one = await fixture.one('read')
+    await fixture.clock.advance(500)
+    fixture.answer(one, values(1, 'A'))
+    await fixture.one('read')
+    await fixture.clock.advance(399)
+    expect(late.state).toBe('pending')
+    await fixture.clock.advance(1)
+    expect(late).toMatchObject({ state: 'failed', error: { code: 'STORE_DEADLINE_EXCEEDED' } })
+  })
+
   test('keys with one tag are one write, in the order given', async () => {
     const fixture = await withBase('{t}')
     const done = fixture.client.batch([{ type: 'put', key: '{t}a', value: '1' }, { type: 'del', key: '{t}a' }, { type: 'put', key: '{t}b', value: '2' }])
@@ -250,6 +276,7 @@ describe('hostile nodes', () => {
   const hostile: Record<string, (sent: Sent) => unknown> = {
     'another kind of answer': ({ message }) => ({ kind: 'written', request: message.request, seq: 1 }),
     'more values than asked for': ({ message }) => ({ request: message.request, ...values(1, 'a', 'b') }),
+    'an empty list of values': ({ message }) => ({ request: message.request, ...values(1) }),
     'no values': ({ message }) => ({ kind: 'values', request: message.request }),
     'an unknown error': ({ message }) => ({ kind: 'error', request: message.request, code: 'NONSENSE', message: '', definite: true, epoch: 1 }),
     'a base required by a read': ({ message }) => ({ kind: 'error', request: message.request, code: 'BASE_REQUIRED', message: '', definite: true, epoch: 1 })

@@ -2,7 +2,7 @@
  * Real sockets: a value of 8 MiB that is written or read does not hold up small operations on other partitions of the same leader. What counts
  * is the order in which messages arrive, not time: whatever is small is there before the last piece of what is large, on every hop of its way.
  *
- * Mutations caught here: a client that sends in one stream; a node that answers in one; stores that send all in one.
+ * Mutations caught here: a client that sends in one stream; a node that answers in one; stores that send all in one; answers without a limit.
  */
 import { MemoryLevel } from 'memory-level'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -21,7 +21,7 @@ const PARTITIONS = 16
 const LONG = 8 * 1024 * 1024
 const parts = { clock: createSystemClock(), random: createSystemRandom(), log: silentLog }
 
-/** What arrived where, in its order: `leader: write small`, `follower 1: append large`. */
+/** What arrived where, in its order: `leader: write small`, `leader: read 3` keys, `follower 1: append large`. */
 let story: string[] = []
 let onStory: (line: string) => void = () => {}
 function tell (line: string): void {
@@ -39,7 +39,8 @@ function listen (transport: Transport, who: () => string): Transport {
   const heard = (channel: Channel, message: unknown): void => {
     if (channel === CHANNELS.client) {
       const request = message as ClientRequest
-      if (request.kind === 'write') tell(`${who()}: write ${nameOf(request.operations)}`)
+      if (request.kind === 'read') tell(`${who()}: read ${request.keys.length}`)
+      else if (request.kind === 'write') tell(`${who()}: write ${nameOf(request.operations)}`)
     } else if (channel === CHANNELS.store && (message as { m?: Packet }).m !== undefined) {
       for (const { message: said } of unpack((message as { m: Packet }).m, new BodyBytes())) {
         if (said.kind !== 'append') continue
@@ -133,5 +134,16 @@ describe('a value of 8 MiB', () => {
     expect(node.traffic.sent.bytes - before).toBeLessThan(LONG)
     await reading
     expect(large).toHaveLength(LONG)
+  })
+
+  test('comes in an answer of its own where many are read, and no answer has more than two', async () => {
+    const names = Array.from({ length: 6 }, (_, index) => `{${keys.large}}${index}`)
+    for (const [index, name] of names.entries()) await client.put(name, new Uint8Array(index % 2 === 0 ? LONG : 10).fill(index))
+    story = []
+    const found = await client.getMany([...names, `{${keys.large}}absent`])
+    expect(found.map(value => value === undefined ? 'absent' : `${value[0]}: ${value.length}`))
+      .toEqual([...names.map((_, index) => `${index}: ${index % 2 === 0 ? LONG : 10}`), 'absent'])
+    // Eight MiB fill an answer; ten bytes more leave room for what comes next, whatever it is.
+    expect(story.filter(line => line.startsWith('leader: read'))).toEqual(['leader: read 7', 'leader: read 6', 'leader: read 4', 'leader: read 2'])
   })
 })
