@@ -11,7 +11,10 @@
  */
 import { damaged } from './checksum.ts'
 
-/** LevelDB's two logs, one that is filled and one that becomes a table meanwhile, hold less than this. */
+/**
+ * LevelDB's two logs, one that is filled and one that becomes a table meanwhile, hold less than this, with its `writeBufferSize` of 4 MiB. Whoever
+ * raises that has to raise this as much, or a batch can get lost whose number is dropped already.
+ */
 const LOGS_BYTES = 16 * 1024 * 1024
 /** No batch counts for more: a log is full with it, and the next batch begins another. */
 const BATCH_BYTES_MAX = LOGS_BYTES / 4
