@@ -1,19 +1,24 @@
 /**
  * Benchmark: how long a client could not get an operation through on one key while something happens to its cluster of node processes.
  *
- * Each key has a loop of its own that puts and gets it in turn, with a pause between. A gap is the time between the ends of two operations
- * that succeeded, so even where nothing happens it is as long as the pause and an operation; `undisturbedMs` is the longest one before.
- * `gapMs` is the longest on any key, `medianGapMs` the median over the keys of each one's longest.
+ * Half of the keys are led by the node that is killed or drained. Each key has a loop of its own that puts and gets it in turn, with a
+ * pause between. A gap is the time between the ends of two operations that succeeded, so even where nothing happens it is as long as the
+ * pause and an operation; `undisturbedMs` is the longest one before. `gapMs` is the longest on any key, `medianGapMs` the median over the
+ * keys of each one's longest.
  *
  * All nodes share one machine, so the keys are few and the pause is long: the watch itself must leave the processors to what it watches. For
  * the same reason a node is asked to drain by this process, and not by a command, which would take half a second of a processor to start.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import { connect } from '../../../store/index.ts'
-import type { Client } from '../../../store/client/client.ts'
-import { ProcessCluster } from '../../../store/verify/process-cluster.ts'
+import type { Address } from '../../../membership/environment/environment.ts'
+import { partitionOf } from '../../../ring/index.ts'
+import { decodeAgreedState } from '../../../store/agreed-state.ts'
 import { askNodes } from '../../../store/cli/connection.ts'
+import type { ClusterView } from '../../../store/client-protocol.ts'
+import type { Client } from '../../../store/client/client.ts'
+import { connect } from '../../../store/index.ts'
 import { eventually } from '../../../store/verify/eventually.ts'
+import { ProcessCluster } from '../../../store/verify/process-cluster.ts'
 import { median, rounded } from '../samples.ts'
 
 export interface FailoverRow {
@@ -27,6 +32,8 @@ export interface FailoverRow {
 }
 
 const NODES = 5
+/** The node that is killed or drained. It leads half of the keys. */
+const VICTIM = 1
 const KEYS = 8
 const PAUSE_MS = 20
 const UNDISTURBED_MS = 2000
@@ -38,18 +45,20 @@ const OPERATION_DEADLINE_MS = 30_000
 /** Watches keys until it is stopped. */
 class GapMeter {
   readonly #client: Client
+  readonly #keys: readonly string[]
   readonly #longest = new Array<number>(KEYS).fill(0)
   readonly #loops: Promise<void>[]
   #stopped = false
   failed = 0
 
-  constructor (client: Client) {
+  constructor (client: Client, keys: readonly string[]) {
     this.#client = client
+    this.#keys = keys
     this.#loops = this.#longest.map((_, index) => this.#watch(index))
   }
 
   async #watch (index: number): Promise<void> {
-    const key = `watched-${index}`
+    const key = this.#keys[index]!
     let succeededMs = performance.now()
     for (let turn = 0; !this.#stopped; turn++) {
       try {
@@ -77,6 +86,15 @@ class GapMeter {
   }
 }
 
+/** Half of them in partitions that a node leads by the placement, and half in others. */
+function keysToWatch ({ addresses, state }: ClusterView, led: Address): string[] {
+  const { placement, partitions } = decodeAgreedState(state)
+  const leader = Object.keys(addresses).find(store => addresses[store] === led)
+  const isLed = (key: string): boolean => placement!.seats(partitionOf(Buffer.from(key), partitions))[0] === leader
+  const candidates = Array.from({ length: 100 * KEYS }, (_, index) => `watched-${index}`)
+  return [candidates.filter(isLed), candidates.filter(key => !isLed(key))].flatMap(keys => keys.slice(0, KEYS / 2))
+}
+
 /** Resolves when nothing is left at a node. */
 async function drain (address: string): Promise<void> {
   const target = { nodes: [address], deadlineMs: OPERATION_DEADLINE_MS }
@@ -91,15 +109,15 @@ const SCENARIOS: readonly { readonly scenario: FailoverRow['scenario'], readonly
   {
     scenario: 'kill',
     run: async (cluster, client) => {
-      await cluster.node(1).kill()
+      await cluster.node(VICTIM).kill()
       await cluster.settled(client, [0, 2, 3, 4], SETTLE_TIMEOUT_MS)
     }
   },
   {
     scenario: 'drain',
     run: async (cluster, client) => {
-      await drain(cluster.address(1))
-      const node = cluster.node(1)
+      await drain(cluster.address(VICTIM))
+      const node = cluster.node(VICTIM)
       node.signal('SIGTERM')
       await node.exit()
       await cluster.settled(client, [0, 2, 3, 4], SETTLE_TIMEOUT_MS)
@@ -124,7 +142,8 @@ async function measure ({ scenario, run }: typeof SCENARIOS[number]): Promise<Fa
   const client = await connect(cluster.addresses, { deadlineMs: OPERATION_DEADLINE_MS })
   try {
     await cluster.settled(client)
-    const meter = new GapMeter(client)
+    const keys = keysToWatch(client.view!, cluster.address(VICTIM))
+    const meter = new GapMeter(client, keys)
     try {
       await delay(UNDISTURBED_MS)
       // The first operations meet code that was never run; they are not what is measured.
@@ -133,7 +152,7 @@ async function measure ({ scenario, run }: typeof SCENARIOS[number]): Promise<Fa
       const undisturbedMs = Math.max(...meter.take())
       await run(cluster, client)
       // The gap of a key ends with its next success.
-      await eventually(SETTLE_TIMEOUT_MS, async () => { await client.getMany(Array.from({ length: KEYS }, (_, index) => `watched-${index}`)); return undefined })
+      await eventually(SETTLE_TIMEOUT_MS, async () => { await client.getMany([...keys]); return undefined })
       const longest = meter.take()
       return {
         scenario,
