@@ -201,6 +201,16 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'writes.push({ kind: \'item\', copy: partial.copy.number, key: item.key, value: item.value, seq: item.seq })'
   },
   {
+    name: 'a snapshot gives values the number that it began at', rule: 'S6', file: `${GROUP}/learner.ts`,
+    find: 'writes.push({ kind: \'item\', copy: partial.copy.number, ...item })',
+    replace: 'writes.push({ kind: \'item\', copy: partial.copy.number, ...item, seq: partial.start })'
+  },
+  {
+    name: 'a delta gives values the number that it ends at', rule: 'S6', file: `${GROUP}/learner.ts`,
+    find: 'writes.push({ kind: \'item\', copy: copy.number, ...item })',
+    replace: 'writes.push({ kind: \'item\', copy: copy.number, ...item, seq: end.seq })'
+  },
+  {
     name: 'a delta does not tell when values expire', rule: 'S6', file: `${GROUP}/delta.ts`, test: 'test/unit/store/expiry.test.ts',
     find: 'items.push({ key, value, seq, ...expires === undefined ? {} : { expires } })', replace: 'items.push({ key, value, seq })'
   },

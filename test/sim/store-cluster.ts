@@ -203,6 +203,19 @@ export class StoreCluster {
         this.oracle.checkData(partition, node.storeId)
       }
     }
+    await this.#compareCopies()
+  }
+
+  /** What an older copy left may still be on its way out; once that is over, every disk has live copies alone. */
+  async #compareCopies (): Promise<void> {
+    const { simulation } = this
+    const strays = (): string[] => [...this.nodes.values()].flatMap(({ address, storeId }) => {
+      const stray = this.oracle.strayOn(storeId)
+      return stray === undefined ? [] : [`${address} has ${stray}`]
+    })
+    await simulation.run({ untilMs: simulation.nowMs + 10_000, until: () => strays().length === 0, everyMs: 100 })
+    const left = strays()
+    if (left.length > 0) throw new Error(`copies that are no more are still on disks: ${left.join('; ')}\n${simulation.failureReport()}`)
   }
 
   /** Every partition at every store, for a person who looks for the reason of a failure. */

@@ -21,7 +21,7 @@ import type { GroupMessage } from '../../store/group/messages.ts'
 import type { Replica } from '../../store/group/replica.ts'
 import { Leases } from '../../store/leases.ts'
 import type { StoreNode } from '../../store/node.ts'
-import { copyRange, decodeEntry, decodeExpiring, decodeState, decodeValue, expiryKey, logKey, stateKey, userKeyOf } from '../../store/storage/layout.ts'
+import { copyOf, copyRange, decodeEntry, decodeExpiring, decodeState, decodeValue, expiryKey, logKey, ranges, stateKey, userKeyOf } from '../../store/storage/layout.ts'
 import type { SortedMap } from './sorted-map.ts'
 
 const ballotText = ({ epoch, attempt, store }: Ballot): string => `${epoch}.${attempt}.${store}`
@@ -36,7 +36,8 @@ function contentOf ({ body }: Entry): string {
   }
 }
 
-const contentOfValue = (value: Uint8Array, expires: number | undefined): string => `${hex(value)}${expires === undefined ? '' : ` until ${expires}`}`
+const contentOfValue = (seq: number, value: Uint8Array, expires: number | undefined): string =>
+  `${seq}: ${hex(value)}${expires === undefined ? '' : ` until ${expires}`}`
 
 /** What the oracle looks at besides the messages. */
 export interface OracleComponents {
@@ -423,7 +424,10 @@ export class StoreOracle {
     this.checkData(partition, store)
   }
 
-  /** Invariant 19: the data on a store's disk is what the history gives, replayed to the position that is beside it on the disk. */
+  /**
+   * Invariant 19: the data on a store's disk is what the history gives, each value with the number of the entry that wrote it, replayed to
+   * the position that is beside it on the disk.
+   */
   checkData (partition: number, store: StoreId): void {
     const state = this.#state(partition, this.#components.disk(store))
     if (state?.copy === undefined) return
@@ -432,7 +436,7 @@ export class StoreOracle {
     for (const [key, record] of this.#components.disk(store)!.entries(undefined, false)) {
       if (Buffer.compare(key, range.gte) < 0 || Buffer.compare(key, range.lt) >= 0) continue
       const { value, seq, expires } = decodeValue(key, record)
-      found.set(hex(userKeyOf(key)), contentOfValue(value, expires))
+      found.set(hex(userKeyOf(key)), contentOfValue(seq, value, expires))
       if (expires === undefined) continue
       const index = expiryKey(partition, state.copy, expires, userKeyOf(key))
       const indexed = this.#components.disk(store)!.get(index)
@@ -441,6 +445,23 @@ export class StoreOracle {
     const sorted = (map: Map<string, string>): string => JSON.stringify([...map].sort())
     if (sorted(found) === sorted(this.#replay(partition, state.applied))) return
     throw new Error(`invariant 19: partition ${partition} at ${store} has other data in copy ${state.copy} than its history gives at ${state.applied}`)
+  }
+
+  /** Names the first entry, value or record of the index on a store's disk that is in no live copy; undefined where none is. */
+  strayOn (store: StoreId): string | undefined {
+    const disk = this.#components.disk(store)
+    if (disk === undefined) return undefined
+    const live = new Map<number, number | undefined>()
+    for (const kind of ['logs', 'data', 'expiries'] as const) {
+      const { gte, lt } = ranges[kind]
+      for (const [key] of disk.entries(gte, false)) {
+        if (Buffer.compare(key, lt) >= 0) break
+        const { partition, copy } = copyOf(key)
+        if (!live.has(partition)) live.set(partition, this.#state(partition, disk)?.copy)
+        if (live.get(partition) !== copy) return `${kind} of copy ${copy} of partition ${partition}, whose live copy is ${live.get(partition)}`
+      }
+    }
+    return undefined
   }
 
   #replica (partition: number, matching: (replica: Replica) => boolean): Replica | undefined {
@@ -486,7 +507,7 @@ export class StoreOracle {
       if (entry.body.kind !== 'write' || seq > to) return
       if (entry.body.operations === null) throw new Error(`the oracle never saw the values of ${seq}`)
       for (const operation of entry.body.operations) {
-        if (operation.kind === 'put') data.set(hex(operation.key), contentOfValue(operation.value, operation.expires))
+        if (operation.kind === 'put') data.set(hex(operation.key), contentOfValue(seq, operation.value, operation.expires))
         else data.delete(hex(operation.key))
       }
     })
