@@ -211,6 +211,10 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'writes.push({ kind: \'item\', copy: copy.number, ...item, seq: end.seq })'
   },
   {
+    name: 'a copy that is no more stays on the disk', rule: 'S6', file: `${GROUP}/replica-disk.ts`,
+    find: 'for (const number of doomed) out.push({ kind: \'deleteCopy\', copy: number })', replace: 'if (doomed.length < 0) then()'
+  },
+  {
     name: 'a delta does not tell when values expire', rule: 'S6', file: `${GROUP}/delta.ts`, test: 'test/unit/store/expiry.test.ts',
     find: 'items.push({ key, value, seq, ...expires === undefined ? {} : { expires } })', replace: 'items.push({ key, value, seq })'
   },
