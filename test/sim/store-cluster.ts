@@ -15,6 +15,7 @@ import type { NodeOptions } from '../../store/options.ts'
 import type { CrashOptions, SimulatedHost } from './host.ts'
 import { Simulation, type SimulationOptions } from './simulation.ts'
 import { StoreOracle } from './store-oracle.ts'
+import { ViewMemory } from './view-memory.ts'
 
 export interface StoreClusterOptions extends SimulationOptions {
   readonly partitions: number
@@ -66,6 +67,7 @@ export class StoreCluster {
   onFailure: (index: number) => void = () => {}
   readonly #failures: Error[] = []
   readonly #addresses = new Map<StoreId, string>()
+  readonly #views = new ViewMemory()
   #clients = 0
 
   constructor (options: StoreClusterOptions) {
@@ -122,6 +124,14 @@ export class StoreCluster {
       ...options
     })
     this.nodes.set(index, node)
+    node.on('view-change', change => {
+      try {
+        this.#views.saw(change)
+      } catch (error) {
+        // The node would take it for a listener's error.
+        this.#failures.push(error as Error)
+      }
+    })
     node.on('failed', error => {
       if (this.nodes.get(index) !== node) return
       if (this.mayFail.delete(index)) {
