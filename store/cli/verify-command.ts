@@ -19,7 +19,7 @@ export const verifyCommand: Command = {
   options: {
     nodes: { type: 'string', value: 'n', help: 'processes, from 3 to 100 (default 5)' },
     minutes: { type: 'string', value: 'n', help: 'how long; fractions are allowed (default 1)' },
-    churn: { type: 'boolean', help: 'kill, stop, add and lose nodes meanwhile' },
+    churn: { type: 'boolean', help: 'kill, stop, add, take out and lose nodes meanwhile' },
     seed: { type: 'string', value: 'n', help: 'what workload and churn draw from (default 1)' },
     history: { type: 'string', value: 'file', help: 'write every operation there as one JSON line, for other checkers' },
     json: { type: 'boolean', help: 'end with the report as one JSON object' }

@@ -1,6 +1,7 @@
 /**
- * What happens to a cluster of processes while it is verified: nodes are killed and started again, stopped and continued, join, and are
- * lost for good. One thing at a time, and each ends with a cluster at rest, so that a majority of every group has always a chance.
+ * What happens to a cluster of processes while it is verified: nodes are killed and started again, stopped and continued, join, leave, and
+ * are lost for good. One thing at a time, and each begins with a cluster at rest, so that a majority of every group has always a chance. But
+ * one node is killed at any moment after all members were there, such as while the copies that a join asks for are on their way.
  *
  * Owns nothing; which thing comes next is drawn from the seed.
  */
@@ -9,9 +10,17 @@ import type { Client } from '../client/client.ts'
 import { pause } from './eventually.ts'
 import type { ProcessCluster } from './process-cluster.ts'
 
-export type ChurnEvent = 'kill' | 'killTwo' | 'replace' | 'pause' | 'join' | 'lose'
+export type ChurnEvent = 'kill' | 'killTwo' | 'replace' | 'pause' | 'join' | 'leave' | 'lose'
 
-const EVENTS: readonly ChurnEvent[] = ['kill', 'killTwo', 'replace', 'pause', 'join', 'lose']
+const EVENTS: readonly ChurnEvent[] = ['kill', 'killTwo', 'replace', 'pause', 'join', 'leave', 'lose']
+/** What one node is killed by that comes back. */
+const KILLS: ReadonlySet<ChurnEvent> = new Set(['kill', 'replace'])
+/** When these are over all members are there and run, though the cluster is not at rest yet: one may be killed right away. */
+const COMPLETE: ReadonlySet<ChurnEvent> = new Set(['kill', 'replace', 'join', 'leave'])
+/** How long after such an event the next node is killed, at most, in milliseconds. */
+const MOMENT_MS_MAX = 3000
+/** Fewer stores than a partition has replicas are not asked to let one go. */
+const STORES_MIN = 3
 /** The longest that a node is stopped, in milliseconds: longer than it takes to remove it, so that some are and some are not. */
 const PAUSE_MS_MAX = 8000
 /** How long a node that is replaced stays away, at most. */
@@ -26,11 +35,12 @@ export interface ChurnComponents {
 
 export class Churn {
   readonly #components: ChurnComponents
-  /** Nodes of the cluster as it was begun; it never has fewer members for longer than one event. */
+  /** Nodes of the cluster as it was begun. Where one has left it has one fewer; none is lost for good then. */
   readonly #least: number
   /** The nodes that run, by index. */
   readonly #alive: number[]
-  readonly #counts: Record<ChurnEvent, number> = { kill: 0, killTwo: 0, replace: 0, pause: 0, join: 0, lose: 0 }
+  readonly #counts: Record<ChurnEvent, number> = { kill: 0, killTwo: 0, replace: 0, pause: 0, join: 0, leave: 0, lose: 0 }
+  #last: ChurnEvent | undefined
 
   constructor (components: ChurnComponents) {
     this.#components = components
@@ -41,13 +51,16 @@ export class Churn {
   get alive (): readonly number[] { return this.#alive }
   get counts (): Readonly<Record<ChurnEvent, number>> { return this.#counts }
 
-  /** Lets one thing happen, and waits until the cluster is at rest again. @throws when it does not come to rest */
+  /** Lets one thing happen, when the cluster has come to rest or, for a kill, perhaps before. @throws when it does not come to rest */
   async step (): Promise<void> {
     const { cluster, client, random, progress } = this.#components
-    const possible = EVENTS.filter(event => event === 'lose' ? this.#alive.length > this.#least : event !== 'join' || this.#alive.length < this.#least + 2)
+    const possible = EVENTS.filter(event => this.#possible(event))
     const event = possible[Math.floor(random.next() * possible.length)]!
     const victims = [...this.#alive].sort(() => random.next() - 0.5)
     const [victim, second] = victims as [number, number]
+    if (KILLS.has(event) && this.#last !== undefined && COMPLETE.has(this.#last)) await pause(random.next() * MOMENT_MS_MAX)
+    else await cluster.settled(client, this.#alive)
+    this.#last = event
     this.#counts[event]++
     switch (event) {
       case 'kill':
@@ -71,15 +84,33 @@ export class Churn {
       case 'join':
         progress('one more node joins')
         this.#alive.push(cluster.size)
-        await cluster.grow(1)
+        await cluster.grow(1, cluster.address(victim))
+        break
+      case 'leave':
+        progress(`node ${victim} leaves`)
+        await cluster.leave(victim)
+        this.#remove(victim)
         break
       case 'lose':
         progress(`kill node ${victim} for good`)
         await cluster.node(victim).kill()
-        this.#alive.splice(this.#alive.indexOf(victim), 1)
+        this.#remove(victim)
         break
     }
-    await cluster.settled(client, this.#alive)
+  }
+
+  #possible (event: ChurnEvent): boolean {
+    const alive = this.#alive.length
+    switch (event) {
+      case 'join': return alive < this.#least + 2
+      case 'leave': return alive > STORES_MIN && alive >= this.#least
+      case 'lose': return alive > this.#least
+      default: return true
+    }
+  }
+
+  #remove (index: number): void {
+    this.#alive.splice(this.#alive.indexOf(index), 1)
   }
 
   async #restart (index: number, afterMs: number): Promise<void> {

@@ -70,10 +70,13 @@ export class ProcessCluster {
     return node
   }
 
-  /** Starts so many further nodes at once. Resolves when all of them are members, and have a placement. */
-  async grow (count: number): Promise<void> {
+  /**
+   * Starts so many further nodes at once. Resolves when all of them are members, and have a placement.
+   * @param seed a node that runs
+   */
+  async grow (count: number, seed = this.address(0)): Promise<void> {
     const first = this.#addresses.length
-    const joiners = Array.from({ length: count }, (_, index) => this.#launch(first + index, '127.0.0.1:0', ['--seed', this.address(0)]))
+    const joiners = Array.from({ length: count }, (_, index) => this.#launch(first + index, '127.0.0.1:0', ['--seed', seed]))
     for (const [index, joiner] of joiners.entries()) this.#addresses[first + index] = (await joiner.event('ready')).address
   }
 
@@ -83,6 +86,14 @@ export class ProcessCluster {
     if (code !== 0) throw new Error(`drain ended with ${code}: ${stderr}`)
     this.node(index).signal('SIGTERM')
     await this.node(index).exit()
+  }
+
+  /** Has a node leave the cluster, as an operator would. Resolves when its process has ended. @throws when that is refused */
+  async leave (index: number): Promise<void> {
+    const { code, stderr } = await runCli(['leave', '--node', this.address(index)])
+    if (code !== 0) throw new Error(`leave ended with ${code}: ${stderr}`)
+    const exit = await this.node(index).exit()
+    if (exit.code !== 0) throw new Error(`the node that left ended with ${exit.code}: ${this.node(index).errors}`)
   }
 
   /** Starts a node that has ended again, on its directory; the directory knows whom to ask. */

@@ -1,7 +1,7 @@
 /**
  * `coterie verify`: runs a cluster of real processes under a random workload, with or without churn, and checks what it promises:
- * every history is linearizable, nothing acknowledged is lost, what was written for a time is gone after it and not before, no transfer is
- * carried out twice, and in the end all nodes have one configuration, one placement, and every copy where it belongs.
+ * every history is linearizable, the version of a key rises, nothing acknowledged is lost, what was written for a time is gone after it and
+ * not before, no transfer is carried out twice, and in the end all nodes have one configuration, one placement, and every copy where it belongs.
  *
  * The workload goes in rounds, each with keys of its own, and each is checked when it ends; at the very end all keys of all rounds are
  * read again, which belongs to the history of their round.
@@ -17,6 +17,7 @@ import { Churn, type ChurnEvent } from './churn.ts'
 import { eventually, PATIENCE_MS } from './eventually.ts'
 import { HistoryFile } from './history-file.ts'
 import { ProcessCluster } from './process-cluster.ts'
+import { checkVersions } from './versions.ts'
 import { runWorkload, type WorkloadResult } from './workload.ts'
 
 export interface VerifyOptions {
@@ -24,7 +25,7 @@ export interface VerifyOptions {
   readonly nodes?: number
   /** How long the workload runs, in milliseconds; what is under way then ends first. @default 60000 */
   readonly durationMs?: number
-  /** Whether nodes are killed, stopped, added and lost meanwhile. @default false */
+  /** Whether nodes are killed, stopped, added, taken out and lost meanwhile. @default false */
   readonly churn?: boolean
   /** What the workload and the churn draw from. The processes' timing is not in it, so a run cannot be repeated exactly. @default 1 */
   readonly seed?: number
@@ -131,6 +132,8 @@ class Verification {
   #check (prefix: string, history: readonly HistoryOperation[]): void {
     const checked = checkHistory(history)
     if (!checked.ok) this.#problems.push(`${prefix}, key ${checked.key} is not linearizable: ${checked.reason}; ${JSON.stringify(checked.operations)}`)
+    const wrong = checkVersions(history)
+    if (wrong !== undefined) this.#problems.push(`${prefix}, versions: ${wrong}`)
   }
 
   async #conclude (): Promise<VerifyReport> {

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { checkHistory } from '../../store/verify/checker.ts'
+import { PATIENCE_MS } from '../../store/verify/eventually.ts'
 import type { HistoryOperation } from '../../store/verify/history.ts'
 import { runCli } from '../../store/verify/node-process.ts'
 import type { VerifyReport } from '../../store/verify/verify.ts'
@@ -62,6 +63,25 @@ test('a cluster of processes is verified, and every operation is in the history 
   const read = history.findIndex(({ kind, output }) => kind === 'get' && output !== undefined)
   const wrong = history.map((operation, index) => index === read ? { ...operation, output: 'never written' } : operation)
   expect(checkHistory(wrong)).toMatchObject({ ok: false, key: history[read]!.key })
+})
+
+test('a cluster is verified while nodes leave and are killed at any moment', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'coterie-verify-'))
+  directories.push(directory)
+  const path = join(directory, 'history.jsonl')
+  // With this seed one node leaves first, then one is killed and starts again, and then again later.
+  const args = ['verify', '--nodes', '5', '--minutes', '0.5', '--churn', '--seed', '14', '--json', '--history', path]
+  const { code, stdout, stderr } = await runCli(args, { timeoutMs: 2 * PATIENCE_MS })
+  expect(code, stderr).toBe(0)
+  const report = JSON.parse(stdout.trim().split('\n').at(-1)!) as VerifyReport
+  expect(report).toMatchObject({ ok: true, problems: [], duplicates: 0 })
+  const { leave, kill, killTwo, replace } = report.events
+  expect(leave).toBeGreaterThan(0)
+  expect(kill + killTwo + replace).toBeGreaterThan(0)
+  expect(report.succeeded).toBeGreaterThan(0)
+  const history = (await readFile(path, 'utf8')).trim().split('\n').map(line => operationOf(JSON.parse(line) as Line))
+  expect(history.length).toBeGreaterThanOrEqual(report.operations)
+  expect(checkHistory(history)).toEqual({ ok: true })
 })
 
 test('what it cannot do it says before it starts anything', async () => {
