@@ -1,12 +1,16 @@
 /**
  * A watch over partitions that a test answers for.
  *
- * Mutation caught: a cursor that knows of one partition alone that an entry was delivered in part.
+ * Mutations caught: a cursor that knows of one partition alone that an entry was delivered in part; a partition that is asked on as soon as it
+ * has answered; questions for pages that are as large however many partitions are watched.
  */
 import { expect, test } from 'vitest'
 import type { ChangedEntry, WatchSpec } from '../../store/client-protocol.ts'
 import type { WatchScope } from '../../store/client/watch-cursor.ts'
 import { type Changes, Watcher } from '../../store/client/watcher.ts'
+
+/** What the answers that wait in one watch have together, at most, up to 4,096 partitions. */
+const HELD_BYTES_MAX = 16 * 1024 * 1024
 
 const scope: WatchScope = { clusterId: 'cluster', prefix: Buffer.from(''), partitions: [0, 1] }
 
@@ -41,4 +45,31 @@ test('a watch that is left in the middle of an entry, and again in the middle of
   expect(await keys(second, 3)).toEqual(['a1.1', 'b1.1', 'a1.2'])
   const third = await keys(watch(second.cursor, []), 4)
   expect([...third].sort()).toEqual(['a0.2', 'b0.1', 'b0.2', 'b1.2'])
+})
+
+test('of a watch that nobody reads each partition is asked once, and what is held is bounded', async () => {
+  const partitions = Array.from({ length: 1000 }, (_, partition) => partition)
+  const asked = new Map<number, number>()
+  let heldBytes = 0
+  let after: number | undefined
+  const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString()
+  const poll = (partition: number, spec: WatchSpec): Promise<Changes> => {
+    if (spec.after < 0) return Promise.resolve({ entries: [], upTo: 0 })
+    asked.set(partition, (asked.get(partition) ?? 0) + 1)
+    if (partition === 0) after = spec.after
+    // A leader fills its answer as far as it was told to, and always has more.
+    heldBytes += spec.bytesMax
+    const seq = spec.after + 1
+    return Promise.resolve({ entries: [{ seq, changes: [{ key: Buffer.from(`${partition}`), value: Buffer.from('x') }] }], upTo: seq })
+  }
+  const watcher = new Watcher({ scope: { ...scope, partitions }, waitMs: 1000, poll, decodeKey: text, decodeValue: text }, undefined)
+  await watcher.ready()
+  // All answers are there at once: whoever asked on would do so by now.
+  for (let turn = 0; turn < 1000; turn++) await Promise.resolve()
+  expect([...asked.values()]).toEqual(partitions.map(() => 1))
+  expect(heldBytes).toBeLessThanOrEqual(HELD_BYTES_MAX)
+  // What is taken makes room for the next answer of that partition alone.
+  for (let taken = 0; taken < 2; taken++) await watcher.next()
+  expect([asked.get(0), asked.get(1), after]).toEqual([2, 1, 1])
+  await watcher.return()
 })

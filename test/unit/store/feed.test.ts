@@ -4,7 +4,7 @@
  * Mutations of the core that these tests caught: entries that are not committed are told; an answer that ends beyond what was looked at;
  * an entry without values counts as one without changes; the floor of the log is not looked at; nobody is told of what was passed over;
  * a poll begins without asking a majority; of several operations on one key the first; a leader that steps down forgets who waits; no
- * answer after the time to wait.
+ * answer after the time to wait; polls without a limit.
  */
 import { expect, test } from 'vitest'
 import { keyText } from '../../../store/group/copy.ts'
@@ -136,4 +136,21 @@ test('a position beyond the history is refused', () => {
   const watch = poll(net, 99)
   net.settle()
   expect(told(net, watch)).toBe('STORE_INVALID_OPTIONS')
+})
+
+test('so many polls wait at one partition and no more', () => {
+  const net = formed()
+  net.batch('A', { a: '1' })
+  const waiting = Array.from({ length: 1000 }, () => poll(net, 2))
+  const refused = poll(net, 2)
+  net.settle()
+  expect(net.answers.get(refused)).toMatchObject({ kind: 'error', code: 'STORE_OVERLOADED', definite: true })
+  expect(new Set(waiting.map(ticket => told(net, ticket)))).toEqual(new Set(['waits']))
+  // Those that wait are answered, and then there is room again.
+  net.batch('A', { a: '2' })
+  net.settle()
+  expect(new Set(waiting.map(ticket => told(net, ticket)))).toEqual(new Set(['3 a=2 -> 3']))
+  const next = poll(net, 3)
+  net.settle()
+  expect(told(net, next)).toBe('waits')
 })
