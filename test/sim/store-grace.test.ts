@@ -10,6 +10,8 @@ const GRACE_MS = 20_000
 const PARTITIONS = 32
 const KEYS = 60
 const VALUE = 'x'.repeat(50)
+/** What an entry of the log has beside its value, at most: its key and a fixed part. */
+const ENTRY_BYTES_MAX = 120
 
 async function formed (options: Partial<StoreClusterOptions>): Promise<{ cluster: StoreCluster, put: (prefix: string) => Promise<void> }> {
   const cluster = new StoreCluster({ seed: 1, size: 5, partitions: PARTITIONS, replication: { rereplicateAfterMs: GRACE_MS }, ...options })
@@ -63,6 +65,8 @@ describe('a crash', () => {
       const sums = totals(cluster)
       expect(sums).toMatchObject({ snapshots: 0, bytes: 0, duplicates: 0 })
       expect(sums.delta).toBeGreaterThan(KEYS * VALUE.length / 2)
+      // Once what was written meanwhile, and not what the store had before.
+      expect(sums.delta).toBeLessThan(KEYS * (VALUE.length + ENTRY_BYTES_MAX))
       await cluster.compareData()
     })
   }
