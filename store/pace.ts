@@ -1,5 +1,5 @@
 /**
- * How slow this process is just now, by how late its own ticks come.
+ * How slow things may be before they count as lost: this process just now, by how late its own ticks come, and what is long.
  *
  * Where the event loop is busy for long, every answer waits for it, too: nothing was lost, and what is sent again only makes the loop busier.
  * So whoever waits for an answer waits that many times longer.
@@ -11,6 +11,12 @@
 const SLOWNESS_MAX = 8
 /** What is left of it after each tick that came in time. */
 const DECAY = 0.8
+
+/**
+ * Bytes per millisecond that a slow link, or a slow disk, is still given time for: who waits for the answer to something long waits that much
+ * longer, since sent again it would only be later.
+ */
+export const SLOW_BYTES_PER_MS = 4096
 
 /** What a replica core knows of it. */
 export interface Slowness {

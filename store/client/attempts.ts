@@ -11,14 +11,13 @@
 import type { Address, LinkEvent, Random } from '../../membership/environment/environment.ts'
 import type { ClientRequest } from '../client-protocol.ts'
 import type { StoreError } from '../errors.ts'
+import { SLOW_BYTES_PER_MS } from '../pace.ts'
 import type { Attempt, Call, ErrorResponse, SuccessResponse } from './call.ts'
 import type { FilledSessionOptions } from './options.ts'
 import type { Router } from './router.ts'
 
 /** How often in a row a call pauses because one store says it is not ready, before the others are asked too. */
 const WAITS_PER_STORE_MAX = 3
-/** A node that takes a write faster than that is not given up: it would be sent again, and have the network and the next node work on it, too. */
-const BYTES_PER_MS = 4096
 /** Attempts of one call whose late answers are still listened for. */
 const ABANDONED_MAX = 16
 /** Redirects taken from one answer. */
@@ -181,7 +180,7 @@ export class Attempts {
     this.#attempts.set(request, attempt)
     call.attempt = attempt
     call.state = 'asking'
-    const patienceMs = this.#options.attemptTimeoutMs + call.waitMs + Math.floor(call.bytes / BYTES_PER_MS)
+    const patienceMs = this.#options.attemptTimeoutMs + call.waitMs + Math.floor(call.bytes / SLOW_BYTES_PER_MS)
     this.#host.wakeCall(call, Math.min(now + patienceMs, call.deadline))
     this.#host.send(to, call.request(request, this.#parts.clientId))
   }

@@ -7,6 +7,7 @@
  * Pure.
  */
 import type { StoreId } from '../../membership/configuration.ts'
+import { SLOW_BYTES_PER_MS } from '../pace.ts'
 import { entryBytes, majorityOf } from './history.ts'
 import type { Leader } from './leader.ts'
 import type { GroupMessage } from './messages.ts'
@@ -16,9 +17,6 @@ import { RoundTrip } from './round-trip.ts'
 const WINDOW_BATCHES = 4
 /** Writes may be waiting for what was lost, so however slow a follower was, it is not given much longer. */
 const DELAY_FACTOR_MAX = 8
-
-/** What is under way to a follower is not late while it may be on its way at this pace: sent again, it would only be later. */
-const BYTES_PER_MS = 4096
 
 /** The commit point travels with the next append; when so many times `retryMs` passed without one, it travels alone. */
 const TELL_RETRIES = 3
@@ -254,7 +252,8 @@ export class Followers {
     for (const [member, follower] of this.#followers) {
       if (follower.lagging || !replica.view!.live.has(member)) continue
       const { delayMs } = follower.roundTrip
-      const late = now - follower.progressAt >= delayMs && now - follower.progressAt >= delayMs + this.#transferMs(follower)
+      const overdueMs = now - follower.progressAt - delayMs
+      const late = overdueMs >= 0 && overdueMs >= this.#transferMs(follower)
       const untold = follower.told < copy.commit && now - follower.sentAt >= Math.max(delayMs, TELL_RETRIES * replica.options.retryMs)
       if (follower.match < copy.last && late) {
         if (follower.progressAt > -Infinity) follower.roundTrip.missed()
@@ -272,7 +271,7 @@ export class Followers {
     const bytes = probing
       ? copy.slice(Math.max(next, copy.floor + 1), batchEntriesMax, batchBytesMax).reduce((sum, entry) => sum + entryBytes(entry), 0)
       : copy.bytesBetween(match, next - 1)
-    return Math.floor(bytes / BYTES_PER_MS)
+    return Math.floor(bytes / SLOW_BYTES_PER_MS)
   }
 
   /** True when every member that is there has everything, and knows it. */
