@@ -64,6 +64,8 @@ class Scenario {
   readonly #weak = new Set<number>()
   /** Nodes whose next write fails. */
   readonly #failing = new Set<number>()
+  /** Nodes whose disk is slow for a while. */
+  readonly #slow = new Set<number>()
   /** Nodes that are on their way in or out. */
   readonly #busy = new Set<number>()
   #healed = false
@@ -268,7 +270,7 @@ class Scenario {
   }
 
   get #up (): number[] {
-    return [...this.cluster.nodes.keys()].filter(index => !this.#paused.has(index) && !this.#busy.has(index) && !this.#failing.has(index))
+    return [...this.cluster.nodes.keys()].filter(index => !this.#paused.has(index) && !this.#busy.has(index) && !this.#failing.has(index) && !this.#slow.has(index))
   }
 
   async #disturb (): Promise<void> {
@@ -277,10 +279,10 @@ class Scenario {
     const { random, network } = simulation
     const members = cluster.nodes.size + this.#down.size
     // A majority of the members stays: without one nothing is decided, and that is another test.
-    const away = this.#down.size + this.#paused.size + this.#busy.size + this.#failing.size
+    const away = this.#down.size + this.#paused.size + this.#busy.size + this.#failing.size + this.#slow.size
     const spare = Math.ceil(members / 2) - 1 - away
     const quiet = away === 0
-    const choice = random.below(15)
+    const choice = random.below(17)
     const victim = this.#up.length > 0 ? random.pick(this.#up) : undefined
     const mayFail = victim !== undefined && spare > 0 && this.#affordable(victim)
     if (choice <= 1 && mayFail) {
@@ -332,7 +334,18 @@ class Scenario {
       this.#failing.add(victim)
       cluster.mayFail.add(victim)
       simulation.host(addressOf(victim)).disk('data').failNextWrite()
-    } else if (choice >= 13 && spare > 1) {
+    } else if (choice === 13 && mayFail) {
+      this.#count('slow disk')
+      this.#slow.add(victim)
+      simulation.host(addressOf(victim)).disk('data').slowness = random.between(20, 500)
+      this.#later(random.between(1000, 5000), () => { this.#mendDisk(victim) })
+    } else if (choice === 14 && mayFail) {
+      // The store stops at its next write. Somebody has made room by the time its process ends.
+      this.#count('full disk')
+      this.#failing.add(victim)
+      cluster.mayFail.add(victim)
+      simulation.host(addressOf(victim)).disk('data').full = true
+    } else if (choice >= 15 && spare > 1) {
       this.#hunt(random.below(cluster.options.partitions))
     }
   }
@@ -409,10 +422,17 @@ class Scenario {
     this.cluster.simulation.host(addressOf(index)).resume()
   }
 
+  /** A slow disk is as fast as the others again. */
+  #mendDisk (index: number): void {
+    if (!this.#slow.delete(index)) return
+    this.cluster.simulation.host(addressOf(index)).disk('data').slowness = 1
+  }
+
   /** A write failed, and the store has stopped; its process ends a little later. */
   #failed (index: number): void {
     this.#later(this.cluster.simulation.random.between(0, 50), () => {
       if (!this.#failing.delete(index)) return
+      this.cluster.simulation.host(addressOf(index)).disk('data').full = false
       this.#crash(index)
     })
   }
@@ -475,8 +495,10 @@ class Scenario {
     this.#healed = true
     this.cluster.simulation.network.faults.heal()
     for (const index of [...this.#paused]) this.#resume(index)
+    for (const index of [...this.#slow]) this.#mendDisk(index)
     for (const index of [...this.#failing]) {
       this.#failing.delete(index)
+      this.cluster.simulation.host(addressOf(index)).disk('data').full = false
       this.cluster.mayFail.delete(index)
       this.#crash(index)
     }
