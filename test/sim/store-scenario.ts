@@ -13,6 +13,7 @@ import type { SeededRandom } from '../../membership/environment/seeded-random.ts
 import { partitionOf } from '../../ring/index.ts'
 import type { Client } from '../../store/client/client.ts'
 import { StoreError } from '../../store/errors.ts'
+import type { StoreNode } from '../../store/node.ts'
 import type { Durability } from '../../store/group/synced-log.ts'
 import type { GroupMessage } from '../../store/group/messages.ts'
 import { checkSessions, type ClientRead } from './session-check.ts'
@@ -64,11 +65,15 @@ class Scenario {
   readonly #weak = new Set<number>()
   /** Nodes whose next write fails. */
   readonly #failing = new Set<number>()
+  /** Drains that will be taken back, by the node that drains. */
+  readonly #draining = new Map<number, StoreNode>()
   /** Nodes whose disk is slow for a while. */
   readonly #slow = new Set<number>()
   /** Nodes that are on their way in or out. */
   readonly #busy = new Set<number>()
   #healed = false
+  /** What went wrong with a drain that may not. */
+  #unexpected: Error | undefined
   /** Session and stale reads that were checked. */
   #localReads = 0
   /** The next leader that proposes a stop sign crashes on it. */
@@ -147,6 +152,7 @@ class Scenario {
     const sessionReads = (await simulation.settle(Promise.all(sessions))).flat()
     await simulation.run({ untilMs: simulation.nowMs + 120_000, until: () => this.#busy.size === 0, everyMs: 100 })
     await cluster.rest()
+    if (this.#unexpected !== undefined) throw this.#unexpected
     await this.#restartAtRest(clients[0]!)
     const reads = await this.#readAll(clients[0]!)
     const check = checkHistory([...result.history, ...reads])
@@ -270,7 +276,8 @@ class Scenario {
   }
 
   get #up (): number[] {
-    return [...this.cluster.nodes.keys()].filter(index => !this.#paused.has(index) && !this.#busy.has(index) && !this.#failing.has(index) && !this.#slow.has(index))
+    const hindered = [this.#paused, this.#busy, this.#failing, this.#slow]
+    return [...this.cluster.nodes.keys()].filter(index => !hindered.some(some => some.has(index)))
   }
 
   async #disturb (): Promise<void> {
@@ -282,7 +289,7 @@ class Scenario {
     const away = this.#down.size + this.#paused.size + this.#busy.size + this.#failing.size + this.#slow.size
     const spare = Math.ceil(members / 2) - 1 - away
     const quiet = away === 0
-    const choice = random.below(17)
+    const choice = random.below(18)
     const victim = this.#up.length > 0 ? random.pick(this.#up) : undefined
     const mayFail = victim !== undefined && spare > 0 && this.#affordable(victim)
     if (choice <= 1 && mayFail) {
@@ -345,7 +352,9 @@ class Scenario {
       this.#failing.add(victim)
       cluster.mayFail.add(victim)
       simulation.host(addressOf(victim)).disk('data').full = true
-    } else if (choice >= 15 && spare > 1) {
+    } else if (choice === 15 && victim !== undefined && !this.#draining.has(victim)) {
+      this.#drain(victim)
+    } else if (choice >= 16 && spare > 1) {
       this.#hunt(random.below(cluster.options.partitions))
     }
   }
@@ -422,6 +431,32 @@ class Scenario {
     this.cluster.simulation.host(addressOf(index)).resume()
   }
 
+  /** Drains a node for a while, as far as it gets: it may stop meanwhile, and the others may be too few. */
+  #drain (index: number): void {
+    this.#count('drain')
+    const { simulation, nodes } = this.cluster
+    const node = nodes.get(index)!
+    this.#draining.set(index, node)
+    node.drain().catch((error: unknown) => { this.#expectEnd(index, node, 'drain', error) })
+    this.#later(simulation.random.between(0, 5000), () => { this.#undrain(index) })
+  }
+
+  #undrain (index: number): void {
+    const node = this.#draining.get(index)
+    this.#draining.delete(index)
+    if (node === undefined || this.cluster.nodes.get(index) !== node) return
+    node.undrain().catch((error: unknown) => { this.#expectEnd(index, node, 'undrain', error) })
+  }
+
+  /** A drain may be refused, stand still, be taken back or end with its process; anything else ends the simulation. */
+  #expectEnd (index: number, node: StoreNode, what: string, error: unknown): void {
+    this.cluster.simulation.trace(addressOf(index), `${what} failed: ${String(error)}`)
+    if (error instanceof StoreError && ['STORE_TOO_FEW_STORES', 'STORE_ABORTED', 'STORE_CLOSED'].includes(error.code)) return
+    // Its process is gone, has left, or was taken for dead: then its weight is the next one's.
+    if (this.cluster.nodes.get(index) !== node || this.#busy.has(index) || this.#failing.has(index)) return
+    this.#unexpected ??= new Error(`${what} at ${addressOf(index)} failed: ${String(error)}`, { cause: error })
+  }
+
   /** A slow disk is as fast as the others again. */
   #mendDisk (index: number): void {
     if (!this.#slow.delete(index)) return
@@ -496,6 +531,7 @@ class Scenario {
     this.cluster.simulation.network.faults.heal()
     for (const index of [...this.#paused]) this.#resume(index)
     for (const index of [...this.#slow]) this.#mendDisk(index)
+    for (const index of [...this.#draining.keys()]) this.#undrain(index)
     for (const index of [...this.#failing]) {
       this.#failing.delete(index)
       this.cluster.simulation.host(addressOf(index)).disk('data').full = false
