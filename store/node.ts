@@ -314,6 +314,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
    * It lasts until `undrain()` or the end of this process: started again, the store takes part again.
    * @throws {StoreError} STORE_TOO_FEW_STORES when the others are too few to hold all replicas; definite if they were at the beginning,
    *   so that nothing was changed. STORE_ABORTED on the signal, or when `undrain` took it back. STORE_CLOSED
+   * @throws {MembershipError} as `update`: where the cluster removed the node before it agreed, it joins again as it was, and may be asked again
    */
   async drain (options: DrainOptions = {}): Promise<void> {
     const drain = this.#started()
@@ -321,7 +322,11 @@ export class StoreNode extends EventEmitter<NodeEvents> {
     await drain.end(options)
   }
 
-  /** Takes a drain back, finished or not. Resolves when the cluster has agreed on it; the data returns afterwards. */
+  /**
+   * Takes a drain back, finished or not. Resolves when the cluster has agreed on it; the data returns afterwards.
+   * @throws {StoreError} STORE_CLOSED
+   * @throws {MembershipError} as `drain`
+   */
   async undrain (options: DrainOptions = {}): Promise<void> {
     await this.#started().undo(options)
   }

@@ -1,6 +1,6 @@
 /**
- * One random life of a store, from one seed: a cluster forms, clients work, and meanwhile nodes join, leave, crash, restart and
- * pause, links fail, messages are lost, doubled and overtaken. Then everything heals, and everything must be as it should be.
+ * One random life of a store, from one seed: a cluster forms, clients work, and meanwhile nodes join, leave, drain, crash, restart and
+ * pause, disks are slow or fail, links fail, messages are lost, doubled and overtaken. Then everything heals, and everything must be as it should be.
  *
  * During the run the oracle checks its invariants after every event. Afterwards: the cluster comes to rest, the history is
  * linearizable per key, versions rise, every acknowledged write is readable, every copy equals the replay of the history, and the ledger
@@ -13,12 +13,11 @@ import type { SeededRandom } from '../../membership/environment/seeded-random.ts
 import { partitionOf } from '../../ring/index.ts'
 import type { Client } from '../../store/client/client.ts'
 import { StoreError } from '../../store/errors.ts'
-import type { StoreNode } from '../../store/node.ts'
 import type { Durability } from '../../store/group/synced-log.ts'
-import type { GroupMessage } from '../../store/group/messages.ts'
 import { checkSessions, type ClientRead } from './session-check.ts'
 import { SimulatedWatch } from './simulated-watch.ts'
-import { addressOf, StoreCluster } from './store-cluster.ts'
+import { StoreCluster } from './store-cluster.ts'
+import { StoreFaults } from './store-faults.ts'
 import { runWorkload } from '../../store/verify/workload.ts'
 import { workloadKey } from '../../store/verify/workload-steps.ts'
 
@@ -44,8 +43,9 @@ export interface ScenarioResult {
   readonly moves: { readonly planned: number, readonly done: number, readonly superseded: number, readonly restarted: number }
 }
 
-/** Faults per second of virtual time, about. */
+/** Virtual time between two faults in a small cluster; in a large one they come so many times as often. */
 const FAULT_PAUSE_MS = [200, 2500] as const
+const LARGE_FAULTS = 3
 
 /** The keys whose history is checked. */
 const PREFIX = 'w'
@@ -54,39 +54,29 @@ const KEYS = 10
 /** Few, since each takes as much time as hundreds of others; and up to five times as long as a piece of a message. */
 const LARGE_VALUES = Object.freeze({ probability: 0.03, lengthMax: 320 * 1024 })
 
+/** Clusters are small or have at least so many nodes. */
+const SIZE_LARGE = 12
+
+/** Three to seven nodes, and in every twentieth life twelve to thirty. */
+function sizeOf (seed: number): number {
+  return seed % 20 === 7 ? SIZE_LARGE + Math.floor(seed / 20) * 7 % 19 : 3 + seed % 5
+}
+
 class Scenario {
   readonly cluster: StoreCluster
   readonly seed: number
-  readonly #faults: Record<string, number> = {}
-  readonly #paused = new Set<number>()
-  /** Nodes that are down and will come back. */
-  readonly #down = new Set<number>()
-  /** Nodes that lost their power, and may not have everything again that they had acknowledged. */
-  readonly #weak = new Set<number>()
-  /** Nodes whose next write fails. */
-  readonly #failing = new Set<number>()
-  /** Drains that will be taken back, by the node that drains. */
-  readonly #draining = new Map<number, StoreNode>()
-  /** Nodes whose disk is slow for a while. */
-  readonly #slow = new Set<number>()
-  /** Nodes that are on their way in or out. */
-  readonly #busy = new Set<number>()
-  #healed = false
-  /** What went wrong with a drain that may not. */
-  #unexpected: Error | undefined
+  readonly #faults: StoreFaults
   /** Session and stale reads that were checked. */
   #localReads = 0
-  /** The next leader that proposes a stop sign crashes on it. */
-  #lurking = false
-  #next: number
 
   constructor (seed: number, durability: Durability) {
     this.seed = seed
+    const size = sizeOf(seed)
     // Small limits, so that compaction, windows and pieces of snapshots all happen with little data.
     this.cluster = new StoreCluster({
       seed,
-      size: 3 + seed % 5,
-      partitions: 1 << seed % 4,
+      size,
+      partitions: size < SIZE_LARGE ? 1 << seed % 4 : 16,
       zones: seed % 3 === 0 ? 3 : 1000,
       durability,
       // Where batches are not synced, a store whose disk loses some before later ones is damaged, and that is another test.
@@ -101,20 +91,14 @@ class Scenario {
         ...seed % 4 === 1 ? {} : { leaseMs: 3000 }
       }
     })
-    this.#next = this.cluster.options.size
-    this.cluster.onFailure = index => { this.#failed(index) }
-    this.cluster.onMessage = (index, message) => { this.#ambush(index, message) }
-  }
-
-  #count (fault: string): void {
-    this.#faults[fault] = (this.#faults[fault] ?? 0) + 1
-    this.cluster.simulation.trace('test', fault)
+    this.#faults = new StoreFaults(this.cluster)
   }
 
   async run (durationMs: number): Promise<ScenarioResult> {
     const { cluster } = this
     const { simulation } = cluster
     const { random } = simulation
+    const { victims } = this.#faults
     await cluster.form()
     const clients = [cluster.client(), cluster.client(3000)]
     await simulation.settle(Promise.all(clients.map(client => client.open())))
@@ -141,18 +125,18 @@ class Scenario {
     const sessions = clients.map((client, index) => this.#readSession(client, index, random.fork(`session ${index}`), () => stopped))
     const end = simulation.nowMs + durationMs
     while (simulation.nowMs < end) {
-      await simulation.runFor(random.between(...FAULT_PAUSE_MS))
-      await this.#disturb()
+      await simulation.runFor(random.between(...FAULT_PAUSE_MS) / (cluster.options.size < SIZE_LARGE ? 1 : LARGE_FAULTS))
+      this.#faults.disturb()
     }
-    this.#heal()
+    this.#faults.heal()
     // Clients go on while the cluster comes to rest, so that the rebalances of the end happen under load too.
     await simulation.runFor(3000)
     stopped = true
     const result = await simulation.settle(work)
     const sessionReads = (await simulation.settle(Promise.all(sessions))).flat()
-    await simulation.run({ untilMs: simulation.nowMs + 120_000, until: () => this.#busy.size === 0, everyMs: 100 })
+    await simulation.run({ untilMs: simulation.nowMs + 120_000, until: () => victims.busy.size === 0, everyMs: 100 })
     await cluster.rest()
-    if (this.#unexpected !== undefined) throw this.#unexpected
+    if (victims.unexpected !== undefined) throw victims.unexpected
     await this.#restartAtRest(clients[0]!)
     const reads = await this.#readAll(clients[0]!)
     const check = checkHistory([...result.history, ...reads])
@@ -196,7 +180,7 @@ class Scenario {
       traceDigest: cluster.simulation.traceDigest,
       virtualMs: cluster.simulation.nowMs,
       events: cluster.simulation.eventCount,
-      faults: this.#faults,
+      faults: this.#faults.victims.counts,
       operations: result.succeeded,
       failedDefinite: result.failedDefinite,
       failedIndefinite: result.failedIndefinite,
@@ -219,8 +203,8 @@ class Scenario {
     await cluster.simulation.settle(Promise.all(Array.from({ length: 10 }, (_, key) => client.put(`last ${key}`, 'written'))))
     await cluster.simulation.runFor(cluster.simulation.random.between(900, 1150))
     const index = cluster.simulation.random.pick([...cluster.nodes.keys()])
-    this.#crash(index, true)
-    this.#restart(index)
+    this.#faults.victims.crash(index, true)
+    this.#faults.victims.restart(index)
     await cluster.simulation.settle(cluster.starts.get(index)!)
     await cluster.rest()
   }
@@ -273,272 +257,6 @@ class Scenario {
       reads.push({ process: -1, key, kind: 'get', ...(entry === undefined ? {} : { output: entry.value, version: entry.version }), start, end: simulation.nowMs + 1e-6 })
     }
     return reads
-  }
-
-  get #up (): number[] {
-    const hindered = [this.#paused, this.#busy, this.#failing, this.#slow]
-    return [...this.cluster.nodes.keys()].filter(index => !hindered.some(some => some.has(index)))
-  }
-
-  async #disturb (): Promise<void> {
-    const { cluster } = this
-    const { simulation } = cluster
-    const { random, network } = simulation
-    const members = cluster.nodes.size + this.#down.size
-    // A majority of the members stays: without one nothing is decided, and that is another test.
-    const away = this.#down.size + this.#paused.size + this.#busy.size + this.#failing.size + this.#slow.size
-    const spare = Math.ceil(members / 2) - 1 - away
-    const quiet = away === 0
-    const choice = random.below(18)
-    const victim = this.#up.length > 0 ? random.pick(this.#up) : undefined
-    const mayFail = victim !== undefined && spare > 0 && this.#affordable(victim)
-    if (choice <= 1 && mayFail) {
-      const silent = random.chance(0.3)
-      this.#count(silent ? 'power loss' : 'crash')
-      this.#crash(victim, silent)
-    } else if (choice <= 3 && this.#down.size > 0) {
-      this.#restart(random.pick([...this.#down]))
-    } else if (choice === 4 && cluster.nodes.size < 9) {
-      const joiners = 1 + random.below(2)
-      for (let i = 0; i < joiners; i++) this.#join()
-    } else if (choice === 5 && victim !== undefined && quiet && cluster.nodes.size > 4 && cluster.unrest() === undefined) {
-      this.#leave(victim)
-    } else if (choice === 6 && mayFail) {
-      const suspended = random.chance(0.3)
-      this.#count(suspended ? 'suspend' : 'pause')
-      this.#paused.add(victim)
-      if (suspended) simulation.host(addressOf(victim)).suspend()
-      else simulation.host(addressOf(victim)).pause()
-      this.#later(random.between(100, random.chance(0.3) ? 10_000 : 4000), () => { this.#resume(victim) })
-    } else if (choice === 7 && mayFail) {
-      const others = [...cluster.nodes.keys()].filter(index => index !== victim).map(addressOf)
-      const oneWay = random.chance(0.5)
-      this.#count(oneWay ? 'one-way partition' : 'partition')
-      if (oneWay) network.faults.block([addressOf(victim)], others)
-      else network.faults.partition([addressOf(victim)], others)
-      this.#later(random.between(100, 4000), () => {
-        for (const other of others) {
-          network.faults.setLink(addressOf(victim), other, {})
-          network.faults.setLink(other, addressOf(victim), {})
-        }
-      })
-    } else if (choice === 8 && victim !== undefined) {
-      this.#count('reset')
-      simulation.host(addressOf(victim)).breakLinks()
-    } else if (choice === 9) {
-      this.#lurking = true
-    } else if (choice === 10 && victim !== undefined) {
-      this.#count('wall clock set')
-      simulation.host(addressOf(victim)).setWallClock(random.between(-600_000, 600_000))
-    } else if (choice === 11 && mayFail) {
-      // What it hears is old: an answer says less about the present than it seems to.
-      this.#count('slow ingress')
-      const address = addressOf(victim)
-      network.faults.setIngress(address, { latencyMs: random.between(100, 2000) })
-      this.#later(random.between(1000, 5000), () => { network.faults.setIngress(address, {}) })
-    } else if (choice === 12 && mayFail) {
-      this.#count('failing write')
-      this.#failing.add(victim)
-      cluster.mayFail.add(victim)
-      simulation.host(addressOf(victim)).disk('data').failNextWrite()
-    } else if (choice === 13 && mayFail) {
-      this.#count('slow disk')
-      this.#slow.add(victim)
-      simulation.host(addressOf(victim)).disk('data').slowness = random.between(20, 500)
-      this.#later(random.between(1000, 5000), () => { this.#mendDisk(victim) })
-    } else if (choice === 14 && mayFail) {
-      // The store stops at its next write. Somebody has made room by the time its process ends.
-      this.#count('full disk')
-      this.#failing.add(victim)
-      cluster.mayFail.add(victim)
-      simulation.host(addressOf(victim)).disk('data').full = true
-    } else if (choice === 15 && victim !== undefined && !this.#draining.has(victim)) {
-      this.#drain(victim)
-    } else if (choice >= 16 && spare > 1) {
-      this.#hunt(random.below(cluster.options.partitions))
-    }
-  }
-
-  /**
-   * Isolates a partition's leader, waits until another one takes over, and has that one crash while it does, just when the first
-   * comes back with entries that nobody else has: what elections by the end of a history are for (rule S3).
-   */
-  #hunt (partition: number): void {
-    const { cluster } = this
-    const { simulation } = cluster
-    const first = this.#leaderOf(partition)
-    if (first === undefined || !this.#up.includes(first)) return
-    const others = [...cluster.nodes.keys()].filter(index => index !== first).map(addressOf)
-    if (!this.#affordable(first)) return
-    this.#count('hunted leader')
-    // Clients still reach it, and go on writing for a while.
-    simulation.network.faults.partition([addressOf(first)], others)
-    this.#busy.add(first)
-    // Half of the time both lead for a while, as far as they know, and only the second may answer anybody.
-    const grace = simulation.random.chance(0.5) ? simulation.random.between(0, 30) : simulation.random.between(300, 2000)
-    const end = simulation.nowMs + 5000
-    const look = (): void => {
-      const second = this.#leaderOf(partition, first)
-      if (second === undefined && simulation.nowMs < end) { this.#later(5, look); return }
-      this.#later(grace, () => {
-        this.#busy.delete(first)
-        for (const other of others) {
-          simulation.network.faults.setLink(addressOf(first), other, {})
-          simulation.network.faults.setLink(other, addressOf(first), {})
-        }
-        if (second === undefined || this.#healed || !this.#up.includes(second) || !this.#affordable(second)) return
-        this.#crash(second)
-      })
-    }
-    look()
-  }
-
-  /** Has a leader crash about when its stop sign reaches the first follower, so that the next one must propose it again (rule S3). */
-  #ambush (index: number, message: GroupMessage): void {
-    if (!this.#lurking || message.kind !== 'append' || message.entries.at(-1)?.body.kind !== 'stop') return
-    this.#lurking = false
-    const { simulation } = this.cluster
-    this.#later(simulation.random.between(0, 3), () => {
-      if (this.#healed || !this.#up.includes(index) || !this.#affordable(index)) return
-      this.#count('crash at a stop sign')
-      this.#crash(index)
-    })
-  }
-
-  /** True when a majority of the configuration that a node knows is up without it. */
-  #affordable (index: number): boolean {
-    const { configuration } = this.cluster.nodes.get(index)!.membership
-    const up = new Set(this.#up.filter(other => other !== index).map(other => this.cluster.nodes.get(other)!.membership.self.id))
-    return configuration !== undefined && configuration.members.filter(({ id }) => up.has(id)).length > configuration.members.length / 2
-  }
-
-  /** The node that leads a partition, or is about to, if any does besides `except`. */
-  #leaderOf (partition: number, except?: number): number | undefined {
-    for (const [index, node] of this.cluster.nodes) {
-      if (index === except) continue
-      const phase = node.replicas.get(partition)?.leader?.phase
-      if (phase !== undefined && phase !== 'sealing' && phase !== 'deferring') return index
-    }
-    return undefined
-  }
-
-  #later (delayMs: number, run: () => void): void {
-    this.cluster.simulation.schedule(delayMs, undefined, run)
-  }
-
-  #resume (index: number): void {
-    if (!this.#paused.delete(index)) return
-    this.cluster.simulation.host(addressOf(index)).resume()
-  }
-
-  /** Drains a node for a while, as far as it gets: it may stop meanwhile, and the others may be too few. */
-  #drain (index: number): void {
-    this.#count('drain')
-    const { simulation, nodes } = this.cluster
-    const node = nodes.get(index)!
-    this.#draining.set(index, node)
-    node.drain().catch((error: unknown) => { this.#expectEnd(index, node, 'drain', error) })
-    this.#later(simulation.random.between(0, 5000), () => { this.#undrain(index) })
-  }
-
-  #undrain (index: number): void {
-    const node = this.#draining.get(index)
-    this.#draining.delete(index)
-    if (node === undefined || this.cluster.nodes.get(index) !== node) return
-    node.undrain().catch((error: unknown) => { this.#expectEnd(index, node, 'undrain', error) })
-  }
-
-  /** A drain may be refused, stand still, be taken back or end with its process; anything else ends the simulation. */
-  #expectEnd (index: number, node: StoreNode, what: string, error: unknown): void {
-    this.cluster.simulation.trace(addressOf(index), `${what} failed: ${String(error)}`)
-    if (error instanceof StoreError && ['STORE_TOO_FEW_STORES', 'STORE_ABORTED', 'STORE_CLOSED'].includes(error.code)) return
-    // Its process is gone, has left, or was taken for dead: then its weight is the next one's.
-    if (this.cluster.nodes.get(index) !== node || this.#busy.has(index) || this.#failing.has(index)) return
-    this.#unexpected ??= new Error(`${what} at ${addressOf(index)} failed: ${String(error)}`, { cause: error })
-  }
-
-  /** A slow disk is as fast as the others again. */
-  #mendDisk (index: number): void {
-    if (!this.#slow.delete(index)) return
-    this.cluster.simulation.host(addressOf(index)).disk('data').slowness = 1
-  }
-
-  /** A write failed, and the store has stopped; its process ends a little later. */
-  #failed (index: number): void {
-    this.#later(this.cluster.simulation.random.between(0, 50), () => {
-      if (!this.#failing.delete(index)) return
-      this.cluster.simulation.host(addressOf(index)).disk('data').full = false
-      this.#crash(index)
-    })
-  }
-
-  /**
-   * Ends a process. Where everything that was acknowledged is synced, its machine may lose its power with it; else only if no other store has
-   * to be brought up to date after that.
-   */
-  #crash (index: number, silent = false): void {
-    const { cluster } = this
-    this.#down.add(index)
-    for (const weak of this.#weak) {
-      const node = cluster.nodes.get(weak)
-      if (node !== undefined && !this.#busy.has(weak) && ![...node.replicas.values()].some(({ doubted }) => doubted)) this.#weak.delete(weak)
-    }
-    const affordable = cluster.options.durability === 'sync' || this.#weak.size === 0 || (this.#weak.size === 1 && this.#weak.has(index))
-    if (affordable) this.#weak.add(index)
-    if (affordable && cluster.options.durability === 'os') this.#count('loss of what was not synced')
-    cluster.crash(index, silent, { losesUnsynced: affordable })
-  }
-
-  #restart (index: number): void {
-    this.#count('restart')
-    this.#down.delete(index)
-    this.cluster.start(index)
-    this.#whileStarting(index)
-  }
-
-  #join (): void {
-    this.#count('join')
-    const index = this.#next++
-    this.cluster.start(index)
-    this.#whileStarting(index)
-  }
-
-  #whileStarting (index: number): void {
-    this.#busy.add(index)
-    const done = (): void => { this.#busy.delete(index) }
-    this.cluster.starts.get(index)!.then(done, done)
-  }
-
-  #leave (index: number): void {
-    this.#count('leave')
-    const { cluster } = this
-    this.#busy.add(index)
-    const node = cluster.nodes.get(index)!
-    const done = (): void => {
-      this.#busy.delete(index)
-      cluster.nodes.delete(index)
-      cluster.simulation.host(addressOf(index)).crash()
-    }
-    // Most drain first, under whatever goes on meanwhile; what cannot be drained crashes.
-    node.leave({ deadlineMs: 60_000, drain: index % 4 !== 0 || this.cluster.options.durability === 'os' }).then(done, (error: unknown) => {
-      cluster.simulation.trace(addressOf(index), `leave failed: ${String(error)}`)
-      done()
-    })
-  }
-
-  #heal (): void {
-    this.#healed = true
-    this.cluster.simulation.network.faults.heal()
-    for (const index of [...this.#paused]) this.#resume(index)
-    for (const index of [...this.#slow]) this.#mendDisk(index)
-    for (const index of [...this.#draining.keys()]) this.#undrain(index)
-    for (const index of [...this.#failing]) {
-      this.#failing.delete(index)
-      this.cluster.simulation.host(addressOf(index)).disk('data').full = false
-      this.cluster.mayFail.delete(index)
-      this.#crash(index)
-    }
-    for (const index of [...this.#down]) this.#restart(index)
   }
 }
 
