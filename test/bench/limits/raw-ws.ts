@@ -2,10 +2,10 @@
  * What `ws` does at most between two processes: a closed loop of requests of 100 bytes, answered with 100 bytes, without any
  * encoding. `one per frame` sends each request by itself; `all in one frame` sends as one frame whatever may be sent in a turn.
  */
-import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { WebSocket } from 'ws'
 import { median, quantile, rounded } from '../samples.ts'
+import { startOtherEnd } from './other-end.ts'
 import type { LimitRow } from './rows.ts'
 
 const REQUEST_BYTES = 100
@@ -58,10 +58,8 @@ async function loop (socket: WebSocket, outstanding: number, together: boolean, 
 
 /** Rows for each number of outstanding requests and both ways to send them; the median of so many runs. */
 export async function measureRawWebSocket (durationMs: number, runs: number): Promise<LimitRow[]> {
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-  const child: ChildProcess = fork(new URL(`./ws-echo-process.${extension}`, import.meta.url))
-  const [port] = await once(child, 'message') as [number]
-  const socket = new WebSocket(`ws://127.0.0.1:${port}`, { perMessageDeflate: false })
+  const other = await startOtherEnd<number>('ws-echo-process')
+  const socket = new WebSocket(`ws://127.0.0.1:${other.where}`, { perMessageDeflate: false })
   socket.binaryType = 'nodebuffer'
   await once(socket, 'open')
   const rows: LimitRow[] = []
@@ -76,6 +74,6 @@ export async function measureRawWebSocket (durationMs: number, runs: number): Pr
     }
   }
   socket.terminate()
-  child.kill()
+  other.stop()
   return rows
 }

@@ -2,11 +2,10 @@
  * What the transport costs on this machine: requests per second between two processes, and the time until a full mesh of
  * transports in one process is connected.
  */
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
 import { CHANNELS, type Address } from '../../../membership/environment/environment.ts'
 import { createWebSocketTransport } from '../../../membership/transport/websocket.ts'
 import { quantile, rounded } from '../samples.ts'
+import { startOtherEnd } from './other-end.ts'
 import type { LimitRow } from './rows.ts'
 
 /** Requests of 100 bytes to another process, so many at a time, for so long. */
@@ -67,12 +66,10 @@ async function mesh (count: number, bothSides: boolean): Promise<LimitRow> {
 }
 
 export async function measureTransport (): Promise<LimitRow[]> {
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-  const child = fork(new URL(`./echo-process.${extension}`, import.meta.url))
-  const [address] = await once(child, 'message') as [Address]
+  const other = await startOtherEnd<Address>('echo-process')
   const rows: LimitRow[] = []
-  for (const outstanding of [1, 64, 256]) rows.push(...await requests(address, outstanding, 2000))
-  child.kill()
+  for (const outstanding of [1, 64, 256]) rows.push(...await requests(other.where, outstanding, 2000))
+  other.stop()
   rows.push(await mesh(100, false), await mesh(100, true))
   return rows
 }

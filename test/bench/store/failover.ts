@@ -4,7 +4,7 @@
  * Half of the keys are led by the node that is killed or drained. Each key has a loop of its own that puts and gets it in turn, with a
  * pause between. A gap is the time between the ends of two operations that succeeded, so even where nothing happens it is as long as the
  * pause and an operation; `undisturbedMs` is the longest one before. `gapMs` is the longest on any key, `medianGapMs` the median over the
- * keys of each one's longest.
+ * keys of each one's longest. Of several runs each is the median.
  *
  * All nodes share one machine, so the keys are few and the pause is long: the watch itself must leave the processors to what it watches. For
  * the same reason a node is asked to drain by this process, and not by a command, which would take half a second of a processor to start.
@@ -24,10 +24,11 @@ import { median, rounded } from '../samples.ts'
 export interface FailoverRow {
   readonly scenario: 'kill' | 'drain' | 'join' | 'join20' | 'restart'
   readonly nodes: number
+  readonly runs: number
   readonly gapMs: number
   readonly medianGapMs: number
   readonly undisturbedMs: number
-  /** Operations that ended with an error. Each counts as no success, and so lengthens the gap. */
+  /** Operations of all runs that ended with an error. Each counts as no success, and so lengthens the gap. */
   readonly failed: number
 }
 
@@ -137,7 +138,10 @@ const SCENARIOS: readonly { readonly scenario: FailoverRow['scenario'], readonly
   }
 ]
 
-async function measure ({ scenario, run }: typeof SCENARIOS[number]): Promise<FailoverRow> {
+type FailoverRun = Pick<FailoverRow, 'gapMs' | 'medianGapMs' | 'undisturbedMs' | 'failed'>
+
+/** One run, on a cluster of its own. */
+async function measure ({ run }: typeof SCENARIOS[number]): Promise<FailoverRun> {
   const cluster = await ProcessCluster.form({ nodes: NODES })
   const client = await connect(cluster.addresses, { deadlineMs: OPERATION_DEADLINE_MS })
   try {
@@ -154,14 +158,7 @@ async function measure ({ scenario, run }: typeof SCENARIOS[number]): Promise<Fa
       // The gap of a key ends with its next success.
       await eventually(SETTLE_TIMEOUT_MS, async () => { await client.getMany([...keys]); return undefined })
       const longest = meter.take()
-      return {
-        scenario,
-        nodes: NODES,
-        gapMs: rounded(Math.max(...longest)),
-        medianGapMs: rounded(median(longest)),
-        undisturbedMs: rounded(undisturbedMs),
-        failed: meter.failed
-      }
+      return { gapMs: Math.max(...longest), medianGapMs: median(longest), undisturbedMs, failed: meter.failed }
     } finally {
       await meter.stop()
     }
@@ -171,9 +168,30 @@ async function measure ({ scenario, run }: typeof SCENARIOS[number]): Promise<Fa
   }
 }
 
-/** @param only the scenario, where not all of them are wanted. Takes about a minute. */
-export async function failoverBench (only?: string): Promise<FailoverRow[]> {
+export interface FailoverBenchOptions {
+  /** The scenario, where not all of them are wanted. @default all */
+  readonly only?: string | undefined
+  /** How often each is run. @default 1, which takes about a minute for all of them */
+  readonly runs?: number | undefined
+}
+
+export async function failoverBench ({ only, runs = 1 }: FailoverBenchOptions = {}): Promise<FailoverRow[]> {
+  const chosen = SCENARIOS.filter(({ scenario }) => only === undefined || scenario === only)
+  if (chosen.length === 0) throw new RangeError(`--only must be one of ${SCENARIOS.map(({ scenario }) => scenario).join(', ')}, not ${only}`)
   const rows: FailoverRow[] = []
-  for (const scenario of SCENARIOS) if (only === undefined || scenario.scenario === only) rows.push(await measure(scenario))
+  for (const scenario of chosen) {
+    const results: FailoverRun[] = []
+    for (let run = 0; run < runs; run++) results.push(await measure(scenario))
+    const of = (name: keyof FailoverRun): number => rounded(median(results.map(result => result[name])))
+    rows.push({
+      scenario: scenario.scenario,
+      nodes: NODES,
+      runs,
+      gapMs: of('gapMs'),
+      medianGapMs: of('medianGapMs'),
+      undisturbedMs: of('undisturbedMs'),
+      failed: results.reduce((sum, { failed }) => sum + failed, 0)
+    })
+  }
   return rows
 }

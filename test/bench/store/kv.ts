@@ -40,7 +40,7 @@ const KEYS = 10_000
 const CONCURRENCIES = [1, 16, 64, 256]
 const VALUE_BYTES = [100, 1024]
 const LIMIT_RUN_MS = 300
-/** A cluster is used for so long with each operation before anything is measured, or the first rows would measure the compiler. */
+const LIMIT_RUNS = 3
 const COMPILE_MS = 2000
 const WARM_UP_MS = 250
 const WINDOW_MS = 300
@@ -90,28 +90,37 @@ async function measure ({ cluster, client, limits }: Target, case_: Case): Promi
   }
 }
 
-async function compile (client: Target['client']): Promise<void> {
+async function compile (client: Target['client'], compileMs: number): Promise<void> {
   let turn = 0
   const value = new Uint8Array(100)
   for (const operation of [() => client.put(`key-${turn++ % KEYS}`, value), () => client.get(`key-${turn++ % KEYS}`)]) {
-    await closedLoop(operation, { concurrency: 64, warmUpMs: COMPILE_MS, windowMs: 1, windows: 1 })
+    await closedLoop(operation, { concurrency: 64, warmUpMs: compileMs, windowMs: 1, windows: 1 })
   }
 }
 
 export interface KvBenchOptions {
   /** @default both */
   readonly durabilities?: readonly Durability[]
+  /** Among 1, 16, 64 and 256. @default all of them */
+  readonly concurrencies?: readonly number[]
+  /** @default 100 and 1024 */
+  readonly valueBytes?: readonly number[]
+  /** A cluster is used for so long with each operation before anything is measured, or the first rows would measure the compiler. @default 2000 */
+  readonly compileMs?: number
   readonly progress?: (text: string) => void
 }
 
-/** Requests per second of raw `ws`, by how many are outstanding. */
+/** Requests per second of raw `ws`, by how many are outstanding: medians. */
 async function rawLimits (): Promise<Map<number, number>> {
-  const rows = await measureRawWebSocket(LIMIT_RUN_MS, 1)
+  const rows = await measureRawWebSocket(LIMIT_RUN_MS, LIMIT_RUNS)
   return new Map(CONCURRENCIES.map(outstanding => [outstanding, rows.find(({ limit }) => limit === `ws: ${outstanding} outstanding, all in one frame`)!.value]))
 }
 
 /** Takes about a minute. */
-export async function kvBench ({ durabilities = ['sync', 'os'], progress = () => {} }: KvBenchOptions = {}): Promise<KvRow[]> {
+export async function kvBench (options: KvBenchOptions = {}): Promise<KvRow[]> {
+  const {
+    durabilities = ['sync', 'os'], concurrencies = CONCURRENCIES, valueBytes: lengths = VALUE_BYTES, compileMs = COMPILE_MS, progress = () => {}
+  } = options
   const limits = await rawLimits()
   const rows: KvRow[] = []
   for (const durability of durabilities) {
@@ -119,9 +128,9 @@ export async function kvBench ({ durabilities = ['sync', 'os'], progress = () =>
     const client = await connect<string, Uint8Array>(cluster.addresses, { valueEncoding: 'view' })
     try {
       const target = { cluster, client, limits }
-      await compile(client)
-      const cases = VALUE_BYTES.flatMap(valueBytes => (['put', 'get'] as const).flatMap(operation => [
-        ...CONCURRENCIES.map((concurrency): Case => ({ operation, concurrency, valueBytes, durability, keys: 'all partitions' })),
+      await compile(client, compileMs)
+      const cases = lengths.flatMap(valueBytes => (['put', 'get'] as const).flatMap(operation => [
+        ...concurrencies.map((concurrency): Case => ({ operation, concurrency, valueBytes, durability, keys: 'all partitions' })),
         ...valueBytes === 100 ? [{ operation, concurrency: 64, valueBytes, durability, keys: 'one partition' } satisfies Case] : []
       ]))
       for (const case_ of cases) {

@@ -30,6 +30,7 @@ const FIRST_NODES = 3
 const JOINS = [1, 5, 20]
 const KEYS = 100_000
 const VALUE_BYTES = 100
+const BATCH_KEYS = 5000
 const PARTITIONS = 256
 const WORKERS = 16
 const UNDISTURBED_MS = 3000
@@ -45,11 +46,11 @@ class Load {
   #tookMs: number[] = []
   failed = 0
 
-  constructor (client: Client<string, Uint8Array>) {
+  constructor (client: Client<string, Uint8Array>, keys: number) {
     let turn = 0
     this.#workers = Promise.all(Array.from({ length: WORKERS }, async () => {
       while (!this.#stopped) {
-        const key = keyOf((turn += 7919) % KEYS)
+        const key = keyOf((turn += 7919) % keys)
         const began = performance.now()
         try {
           await (turn % 2 === 0 ? client.get(key) : client.put(key, value))
@@ -95,18 +96,25 @@ function totals (statuses: readonly NodeStatus[], after: number): Pick<Rebalance
   return { viewChanges: epochs.size, ...sums }
 }
 
+export interface RebalanceBenchOptions {
+  /** @default 100,000 */
+  readonly keys?: number | undefined
+  /** How many nodes join at once, one step after the other. @default 1, 5 and 20 */
+  readonly joins?: readonly number[]
+}
+
 /** Takes about a minute. */
-export async function rebalanceBench (): Promise<RebalanceRow[]> {
+export async function rebalanceBench ({ keys = KEYS, joins = JOINS }: RebalanceBenchOptions = {}): Promise<RebalanceRow[]> {
   const cluster = await ProcessCluster.form({ nodes: FIRST_NODES, partitions: PARTITIONS })
   const client = await connect<string, Uint8Array>(cluster.addresses, { valueEncoding: 'view', deadlineMs: 30_000 })
   const rows: RebalanceRow[] = []
   try {
-    for (let from = 0; from < KEYS; from += 5000) {
-      await client.batch(Array.from({ length: 5000 }, (_, index) => ({ type: 'put' as const, key: keyOf(from + index), value })))
+    for (let from = 0; from < keys; from += BATCH_KEYS) {
+      await client.batch(Array.from({ length: Math.min(BATCH_KEYS, keys - from) }, (_, index) => ({ type: 'put' as const, key: keyOf(from + index), value })))
     }
-    const load = new Load(client)
+    const load = new Load(client, keys)
     try {
-      for (const joined of JOINS) {
+      for (const joined of joins) {
         const [{ epoch }] = await cluster.settled(client, undefined, SETTLE_TIMEOUT_MS) as [NodeStatus]
         load.takeP99()
         await new Promise<void>(resolve => { setTimeout(resolve, UNDISTURBED_MS) })
@@ -119,7 +127,7 @@ export async function rebalanceBench (): Promise<RebalanceRow[]> {
         rows.push({
           joined,
           ...sums,
-          bytesLowerBound: Math.round(sums.moves * KEYS / PARTITIONS * (keyOf(0).length + VALUE_BYTES)),
+          bytesLowerBound: Math.round(sums.moves * keys / PARTITIONS * (keyOf(0).length + VALUE_BYTES)),
           ms: Math.round(performance.now() - beganMs),
           p99BeforeMs: rounded(p99BeforeMs),
           p99DuringMs: rounded(load.takeP99()),
