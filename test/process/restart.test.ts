@@ -3,6 +3,7 @@
  * some groups. Where nothing may be copied there are four nodes, so that each store's share of the seats is a whole number: otherwise a
  * store that returns may get one seat fewer than it had.
  */
+import { type AddressInfo, createServer } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import { type Client, connect } from '../../store/client/client.ts'
 import { StoreError } from '../../store/errors.ts'
@@ -35,6 +36,16 @@ function busy (clients: readonly Client[], seed: number): Traffic {
   const traffic = new Traffic(clients, seed)
   cleanups.push(async () => { await traffic.stop() })
   return traffic
+}
+
+/** An address on which nobody listens, and none of some others. */
+async function freeAddress (others: readonly string[]): Promise<string> {
+  const server = createServer()
+  await new Promise<void>(resolve => { server.listen(0, '127.0.0.1', resolve) })
+  const { port } = server.address() as AddressInfo
+  await new Promise(resolve => { server.close(resolve) })
+  const address = `127.0.0.1:${port}`
+  return others.includes(address) ? await freeAddress(others) : address
 }
 
 /** What all ledgers have counted together. */
@@ -79,13 +90,33 @@ test('all processes are killed at once and start again in another order, at othe
   await traffic.progress(200)
   await Promise.all(Array.from({ length: cluster.size }, (_, index) => cluster.node(index).kill()))
   const seed = cluster.address(2)
-  // One address that all know must stay; the others are new.
-  for (const index of [3, 1, 2, 0]) cluster.move(index, index === 2 ? seed : '127.0.0.1:0', index === 2 ? [] : ['--seed', seed])
+  // One address stays, and is on all disks; the others are new, and nobody is told of them.
+  for (const index of [3, 1, 2, 0]) cluster.move(index, index === 2 ? seed : '127.0.0.1:0', [])
   for (let index = 0; index < cluster.size; index++) await cluster.joined(index)
   const again = await connected(cluster.addresses)
   const statuses = await cluster.settled(again)
   const result = await traffic.stop()
   expect(checkHistory(result.history)).toEqual({ ok: true })
+  expect(moved(statuses)).toEqual({ planned: 0, snapshots: 0, bytes: 0, duplicates: 0 })
+  expect(await missing(again)).toEqual([])
+  await again.put('loaded-0', 'value 0')
+})
+
+test('all processes are killed at once and start again, all at other ports and told of one of them: nothing moves, nothing is lost', async () => {
+  const cluster = await formed(4)
+  const client = await connected(cluster.addresses)
+  await load(client)
+  await cluster.settled(client)
+  const former = [...cluster.addresses]
+  await Promise.all(former.map((_, index) => cluster.node(index).kill()))
+  // Nobody tells it of anybody: all others come to it.
+  const seed = await freeAddress(former)
+  cluster.move(2, seed, [])
+  for (const index of [3, 0, 1]) cluster.move(index, await freeAddress(former), ['--seed', seed])
+  for (const index of former.keys()) await cluster.joined(index)
+  expect(cluster.addresses.filter(address => former.includes(address))).toEqual([])
+  const again = await connected([seed])
+  const statuses = await cluster.settled(again)
   expect(moved(statuses)).toEqual({ planned: 0, snapshots: 0, bytes: 0, duplicates: 0 })
   expect(await missing(again)).toEqual([])
   await again.put('loaded-0', 'value 0')

@@ -128,9 +128,9 @@ export class SimulatedHost {
     return this.#process?.paused ?? false
   }
 
-  /** Names the time since its machine was started: another one after each crash that may lose what was not synced. */
+  /** Names the time since this machine was started: another one at each machine, and after each crash that may lose what was not synced. */
   get bootId (): string {
-    return `boot ${this.#boots}`
+    return `${this.name} boot ${this.#boots}`
   }
 
   /** What the running process lives in; a first process is started when none runs. */

@@ -30,6 +30,7 @@ export interface StoreClusterOptions extends SimulationOptions {
   readonly driftPercent?: number
 }
 
+/** Where a node is, unless it has moved. */
 export const addressOf = (index: number): string => `10.1.0.${index + 1}:7000`
 
 /** Everything a store says about a partition goes through here, so that the oracle hears it. */
@@ -67,6 +68,8 @@ export class StoreCluster {
   onFailure: (index: number) => void = () => {}
   readonly #failures: Error[] = []
   readonly #addresses = new Map<StoreId, string>()
+  /** Where the nodes are that have moved, by index. */
+  readonly #moved = new Map<number, string>()
   readonly #views = new ViewMemory()
   #clients = 0
 
@@ -91,20 +94,25 @@ export class StoreCluster {
     })
   }
 
+  /** Where a node is. */
+  addressOf (index: number): string {
+    return this.#moved.get(index) ?? addressOf(index)
+  }
+
   #host (index: number): SimulatedHost {
     const { driftPercent = 2, seed } = this.options
     const drift = new SeededRandom(seed).fork(`clock ${index}`).next() - 0.5
-    return this.simulation.host(addressOf(index), { clockRate: 1 + drift * driftPercent / 100 })
+    return this.simulation.host(this.addressOf(index), { clockRate: 1 + drift * driftPercent / 100 })
   }
 
   /** Starts a node on its host, or starts it again on the same disk. */
   start (index: number, options: Partial<NodeOptions> = {}): StoreNode {
     const host = this.#host(index)
     const environment = host.running ? host.environment : host.restart()
-    const seeds = [...this.nodes.keys()].map(addressOf)
+    const seeds = [...this.nodes.keys()].map(other => this.addressOf(other))
     const { zones = 1000, replication, durability } = this.options
     const heard = (partition: number, message: GroupMessage): void => {
-      this.#addresses.set(node.storeId, addressOf(index))
+      this.#addresses.set(node.storeId, this.addressOf(index))
       try {
         this.oracle.sent(partition, node.storeId, message)
       } catch (error) {
@@ -115,7 +123,7 @@ export class StoreCluster {
     }
     const node: StoreNode = new StoreNode({ environment: overheard(environment, heard), bootId: host.bootId }, {
       directory: 'data',
-      listen: addressOf(index),
+      listen: this.addressOf(index),
       seeds,
       zone: `zone ${index % zones}`,
       membership: { joinTimeoutMs: 600_000 },
@@ -140,7 +148,7 @@ export class StoreCluster {
       } else this.#failures.push(error)
     })
     const started = node.start()
-    started.catch((error: unknown) => { this.simulation.trace(addressOf(index), `start failed: ${String(error)}`) })
+    started.catch((error: unknown) => { this.simulation.trace(this.addressOf(index), `start failed: ${String(error)}`) })
     this.starts.set(index, started)
     return node
   }
@@ -155,10 +163,19 @@ export class StoreCluster {
 
   crash (index: number, silent = false, options: CrashOptions = {}): void {
     const storeId = this.nodes.get(index)?.storeId
-    const host = this.simulation.host(addressOf(index))
+    const host = this.simulation.host(this.addressOf(index))
     if (storeId !== undefined && options.losesUnsynced !== false) this.oracle.losesPower(storeId, host.disk('data').content)
     this.nodes.delete(index)
     host.crash({ silent, ...options })
+  }
+
+  /** Puts the disk of a node that does not run into a machine at another address; `start` goes on there. */
+  move (index: number, address: string): void {
+    const from = this.addressOf(index)
+    const disk = this.simulation.host(from).unmount('data')
+    this.#moved.set(index, address)
+    this.#host(index).mount('data', disk)
+    for (const [store, holder] of this.#addresses) if (holder === from) this.#addresses.set(store, address)
   }
 
   /** Whether a running store may lack what it had acknowledged when it lost its power. */
@@ -166,10 +183,10 @@ export class StoreCluster {
     return [...this.nodes.values()].some(node => [...node.replicas.values()].some(({ doubted }) => doubted))
   }
 
-  /** A client on a host of its own. */
+  /** A client on a host of its own, which knows where the nodes are now. */
   client (deadlineMs = 10_000): Client {
     const { transport, clock, random, log } = this.simulation.client(`client ${++this.#clients}`)
-    const seeds = Array.from({ length: this.options.size }, (_, index) => addressOf(index))
+    const seeds = Array.from({ length: this.options.size }, (_, index) => this.addressOf(index))
     return new Client({ transport, clock, random, log }, { seeds, deadlineMs })
   }
 
