@@ -41,6 +41,11 @@ export interface NodeStatus {
     readonly leftovers: number
     /** Partitions of which this is the first live replica and which lack a majority. */
     readonly unavailable: number
+    /**
+     * Where something is under way: entries that a member of the group lacks or that are not in the data yet, a handover, values that will
+     * expire; and copies that are being deleted. With 0 at every node, and nobody writing, what is on the disks stays as it is.
+     */
+    readonly busy: number
   }
   /** Whether this store is being emptied; absent before it is a member. */
   readonly drain?: DrainStatus
@@ -57,12 +62,14 @@ export interface NodeStatus {
 
 type Counts = Omit<NodeStatus['partitions'], 'total'>
 
-export function partitionCounts (self: StoreId, configuration: Configuration | undefined, replicas: Iterable<Replica>): Counts {
+/** @param deletions copies that are being deleted */
+export function partitionCounts (self: StoreId, configuration: Configuration | undefined, replicas: Iterable<Replica>, deletions: number): Counts {
   let seats = 0
   let leading = 0
   let settled = 0
   let leftovers = 0
   let unavailable = 0
+  let busy = deletions
   const live = new Set(configuration?.members.map(member => member.storeId))
   for (const replica of replicas) {
     const { view, leader, group, isMember } = replica
@@ -74,8 +81,9 @@ export function partitionCounts (self: StoreId, configuration: Configuration | u
     }
     if (replica.copy !== undefined && !isMember && !seated) leftovers++
     if (isMember && replica.missingMajority() !== undefined && group!.members.find(member => live.has(member)) === self) unavailable++
+    if (!replica.quiet) busy++
   }
-  return { seats, leading, settled, leftovers, unavailable }
+  return { seats, leading, settled, leftovers, unavailable, busy }
 }
 
 type PlanSizes = ReadonlyMap<number, { readonly moves: number, readonly lowerBound: number }>

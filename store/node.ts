@@ -30,8 +30,8 @@ import { type NodeOptions, refuseReservedTags, type ResolvedNodeOptions, resolve
 import { PartitionHost } from './partition-host.ts'
 import { partitionsConcerning, partitionView } from './partition-view.ts'
 import { NO_TRANSFERS, RebalanceWatch, type TransfersStatus } from './rebalance-watch.ts'
-import { decodeNumbers, epochOfLedger, type Identity, ranges } from './storage/layout.ts'
-import { BINARY, openDatabase, openStore, writeIdentity } from './storage/open.ts'
+import { BINARY, decodeNumbers, epochOfLedger, type Identity, ranges } from './storage/layout.ts'
+import { openDatabase, openStore, writeIdentity } from './storage/open.ts'
 
 /** The message of the damage that an error comes from, if it does. */
 function damageOf (error: unknown): string | undefined {
@@ -272,6 +272,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
   status (): NodeStatus {
     const configuration = this.#change?.configuration
     const placement = this.#change?.state.placement
+    const counts = partitionCounts(this.storeId, configuration, this.replicas.values(), this.#host?.deletions ?? 0)
     return {
       storeId: this.storeId,
       address: this.address,
@@ -282,7 +283,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
       configurationId: configuration?.id ?? '',
       members: configuration?.members.length ?? 0,
       placementDigest: placement?.digest ?? '',
-      partitions: { total: placement?.partitions ?? 0, ...partitionCounts(this.storeId, configuration, this.replicas.values()) },
+      partitions: { total: placement?.partitions ?? 0, ...counts },
       ...(configuration === undefined ? {} : { drain: this.#drain!.status() }),
       ...(this.#departure?.status === undefined ? {} : { leaving: this.#departure.status }),
       operationsInFlight: this.#service.inFlight,

@@ -22,7 +22,7 @@ import { PeerChannel } from './peer-channel.ts'
 import { Copies } from './storage/copies.ts'
 import { isLongRead, type KeysWanted } from './storage/key-reader.ts'
 import { ledgerKey } from './storage/layout.ts'
-import type { StoredPartition } from './storage/open.ts'
+import type { StoredPartition } from './storage/stored-copies.ts'
 import { StoreWriter } from './storage/store-writer.ts'
 import { TransferSchedule, type TransferScheduleOptions } from './transfer-schedule.ts'
 
@@ -81,6 +81,7 @@ export class PartitionHost {
   readonly #wakes = new Set<CancelTimer>()
   #stopped = false
   readonly #background = new Set<Promise<void>>()
+  #deletions = 0
 
   constructor (components: PartitionHostComponents, options: PartitionHostOptions) {
     this.#components = components
@@ -114,6 +115,9 @@ export class PartitionHost {
     this.#peers.start()
     this.#tick()
   }
+
+  /** Copies that are being deleted. */
+  get deletions (): number { return this.#deletions }
 
   get replicas (): ReadonlyMap<number, Replica> { return this.#replicas }
 
@@ -222,7 +226,7 @@ export class PartitionHost {
       case 'wake': this.#wake(partition, effect.inMs); return
       case 'expiring': this.#run(this.#expiring(partition, effect)); return
       case 'forgetExpired': this.#run(this.#copies.forgetExpired(partition, effect.copy, effect.time)); return
-      case 'deleteCopy': this.#run(this.#copies.delete(partition, effect.copy)); return
+      case 'deleteCopy': this.#run(this.#delete(partition, effect.copy)); return
       case 'ledger': this.#components.ledger.add(effect.epoch, effect.field, effect.amount); return
       case 'fault': log.error({ partition, store: this.#components.self }, effect.message)
     }
@@ -272,6 +276,12 @@ export class PartitionHost {
   async #fetch (fetches: readonly Fetch[]): Promise<void> {
     const found = await this.#copies.fetch(fetches)
     fetches.forEach(({ partition, token }, index) => { this.apply(partition, { kind: 'fetched', token, values: found[index]! }) })
+  }
+
+  async #delete (partition: number, copy: number): Promise<void> {
+    this.#deletions++
+    await this.#copies.delete(partition, copy)
+    this.#deletions--
   }
 
   async #scan (partition: number, { token, copy, after, bytesMax }: Effect & { kind: 'scan' }): Promise<void> {

@@ -42,8 +42,10 @@ export const verifyCommand: Command = {
     if (given.flag('json')) {
       terminal.out(JSON.stringify(report))
     } else {
-      const { succeeded, failedDefinite, failedIndefinite, epochs, moves, duplicates, longestGapMs, events } = report
+      const { succeeded, failedDefinite, failedIndefinite, conditionsHeld, conditionsFailed, scans } = report
+      const { epochs, moves, duplicates, longestGapMs, events, copies, values } = report
       terminal.out(`${succeeded} operations succeeded; ${failedDefinite} failed without effect, ${failedIndefinite} with an unknown outcome`)
+      terminal.out(`of these, ${conditionsHeld} on conditions that held, ${conditionsFailed} on others, and ${scans} scans; ${copies} copies with ${values} values were compared`)
       terminal.out(`${epochs} configurations, ${moves} moves, ${duplicates} of them twice; the longest time without a success was ${longestGapMs} ms`)
       terminal.out(`events: ${Object.entries(events).map(([event, count]) => `${event} ${count}`).join(', ')}`)
       for (const problem of report.problems) terminal.out(`PROBLEM: ${problem}`)

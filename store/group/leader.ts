@@ -322,10 +322,14 @@ export class Leader {
     this.progress(now)
   }
 
+  /** True when nothing is being written, moved or released, nothing will expire, and every member that is there has all of it and knows it. */
+  get quiet (): boolean {
+    return this.phase === 'serving' && this.releases.idle && this.writes.pending === 0 && this.handover.idle && this.followers.idle && this.expiry.idle
+  }
+
   /** True when no tick has anything to do here before something else happens. */
   get idle (): boolean {
-    return this.phase === 'serving' && this.releases.idle && this.writes.pending + this.reads.pending + this.scans.pending === 0 &&
-      this.confirmations.idle && this.handover.idle && this.followers.idle && this.feed.idle && this.expiry.idle
+    return this.quiet && this.reads.pending + this.scans.pending === 0 && this.confirmations.idle && this.feed.idle
   }
 
   tick (now: number): void {

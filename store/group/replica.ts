@@ -265,6 +265,13 @@ export class Replica {
     if (isNews) this.election.sentOn(now)
   }
 
+  /** True when nothing changes here by itself, as far as this store knows: neither its history, nor its data, nor which copies it has. */
+  get quiet (): boolean {
+    const { copy, disk, out, learner, leader, election } = this
+    if (copy?.unapplied === true || disk.dooms || out.unsettled || learner.active) return false
+    return leader?.quiet ?? election.idle
+  }
+
   /** True when no tick has anything to do before something else happens. */
   get idle (): boolean {
     return this.copy?.unapplied !== true && (this.leader ?? this.election).idle

@@ -10,8 +10,7 @@ import type { Item } from '../group/messages.ts'
 import type { ScanSpec } from '../scan-range.ts'
 import { ExpiryIndex } from './expiry-index.ts'
 import { KeyReader, type KeysWanted } from './key-reader.ts'
-import { copyRange, dataKey, decodeValue, userKeyOf } from './layout.ts'
-import { BINARY } from './open.ts'
+import { BINARY, copyRange, dataKey, decodeValue, userKeyOf } from './layout.ts'
 import { type RangeItems, RangeReader } from './range-reader.ts'
 
 export class Copies {

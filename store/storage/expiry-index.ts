@@ -9,8 +9,7 @@
  */
 import type { Database } from '../../membership/environment/environment.ts'
 import type { Expiring } from '../group/effects.ts'
-import { copyRange, decodeExpiring, expiryKey } from './layout.ts'
-import { BINARY } from './open.ts'
+import { BINARY, copyRange, decodeExpiring, expiryKey } from './layout.ts'
 
 const NO_KEY = new Uint8Array(0)
 

@@ -6,8 +6,7 @@
  */
 import type { Database } from '../../membership/environment/environment.ts'
 import type { Found } from '../group/effects.ts'
-import { dataKey, decodeValue } from './layout.ts'
-import { BINARY } from './open.ts'
+import { BINARY, dataKey, decodeValue } from './layout.ts'
 
 /** Keys of a copy to read; with `bytesMax`, the first ones are enough if they have so many bytes. */
 export interface KeysWanted {

@@ -25,6 +25,9 @@ import { CHECKSUM_BYTES, damaged, seal, unseal } from './checksum.ts'
 
 export const LAYOUT_VERSION = 2
 
+/** How the database takes keys and values: as bytes, whatever its own encodings are. */
+export const BINARY = Object.freeze({ keyEncoding: 'view', valueEncoding: 'view' } as const)
+
 const TAG = Object.freeze({ identity: 0x6d, ledger: 0x67, state: 0x73, log: 0x6c, data: 0x64, expiry: 0x65, batch: 0x62 })
 const packr = new Packr({ useRecords: false })
 

@@ -9,22 +9,11 @@
  */
 import type { Database, Random } from '../../membership/environment/environment.ts'
 import { StoreError } from '../errors.ts'
-import type { DurableState } from '../group/effects.ts'
-import type { Entry } from '../group/history.ts'
 import type { Durability } from '../group/synced-log.ts'
 import { lastBatch } from './batch-chain.ts'
 import { damaged } from './checksum.ts'
-import {
-  batchKey, copyOf, copyRange, decodeEntry, decodeIdentity, decodeState, encodeRecord, type Identity, identityKey, LAYOUT_VERSION,
-  numberOfBatch, partitionOfState, ranges, stateKey
-} from './layout.ts'
-
-export const BINARY = Object.freeze({ keyEncoding: 'view', valueEncoding: 'view' } as const)
-
-export interface StoredPartition {
-  readonly state: DurableState
-  readonly entries: readonly Entry[]
-}
+import { batchKey, BINARY, decodeIdentity, encodeRecord, type Identity, identityKey, LAYOUT_VERSION, numberOfBatch, ranges, stateKey } from './layout.ts'
+import { copiesIn, loadPartitions, type StoredPartition } from './stored-copies.ts'
 
 /** How this run acknowledges, and where. */
 export interface Run {
@@ -137,33 +126,6 @@ async function beginRun (
   return { identity, partitions }
 }
 
-async function loadPartitions (database: Database): Promise<Map<number, StoredPartition>> {
-  const states = new Map<number, DurableState>()
-  for await (const [key, value] of database.iterator<Uint8Array, Uint8Array>({ ...ranges.states, ...BINARY })) {
-    const partition = partitionOfState(key)
-    states.set(partition, decodeState(key, value))
-  }
-  const entries = new Map<number, Entry[]>()
-  for await (const [key, value] of database.iterator<Uint8Array, Uint8Array>({ ...ranges.logs, ...BINARY })) {
-    const { partition, copy } = copyOf(key)
-    if (states.get(partition)?.copy !== copy) continue
-    const list = entries.get(partition)
-    if (list === undefined) entries.set(partition, [decodeEntry(key, value)])
-    else list.push(decodeEntry(key, value))
-  }
-  const partitions = new Map<number, StoredPartition>()
-  for (const [partition, state] of states) {
-    const log = entries.get(partition) ?? []
-    log.forEach((entry, index) => {
-      if (entry.seq !== state.floor + 1 + index) throw damaged(`the log of partition ${partition} has ${entry.seq} where ${state.floor + 1 + index} belongs`)
-    })
-    const last = state.floor + log.length
-    if (last < state.applied) throw damaged(`the log of partition ${partition} ends at ${last}, its data at ${state.applied}`)
-    partitions.set(partition, { state, entries: log })
-  }
-  return partitions
-}
-
 /** By now LevelDB has its logs in tables, so of the numbers of earlier batches only the last is needed. */
 async function checkBatches (database: Database, directory: string, partitions: number): Promise<number> {
   const numbers = (await database.keys<Uint8Array>({ ...ranges.batches, keyEncoding: 'view' }).all()).map(numberOfBatch)
@@ -175,17 +137,7 @@ async function checkBatches (database: Database, directory: string, partitions: 
 
 /** Copies that no state record names: half-received snapshots, and deletions that a crash cut short. */
 async function deleteLeftovers (database: Database, directory: string, partitions: ReadonlyMap<number, StoredPartition>): Promise<void> {
-  const kinds = { log: ranges.logs, data: ranges.data, expiry: ranges.expiries }
-  for (const kind of ['log', 'data', 'expiry'] as const) {
-    const all = kinds[kind]
-    let from = all.gte
-    for (;;) {
-      const [key] = await database.keys<Uint8Array>({ gte: from, lt: all.lt, limit: 1, keyEncoding: 'view' }).all()
-      if (key === undefined) break
-      const { partition, copy } = copyOf(key)
-      const range = copyRange(kind, partition, copy)
-      if (partitions.get(partition)?.state.copy !== copy) await writing(directory, database.clear({ ...range, keyEncoding: 'view' }))
-      from = range.lt
-    }
+  for await (const { partition, copy, range } of copiesIn(database)) {
+    if (partitions.get(partition)?.state.copy !== copy) await writing(directory, database.clear({ ...range, keyEncoding: 'view' }))
   }
 }

@@ -7,8 +7,7 @@
 import type { Database } from '../../membership/environment/environment.ts'
 import type { Item } from '../group/messages.ts'
 import type { ScanSpec } from '../scan-range.ts'
-import { copyRange, dataKey, decodeValue, userKeyOf } from './layout.ts'
-import { BINARY } from './open.ts'
+import { BINARY, copyRange, dataKey, decodeValue, userKeyOf } from './layout.ts'
 
 /** Pages read at once; the others wait. Those that wait are bounded by the operations that a node admits. */
 const PAGES_AT_ONCE_MAX = 16

@@ -11,8 +11,7 @@ import type { Database } from '../../membership/environment/environment.ts'
 import type { BodyBytes } from '../body-bytes.ts'
 import type { StoreWrite } from '../group/effects.ts'
 import { BatchChain } from './batch-chain.ts'
-import { BINARY } from './open.ts'
-import { batchKey, dataKey, encodeEntry, encodeExpiring, encodeRecord, encodeValue, expiryKey, logKey, stateKey } from './layout.ts'
+import { batchKey, BINARY, dataKey, encodeEntry, encodeExpiring, encodeRecord, encodeValue, expiryKey, logKey, stateKey } from './layout.ts'
 
 type BatchOperation = { type: 'put', key: Uint8Array, value: Uint8Array } | { type: 'del', key: Uint8Array }
 

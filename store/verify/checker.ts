@@ -21,8 +21,8 @@ export type CheckResult =
 export function checkHistory (operations: readonly HistoryOperation[]): CheckResult {
   const keys = new Map<string, HistoryOperation[]>()
   for (const operation of operations) {
-    // A get without an answer, like anything that certainly did not happen, says nothing.
-    if (operation.definiteFailure === true || (operation.kind === 'get' && operation.end === undefined)) continue
+    // A get without an answer, or of a value that nobody knows, says nothing; nor does anything that certainly did not happen.
+    if (operation.definiteFailure === true || (operation.kind === 'get' && (operation.end === undefined || operation.valueUnknown === true))) continue
     const history = keys.get(operation.key)
     if (history === undefined) keys.set(operation.key, [operation])
     else history.push(operation)

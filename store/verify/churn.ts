@@ -39,6 +39,8 @@ export class Churn {
   readonly #least: number
   /** The nodes that run, by index. */
   readonly #alive: number[]
+  /** The nodes that have left in order. */
+  readonly #departed: number[] = []
   readonly #counts: Record<ChurnEvent, number> = { kill: 0, killTwo: 0, replace: 0, pause: 0, join: 0, leave: 0, lose: 0 }
   #last: ChurnEvent | undefined
 
@@ -49,6 +51,7 @@ export class Churn {
   }
 
   get alive (): readonly number[] { return this.#alive }
+  get departed (): readonly number[] { return this.#departed }
   get counts (): Readonly<Record<ChurnEvent, number>> { return this.#counts }
 
   /** Lets one thing happen, when the cluster has come to rest or, for a kill, perhaps before. @throws when it does not come to rest */
@@ -89,6 +92,7 @@ export class Churn {
       case 'leave':
         progress(`node ${victim} leaves`)
         await cluster.leave(victim)
+        this.#departed.push(victim)
         this.#remove(victim)
         break
       case 'lose':

@@ -1,10 +1,20 @@
 /**
  * The history of a run as JSON lines, for checkers other than ours: one operation per line, in the order of their starts within a round.
  *
- * `{ process, type, key, input, output, start, end, expires, outcome }`: who; `put`, `del` or `get`; what was written or read, null for no value;
- * nanoseconds of the monotonic clock of this process. `end` is null where no answer came; `expires` is the time from
- * which on a value that was put may vanish by itself, null for never. `outcome` is `ok`, `failed` (it certainly had
- * no effect) or `unknown` (it may have happened at any time after its start). A batch is one line for each of its keys.
+ * `{ process, type, key, input, output, start, end, expires, condition, version, action, call, outcome }`:
+ *
+ * - `process`: who.
+ * - `type`, `key`, `input`, `output`: `put`, `del` or `get` of that key; what was written or read, null for no value.
+ * - `start`, `end`: nanoseconds of the monotonic clock of this process. `end` is null where no answer came.
+ * - `expires`: the time from which on a value that was put may vanish by itself, null for never.
+ * - `condition`: null, or `{ value }`: the write happens only where the key has that value; null for none.
+ * - `version`: what the write gave, or the value that was read had; null where nobody said.
+ * - `action`, `call`: what the client was asked for, and a number: the lines of one call have the same, with the prefix of the key. A batch, a
+ *   `getMany` and a scan are one line for each key, those included that a scan did not have. The lines of a `scanTag` are
+ *   one moment of one partition; what is written in one partition by a `batchIf` is, too.
+ * - `outcome`: `ok`; `failed`, it certainly had no effect; `unknown`, a write that may have happened at any time after its start or never,
+ *   and a read without an answer. A call whose condition did not hold is its writes, `failed`, and a `get` of what the condition met, at
+ *   the same times; if nobody was told which value has the version that it met, that is `unknown` with a version and an end.
  *
  * Owns the file.
  */
@@ -18,7 +28,8 @@ const nanoseconds = (milliseconds: number): number => Math.round(milliseconds * 
 
 /** One operation as a line, without its end. */
 export function historyLine (operation: HistoryOperation): string {
-  const { process, kind, key, input = null, output = null, start, end, expiresAfter, definiteFailure } = operation
+  const { process, kind, key, input = null, output = null, start, end, expiresAfter, version = null, call } = operation
+  const { expected, valueUnknown, definiteFailure } = operation
   return JSON.stringify({
     process,
     type: kind,
@@ -28,7 +39,11 @@ export function historyLine (operation: HistoryOperation): string {
     start: nanoseconds(start),
     end: end === undefined ? null : nanoseconds(end),
     expires: expiresAfter === undefined ? null : nanoseconds(expiresAfter),
-    outcome: definiteFailure === true ? 'failed' : end === undefined ? 'unknown' : 'ok'
+    condition: expected === undefined ? null : { value: expected.value ?? null },
+    version,
+    action: call?.action ?? kind,
+    call: call?.number ?? null,
+    outcome: definiteFailure === true ? 'failed' : end === undefined || valueUnknown === true ? 'unknown' : 'ok'
   })
 }
 

@@ -7,6 +7,16 @@
 /** A value as it is compared: by identity. `undefined` is "no value". Give every put a value of its own: it makes errors visible. */
 export type RegisterValue = string | number | undefined
 
+/** One call of a client, which may be about several keys. */
+export interface HistoryCall {
+  /** Distinct within the history of a workload. */
+  readonly number: number
+  /** What was asked for. */
+  readonly action: string
+  /** What it got is one page: the state of its keys, all of one partition, at one moment. */
+  readonly page?: true
+}
+
 export interface HistoryOperation {
   /** Who did it. For the report only: order comes from the times. */
   readonly process: number
@@ -20,8 +30,12 @@ export interface HistoryOperation {
   readonly expected?: { readonly value: RegisterValue }
   /** From this time on the value of a put may vanish by itself. */
   readonly expiresAfter?: number
-  /** The version that a put gave, or that a get found with a value. Not looked at here; see versions.ts. */
+  /** The version that a write gave, or that a get found with a value. For versions.ts and pages.ts; it says nothing about linearizability. */
   readonly version?: number
+  /** Of a get: nobody was told the value that has this version, so that nothing but the version is known. */
+  readonly valueUnknown?: true
+  /** What it is a part of. */
+  readonly call?: HistoryCall
   readonly start: number
   /** Undefined when the outcome is unknown. An operation that starts when another ends counts as concurrent with it. */
   readonly end: number | undefined

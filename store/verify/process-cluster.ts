@@ -122,8 +122,12 @@ export class ProcessCluster {
    * Waits until these nodes, and no others, are members of one and the same configuration, every partition is where it
    * belongs, and no store keeps a copy that nobody wants.
    * @param nodes all of them, unless told otherwise
+   * @param missing what else is missing then
    */
-  async settled (client: Pick<Client, 'nodeStatus'>, nodes?: readonly number[], timeoutMs = PATIENCE_MS): Promise<NodeStatus[]> {
+  async settled (
+    client: Pick<Client, 'nodeStatus'>, nodes?: readonly number[], timeoutMs = PATIENCE_MS,
+    missing: (statuses: readonly NodeStatus[]) => string | undefined = () => undefined
+  ): Promise<NodeStatus[]> {
     let statuses: NodeStatus[] = []
     await eventually(timeoutMs, async () => {
       try {
@@ -131,14 +135,31 @@ export class ProcessCluster {
       } catch (error) {
         return (error as Error).message
       }
-      return unsettled(statuses)
+      return unsettled(statuses) ?? missing(statuses)
     })
     return statuses
   }
 
+  /**
+   * As `settled`, and waits until nothing changes by itself any more: every member of every group has everything in its data, nothing will
+   * expire, and no copy is being deleted.
+   */
+  async quiet (client: Pick<Client, 'nodeStatus'>, nodes?: readonly number[]): Promise<NodeStatus[]> {
+    return await this.settled(client, nodes, PATIENCE_MS, statuses => {
+      const busy = statuses.find(({ partitions }) => partitions.busy > 0)
+      return busy === undefined ? undefined : `${busy.partitions.busy} partitions are busy at ${busy.address}`
+    })
+  }
+
+  /** Ends all processes at one moment, so that none sees another one gone and does something about it. */
+  async killAll (): Promise<void> {
+    for (const node of this.#nodes.values()) node.signal('SIGSTOP')
+    await Promise.all([...this.#nodes.values()].map(node => node.kill()))
+  }
+
   /** Kills whatever still runs, stopped or not, and removes the directories. */
   async close (): Promise<void> {
-    await Promise.all([...this.#nodes.values()].map(node => node.kill()))
+    await this.killAll()
     await rm(this.root, { recursive: true, force: true })
   }
 }

@@ -1,10 +1,11 @@
 /**
  * `coterie verify`: runs a cluster of real processes under a random workload, with or without churn, and checks what it promises:
- * every history is linearizable, the version of a key rises, nothing acknowledged is lost, what was written for a time is gone after it and
- * not before, no transfer is carried out twice, and in the end all nodes have one configuration, one placement, and every copy where it belongs.
+ * every history is linearizable, conditions that failed and scans included, the version of a key rises, a page of a scan is one moment of its
+ * partition, nothing acknowledged is lost, what was written for a time is gone after it and not before, no transfer is carried out twice,
+ * and in the end all nodes have one configuration, one placement, and every copy where it belongs, with the same bytes as its replicas.
  *
  * The workload goes in rounds, each with keys of its own, and each is checked when it ends; at the very end all keys of all rounds are
- * read again, which belongs to the history of their round.
+ * read again, which belongs to the history of their round. Then all processes are ended, and what is on their disks is compared.
  *
  * Owns the processes, their directories, the clients and the file of the history; all is ended and closed when it returns.
  */
@@ -12,13 +13,17 @@ import { SeededRandom } from '../../membership/environment/seeded-random.ts'
 import { createSystemClock } from '../../membership/environment/system.ts'
 import { connect, type Client } from '../client/client.ts'
 import { checkHistory } from './checker.ts'
+import { Churn } from './churn.ts'
+import { checkDisks } from './disk-check.ts'
 import type { HistoryOperation } from './history.ts'
-import { Churn, type ChurnEvent } from './churn.ts'
-import { eventually, PATIENCE_MS } from './eventually.ts'
 import { HistoryFile } from './history-file.ts'
+import { readLast } from './last-reads.ts'
+import { checkPages } from './pages.ts'
 import { ProcessCluster } from './process-cluster.ts'
+import { reportOf, type VerifyReport } from './report.ts'
 import { checkVersions } from './versions.ts'
 import { runWorkload, type WorkloadResult } from './workload.ts'
+import { workloadKey } from './workload-steps.ts'
 
 export interface VerifyOptions {
   /** Nodes of the cluster, each a process. @default 5 */
@@ -36,38 +41,15 @@ export interface VerifyOptions {
   readonly progress?: (line: string) => void
 }
 
-export interface VerifyReport {
-  readonly ok: boolean
-  /** What did not hold, in words. */
-  readonly problems: readonly string[]
-  readonly seed: number
-  readonly events: Readonly<Record<ChurnEvent, number>>
-  readonly rounds: number
-  readonly operations: number
-  readonly succeeded: number
-  /** Puts that were acknowledged and gave their value a time to live. */
-  readonly expiring: number
-  readonly failedDefinite: number
-  readonly failedIndefinite: number
-  readonly errors: Readonly<Record<string, number>>
-  /** The longest time in which no operation of any worker succeeded, in milliseconds. */
-  readonly longestGapMs: number
-  readonly epochs: number
-  readonly moves: number
-  readonly duplicates: number
-}
-
 const CLIENTS = 3
 const WORKERS = 12
 const KEYS = 40
 const THINK_MS = 20
-/** Of which some writes are for a time, no longer than that. */
-const WEIGHTS = { put: 3, putFor: 2, getEntry: 2, get: 4 }
+/** Of which some writes are for a time, no longer than that. A scan of all keys asks every partition. */
+const WEIGHTS = { put: 3, putFor: 2, getEntry: 3, get: 3, putIf: 3, delIf: 1, batchIf: 2, scan: 0.25, scanTag: 1 }
 const TTL_MS_MAX = 2000
 /** A round of this length has some thousands of operations, which are checked in less than a second. */
 const ROUND_MS = 10_000
-
-const isExpiring = ({ expiresAfter, end }: HistoryOperation): boolean => expiresAfter !== undefined && end !== undefined
 
 type FilledOptions = Required<Omit<VerifyOptions, 'historyFile' | 'signal'>> & Pick<VerifyOptions, 'signal'>
 
@@ -134,70 +116,27 @@ class Verification {
     if (!checked.ok) this.#problems.push(`${prefix}, key ${checked.key} is not linearizable: ${checked.reason}; ${JSON.stringify(checked.operations)}`)
     const wrong = checkVersions(history)
     if (wrong !== undefined) this.#problems.push(`${prefix}, versions: ${wrong}`)
+    const page = checkPages(history)
+    if (page !== undefined) this.#problems.push(`${prefix}, scans: ${page}`)
   }
 
   async #conclude (): Promise<VerifyReport> {
     const { seed, progress } = this.#options
     progress('the cluster comes to rest; every key is read again')
-    const statuses = await this.#cluster.settled(this.#clients[0]!, this.#churn.alive)
+    await this.#cluster.settled(this.#clients[0]!, this.#churn.alive)
     for (const { prefix, result } of this.#rounds) {
-      const reads = await this.#lastReads(prefix, result.history)
+      const keys = Array.from({ length: KEYS }, (_, index) => workloadKey(prefix, index))
+      const { reads, problem } = await readLast({ clock: this.#clock, client: this.#clients[0]!, process: WORKERS }, keys, result.history)
+      if (problem !== undefined) this.#problems.push(`${prefix}: ${problem}`)
       await this.#file?.append(reads)
       this.#check(prefix, [...result.history, ...reads])
     }
-    const pages = statuses.flatMap(({ rebalances }) => rebalances)
-    const duplicates = pages.reduce((sum, page) => sum + page.duplicates, 0)
-    if (duplicates > 0) this.#problems.push(`${duplicates} transfers were carried out twice`)
-    if (new Set(statuses.map(({ placementDigest }) => placementDigest)).size !== 1) this.#problems.push('the nodes have different placements')
-    const sum = (field: 'succeeded' | 'failedDefinite' | 'failedIndefinite'): number => this.#rounds.reduce((total, { result }) => total + result[field], 0)
-    const errors: Record<string, number> = {}
-    for (const { result } of this.#rounds) for (const [code, count] of Object.entries(result.errors)) errors[code] = (errors[code] ?? 0) + count
-    const succeeded = sum('succeeded')
-    if (succeeded === 0) this.#problems.push('no operation succeeded')
-    return {
-      ok: this.#problems.length === 0,
-      problems: this.#problems,
-      seed,
-      events: this.#churn.counts,
-      rounds: this.#rounds.length,
-      operations: succeeded + sum('failedDefinite') + sum('failedIndefinite'),
-      succeeded,
-      expiring: this.#rounds.reduce((total, { result }) => total + result.history.filter(isExpiring).length, 0),
-      failedDefinite: sum('failedDefinite'),
-      failedIndefinite: sum('failedIndefinite'),
-      errors,
-      longestGapMs: Math.round(Math.max(0, ...this.#rounds.map(({ result }) => result.longestGapMs))),
-      epochs: statuses[0]!.epoch,
-      moves: pages.reduce((total, page) => total + page.done, 0),
-      duplicates
-    }
-  }
-
-  /** Reads every key of a round when all that was written for a time is gone, or is a problem. */
-  async #lastReads (prefix: string, history: readonly HistoryOperation[]): Promise<HistoryOperation[]> {
-    const expiring = new Set(history.flatMap(({ input, expiresAfter }) => expiresAfter === undefined ? [] : [input]))
-    let reads: HistoryOperation[] = []
-    try {
-      await eventually(PATIENCE_MS, async () => {
-        reads = await this.#readAll(prefix)
-        const left = reads.filter(({ output }) => output !== undefined && expiring.has(output)).map(({ key }) => key)
-        return left.length === 0 ? undefined : `values that were written for ${TTL_MS_MAX} ms at most are still there: ${left.join()}`
-      })
-    } catch (error) {
-      this.#problems.push(`${prefix}: ${(error as Error).message}`)
-    }
-    return reads
-  }
-
-  async #readAll (prefix: string): Promise<HistoryOperation[]> {
-    const keys = Array.from({ length: KEYS }, (_, index) => `${prefix}-${index}`)
-    const start = this.#clock.now()
-    const values = await this.#clients[0]!.getMany(keys)
-    const end = this.#clock.now()
-    return keys.map((key, index) => {
-      const output = values[index]
-      return { process: WORKERS, key, kind: 'get', ...output === undefined ? {} : { output }, start, end }
-    })
+    const statuses = await this.#cluster.quiet(this.#clients[0]!, this.#churn.alive)
+    progress('all nodes are ended, and their disks compared')
+    await this.#cluster.killAll()
+    const disks = await checkDisks(this.#cluster, [...this.#churn.alive, ...this.#churn.departed], statuses[0]!.partitions.total)
+    const rounds = this.#rounds.map(({ result }) => result)
+    return reportOf({ seed, events: this.#churn.counts, rounds, statuses, disks, problems: this.#problems })
   }
 }
 

@@ -26,7 +26,8 @@ export interface WorkloadDatabase {
   batchEntries? (operations: BatchEntry[]): Promise<number[]>
 }
 
-export type WorkloadAction = 'put' | 'del' | 'get' | 'batch' | 'getMany' | 'scan' | 'getEntry' | 'putFor' | 'putIf' | 'delIf' | 'batchIf'
+/** `scan` goes over all keys; `scanTag` over those that share a tag, and so a partition. */
+export type WorkloadAction = 'put' | 'del' | 'get' | 'batch' | 'getMany' | 'scan' | 'getEntry' | 'putFor' | 'putIf' | 'delIf' | 'batchIf' | 'scanTag'
 
 /** Keys below this number share a tag, so that a batch with conditions can have several. */
 const TAGGED = 4
@@ -35,7 +36,7 @@ const TAGGED = 4
 export const workloadKey = (prefix: string, number: number): string => number < TAGGED ? `${prefix}-{${prefix}}${number}` : `${prefix}-${number}`
 
 const WEIGHTS: Readonly<Record<WorkloadAction, number>> = Object.freeze({
-  put: 4, del: 1, get: 6, batch: 1, getMany: 1, scan: 0, getEntry: 0, putFor: 0, putIf: 0, delIf: 0, batchIf: 0
+  put: 4, del: 1, get: 6, batch: 1, getMany: 1, scan: 0, getEntry: 0, putFor: 0, putIf: 0, delIf: 0, batchIf: 0, scanTag: 0
 })
 /** Keys of one batch or getMany. */
 const MANY_MAX = 4
@@ -45,6 +46,9 @@ export interface Learned { readonly output?: string | undefined, readonly versio
 
 /** One thing a worker does: what to record for each key, and how to do it. */
 export interface Step {
+  readonly action: WorkloadAction
+  /** What it gets is one page, the state of its keys at one moment. */
+  readonly page?: true
   readonly records: Pick<HistoryOperation, 'key' | 'kind' | 'input' | 'expected'>[]
   /** Milliseconds after which what it writes may be gone. */
   readonly ttlMs?: number
@@ -125,6 +129,25 @@ export class Steps {
     return `${name} `.repeat(Math.floor(largeValues.lengthMax * (1 + 3 * this.#random.next()) / 4 / (name.length + 1)))
   }
 
+  /** A scan of all keys of the workload with a prefix, forwards or backwards: each of them that it does not have was absent. */
+  #scan (prefix: string, end: string, count: number): Omit<Step, 'action'> {
+    const keys = Array.from({ length: count }, (_, index) => workloadKey(this.#options.prefix, index))
+    const range = { gte: prefix, lt: end, reverse: this.#below(2) === 0 }
+    return {
+      records: keys.map(key => ({ key, kind: 'get' })),
+      run: async database => {
+        const entries = await database.iterator!(range).all()
+        const found = new Map(entries)
+        const sorted = [...found.keys()].sort()
+        if (range.reverse) sorted.reverse()
+        if (entries.length !== found.size || entries.some(([key], index) => key !== sorted[index])) throw new Error(`a scan is out of order: ${String(entries)}`)
+        const foreign = entries.find(([key]) => !keys.includes(key))
+        if (foreign !== undefined) throw new Error(`a scan has ${foreign[0]}, which nobody wrote`)
+        return keys.map(key => ({ output: found.get(key) }))
+      }
+    }
+  }
+
   #action (): WorkloadAction {
     let rest = this.#random.next() * this.#weights.reduce((sum, [, weight]) => sum + weight, 0)
     for (const [action, weight] of this.#weights) if ((rest -= weight) < 0) return action
@@ -133,7 +156,12 @@ export class Steps {
 
   /** The next thing that a worker does. */
   choose (worker: number): Step {
-    switch (this.#action()) {
+    const action = this.#action()
+    return { action, ...this.#step(action, worker) }
+  }
+
+  #step (action: WorkloadAction, worker: number): Omit<Step, 'action'> {
+    switch (action) {
       case 'put': {
         const key = this.#key()
         const input = this.#value(worker)
@@ -205,22 +233,14 @@ export class Steps {
         const keys = this.#keysOfMany()
         return { records: keys.map(key => ({ key, kind: 'get' })), run: async database => (await database.getMany(keys)).map(output => ({ output })) }
       }
-      // All keys there are: each that the scan does not have was absent.
       case 'scan': {
-        const { prefix, keys: count } = this.#options
-        const keys = Array.from({ length: count }, (_, index) => workloadKey(prefix, index))
-        const range = { gte: `${prefix}-`, lt: `${prefix}.`, reverse: this.#below(2) === 0 }
-        return {
-          records: keys.map(key => ({ key, kind: 'get' })),
-          run: async database => {
-            const entries = await database.iterator!(range).all()
-            const found = new Map(entries)
-            const sorted = [...found.keys()].sort()
-            if (range.reverse) sorted.reverse()
-            if (entries.length !== found.size || entries.some(([key], index) => key !== sorted[index])) throw new Error(`a scan is out of order: ${String(entries)}`)
-            return keys.map(key => ({ output: found.get(key) }))
-          }
-        }
+        const { prefix, keys } = this.#options
+        return this.#scan(`${prefix}-`, `${prefix}.`, keys)
+      }
+      case 'scanTag': {
+        const { prefix, keys, largeValues } = this.#options
+        // Everything between has the whole tag. Some short values are one page, whatever limits pages.
+        return { ...this.#scan(`${prefix}-{${prefix}}`, `${prefix}-{${prefix}}:`, Math.min(TAGGED, keys)), ...largeValues === undefined ? { page: true } : {} }
       }
       case 'batch': {
         const operations = this.#keysOfMany().map((key): BatchEntry => this.#below(4) === 0

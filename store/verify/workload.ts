@@ -3,12 +3,13 @@
  * `checkHistory`. Runs in virtual time and on real clusters alike.
  *
  * What workers do is drawn in workload-steps.ts. An operation that fails is recorded as certainly without effect only if its error says so;
- * otherwise it may have happened at any time since it began. A condition that failed is recorded as a get of the value whose version it met.
+ * otherwise it may have happened at any time since it began. A condition that failed is recorded as a get of the value whose version it met;
+ * where nobody was told which value that is, as one of that version alone.
  *
  * Owns: nothing; it ends when its workers have.
  */
 import type { Clock, Random } from '../../membership/environment/environment.ts'
-import type { HistoryOperation } from './history.ts'
+import type { HistoryCall, HistoryOperation } from './history.ts'
 import { type LargeValues, type Learned, type Step, Steps, type WorkloadAction, type WorkloadDatabase } from './workload-steps.ts'
 
 export interface WorkloadComponents {
@@ -67,7 +68,7 @@ const TICK_MS = 1e-6
 /** What a database says of a condition that failed. */
 interface Failure { readonly version: number, readonly operation: number, readonly definite: boolean }
 
-/** A condition that failed: what it met is known once somebody was told the value that has this version. */
+/** A condition that failed: which value it met is known once somebody was told the one that has this version. */
 interface Met { readonly operation: HistoryOperation, readonly version: number }
 
 class Workload {
@@ -81,6 +82,7 @@ class Workload {
   readonly #errors = new Map<string, number>()
   readonly #begun: number
   #stamp = -Infinity
+  #calls = 0
   #succeeded = 0
   #failedDefinite = 0
   #failedIndefinite = 0
@@ -103,7 +105,7 @@ class Workload {
     this.#noteGap()
     for (const { operation, version } of this.#met) {
       const output = this.#valueOf.get(`${operation.key} ${version}`)
-      if (version === 0 || output !== undefined) this.#history.push({ ...operation, ...(output === undefined ? {} : { output, version }) })
+      this.#history.push({ ...operation, ...version === 0 ? {} : { version, ...output === undefined ? { valueUnknown: true } : { output } } })
     }
     return {
       history: this.#history.sort((a, b) => a.start - b.start),
@@ -130,13 +132,14 @@ class Workload {
 
   async #perform (worker: number, database: WorkloadDatabase, step: Step): Promise<void> {
     const start = this.#time()
+    const call: HistoryCall = { number: ++this.#calls, action: step.action, ...step.page === true ? { page: true } : {} }
     const record = (outcome: Pick<HistoryOperation, 'end' | 'definiteFailure'>, learned: readonly Learned[] = []): void => {
       step.records.forEach((operation, index) => {
         const { output, version } = learned[index] ?? {}
         this.#learn(operation.key, operation.kind === 'put' ? operation.input as string : output, version)
-        const told = { ...(output === undefined ? {} : { output }), ...(version === undefined || operation.kind === 'del' ? {} : { version }) }
+        const told = { ...(output === undefined ? {} : { output }), ...(version === undefined ? {} : { version }) }
         const lives = step.ttlMs === undefined ? {} : { expiresAfter: start + step.ttlMs * CLOCK_RATE_MIN }
-        this.#history.push({ process: worker, ...operation, ...told, ...lives, start, ...outcome })
+        this.#history.push({ process: worker, ...operation, ...told, ...lives, call, start, ...outcome })
       })
     }
     const succeeded = (): void => {
@@ -150,7 +153,7 @@ class Workload {
       succeeded()
     } catch (error) {
       if ((error as { code?: unknown }).code === 'CONDITION_FAILED') {
-        this.#conditionFailed(worker, step, start, error as Failure)
+        this.#conditionFailed(worker, call, step, start, error as Failure)
         succeeded()
         return
       }
@@ -171,14 +174,15 @@ class Workload {
   }
 
   /** @throws when the error contradicts what was asked */
-  #conditionFailed (worker: number, { records, conditions }: Step, start: number, { version, operation, definite }: Failure): void {
+  #conditionFailed (process: number, call: HistoryCall, { records, conditions }: Step, start: number, failure: Failure): void {
+    const { version, operation, definite } = failure
     const wanted = conditions?.[operation]
     if (wanted === undefined || wanted === version || !definite) {
       throw new Error(`the condition of operation ${operation} on version ${wanted} failed with version ${version}, definite: ${definite}`)
     }
     const end = this.#time()
-    for (const record of records) this.#history.push({ process: worker, ...record, start, end: undefined, definiteFailure: true })
-    this.#met.push({ version, operation: { process: worker, key: records[operation]!.key, kind: 'get', start, end } })
+    for (const record of records) this.#history.push({ process, ...record, call, start, end: undefined, definiteFailure: true })
+    this.#met.push({ version, operation: { process, key: records[operation]!.key, kind: 'get', call, start, end } })
   }
 
   #noteGap (): void {
