@@ -9,7 +9,7 @@
  */
 import { EventEmitter } from 'node:events'
 import type { Configuration, Metadata, StoreId } from '../membership/configuration.ts'
-import { type Database, type Environment, type Fold, Membership, phiAccrual, type StandIn, type ViewChange } from '../membership/index.ts'
+import { type Database, type Environment, type Fold, Membership, MembershipError, phiAccrual, type StandIn, type ViewChange } from '../membership/index.ts'
 import { checkMetadata } from '../membership/metadata-checks.ts'
 import { type PartitionIndex, plan, type Plan } from '../ring/index.ts'
 import { Absences } from './absences.ts'
@@ -31,7 +31,7 @@ import { PartitionHost } from './partition-host.ts'
 import { partitionsConcerning, partitionView } from './partition-view.ts'
 import { NO_TRANSFERS, RebalanceWatch, type TransfersStatus } from './rebalance-watch.ts'
 import { BINARY, decodeNumbers, epochOfLedger, type Identity, ranges } from './storage/layout.ts'
-import { openDatabase, openStore, writeIdentity } from './storage/open.ts'
+import { openDatabase, openStore, reading, unusableFor, writeIdentity } from './storage/open.ts'
 
 /** The message of the damage that an error comes from, if it does. */
 function damageOf (error: unknown): string | undefined {
@@ -158,12 +158,22 @@ export class StoreNode extends EventEmitter<NodeEvents> {
   async start (signal?: AbortSignal): Promise<void> {
     try {
       await this.#open()
-      await this.membership.start(signal)
+      await this.#enter(signal)
     } catch (error) {
       // A start that the cluster refused does not count: else a copied directory would outgrow its refusal by trying again (rule R3).
       if ((error as { code?: unknown }).code === 'MEMBERSHIP_JOIN_REFUSED') await this.#updateIdentity({ incarnation: this.#identity!.incarnation - 1 })
       await this.close()
       throw error
+    }
+  }
+
+  /** What membership has in the directory can be damaged like anything else there. */
+  async #enter (signal: AbortSignal | undefined): Promise<void> {
+    try {
+      await this.membership.start(signal)
+    } catch (error) {
+      if (!(error instanceof MembershipError) || error.code !== 'MEMBERSHIP_STORAGE_FAILED') throw error
+      throw unusableFor(this.#options.directory, error)
     }
   }
 
@@ -176,9 +186,11 @@ export class StoreNode extends EventEmitter<NodeEvents> {
     const run = { durability, bootId: this.#bootId }
     const { identity, partitions, lastBatch } = await openStore(database, directory, clusterName, environment.random, run)
     this.#identity = identity
-    for await (const [key, value] of database.iterator<Uint8Array, Uint8Array>({ ...ranges.ledgers, ...BINARY })) {
-      this.#ledger.restore(epochOfLedger(key), decodeNumbers(key, value))
-    }
+    await reading(directory, async () => {
+      for await (const [key, value] of database.iterator<Uint8Array, Uint8Array>({ ...ranges.ledgers, ...BINARY })) {
+        this.#ledger.restore(epochOfLedger(key), decodeNumbers(key, value))
+      }
+    })
     await environment.transport.start()
     await this.#standIn?.start()
     const host = this.#host = new PartitionHost({

@@ -19,6 +19,7 @@ import { type LeaseMessage, type LeaseOptions, Leases } from './leases.ts'
 import type { Ledger } from './ledger.ts'
 import { Pace } from './pace.ts'
 import { PeerChannel } from './peer-channel.ts'
+import { isCorruption } from './storage/checksum.ts'
 import { Copies } from './storage/copies.ts'
 import { isLongRead, type KeysWanted } from './storage/key-reader.ts'
 import { ledgerKey } from './storage/layout.ts'
@@ -328,7 +329,7 @@ export class PartitionHost {
   #fail (what: string, cause: unknown): void {
     if (this.#stopped) return
     void this.stop()
-    const code = cause instanceof StoreError ? cause.code : 'STORE_FAILED'
+    const code = cause instanceof StoreError ? cause.code : isCorruption(cause) ? 'STORE_DIRECTORY_DAMAGED' : 'STORE_FAILED'
     const reason = cause instanceof Error ? cause.message : String(cause)
     this.#components.failed(new StoreError(code, `${what}: ${reason}`, { cause }))
   }

@@ -4,6 +4,8 @@
  * It covers the record's key, so that a value that is found under the key of another is noticed like one that changed. The key
  * enters as FNV-1a (Fowler, Noll, Vo), which costs less than a call for keys of this size; the record as xxh32 (Y. Collet).
  *
+ * Also tells errors that mean damage from others.
+ *
  * Pure.
  */
 import loadXxhash from 'xxhash-wasm'
@@ -15,6 +17,12 @@ export const CHECKSUM_BYTES = 4
 
 export const damaged = (what: string, cause?: unknown): StoreError =>
   new StoreError('STORE_DIRECTORY_DAMAGED', `this data directory is damaged: ${what}`, { cause })
+
+/** True where an error says, or comes from one that says, that LevelDB cannot make sense of one of its files. */
+export function isCorruption (error: unknown): boolean {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) if ((cause as { code?: unknown }).code === 'LEVEL_CORRUPTION') return true
+  return false
+}
 
 function sumOf (key: Uint8Array, body: Uint8Array): number {
   let seed = 0x811c_9dc5

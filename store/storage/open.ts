@@ -12,7 +12,7 @@ import { StoreError } from '../errors.ts'
 import type { Durability } from '../group/synced-log.ts'
 import { lastBatch } from './batch-chain.ts'
 import { damaged } from './checksum.ts'
-import { batchKey, BINARY, decodeIdentity, encodeRecord, type Identity, identityKey, LAYOUT_VERSION, numberOfBatch, ranges, stateKey } from './layout.ts'
+import { batchKey, BINARY, decodeIdentity, encodeRecord, type Identity, identityKey, type KeyRange, LAYOUT_VERSION, numberOfBatch, ranges, stateKey } from './layout.ts'
 import { copiesIn, loadPartitions, type StoredPartition } from './stored-copies.ts'
 
 /** How this run acknowledges, and where. */
@@ -39,22 +39,40 @@ export async function openStore (
   database: Database, directory: string, clusterName: string, random: Random, run: Run = SYNCED
 ): Promise<OpenedStore> {
   await openDatabase(database, directory)
-  try {
+  return await reading(directory, async () => {
     const started = await startIdentity(database, directory, clusterName, random)
     const found = await loadPartitions(database)
     const lastBatch = await checkBatches(database, directory, found.size)
     const { identity, partitions } = await beginRun(database, directory, started, found, run)
     await deleteLeftovers(database, directory, partitions)
     return { identity, partitions, lastBatch }
-  } catch (error) {
-    if (error instanceof StoreError) throw error
-    // LevelDB opens a directory whose tables are damaged, and says so only when they are read.
-    throw damaged(`${directory} cannot be read: ${(error as Error).message}`, error)
-  }
+  })
 }
 
 const unusable = (directory: string, reason: Error, cause: unknown): StoreError =>
   new StoreError('STORE_DIRECTORY_INVALID', `cannot open ${directory}: ${reason.message}`, { cause })
+
+/**
+ * Reads a directory at its opening. LevelDB opens one whose tables are damaged, and says so only when they are read; where a table ends too early as
+ * an error of the disk.
+ * @throws {StoreError} STORE_DIRECTORY_DAMAGED, and whatever `read` throws as such an error
+ */
+export async function reading<Result> (directory: string, read: () => Promise<Result>): Promise<Result> {
+  try {
+    return await read()
+  } catch (error) {
+    if (error instanceof StoreError) throw error
+    throw damaged(`${directory} cannot be read: ${(error as Error).message}`, error)
+  }
+}
+
+/** What it says about a directory that membership could not read its records there, or write them: from an error of the disk nobody knows which. */
+export function unusableFor (directory: string, error: Error): StoreError {
+  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
+    if ((cause as { code?: unknown }).code === 'LEVEL_IO_ERROR') return unusable(directory, cause, error)
+  }
+  return damaged(`${directory} cannot be read: ${error.message}`, error)
+}
 
 /** A write that fails because the disk is full says nothing about what is on it: such a directory must not be called damaged, and replaced. */
 async function writing (directory: string, write: Promise<void>): Promise<void> {
@@ -89,6 +107,8 @@ export async function writeIdentity (database: Database, identity: Identity): Pr
 
 async function startIdentity (database: Database, directory: string, clusterName: string, random: Random): Promise<Identity> {
   const stored = await database.get(identityKey, BINARY) as Uint8Array | undefined
+  // It is the first record that is ever written, and nothing deletes it.
+  if (stored === undefined && (await hasAny(database, ranges.states) || await hasAny(database, ranges.batches))) throw damaged('its identity is missing')
   const before: Identity = stored === undefined
     ? { version: LAYOUT_VERSION, storeId: random.id(), clusterName, clusterId: undefined, incarnation: 0, addresses: [] }
     : decodeIdentity(stored)
@@ -100,6 +120,9 @@ async function startIdentity (database: Database, directory: string, clusterName
   await writing(directory, writeIdentity(database, identity))
   return identity
 }
+
+const hasAny = async (database: Database, range: KeyRange): Promise<boolean> =>
+  (await database.keys<Uint8Array>({ ...range, limit: 1, keyEncoding: 'view' }).all()).length > 0
 
 /** What the identity says while a store runs, so that the next start knows whether something may be missing. */
 const unsyncedIn = ({ durability, bootId = '' }: Run): Pick<Identity, 'unsynced'> => durability === 'os' ? { unsynced: bootId } : {}

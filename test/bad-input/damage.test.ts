@@ -1,25 +1,30 @@
 /**
- * Damaged data directories (rule S8): a node that is started on one says so, or has what is right, if perhaps
- * too old. It never serves anything else, and never ends without a code; the other replicas carry the cluster meanwhile.
+ * Damaged data directories (rule S8), one kind of damage at a time in the directory of one of three nodes, and what store/README.md
+ * promises of each under "Which failures it survives": the store says with which code it stops, and does not start again; or, where LevelDB drops the
+ * end of its log without a word, it starts as it was earlier, and is brought up to date. No client ever reads anything wrong. In the end the replica
+ * has been repaired: all three disks have the same bytes.
  *
- * Mutation caught: errors of reading, which LevelDB raises after it opened, pass as they come.
+ * Mutations that were tried and are caught: errors of reading, which LevelDB raises after it opened, pass as they come; a directory without an
+ * identity gets another one; what LevelDB calls corrupt while the store runs is no damage; nor what membership cannot read at a start;
+ * damage that was found is not noted for the next start; the numbers of batches are not compared.
  */
-import { type FileHandle, open, readdir, truncate, writeFile } from 'node:fs/promises'
+import { type FileHandle, open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { SeededRandom } from '../../membership/environment/seeded-random.ts'
+import type { Database } from '../../membership/environment/environment.ts'
 import { type Client, connect } from '../../store/client/client.ts'
-import { openStore } from '../../store/storage/open.ts'
-import { BINARY, copyOf, decodeValue, ranges, userKeyOf } from '../../store/storage/layout.ts'
-import { type KillableNode, levelStorage } from '../../store/start-node.ts'
+import { BINARY, identityKey, ledgerKey, ranges } from '../../store/storage/layout.ts'
+import { type KillableNode, levelStorage, setAside } from '../../store/start-node.ts'
 import { eventually, PATIENCE_MS } from '../../store/verify/eventually.ts'
+import { compareReplicas } from '../../store/verify/replica-comparison.ts'
+import { StoppedDirectory } from '../../store/verify/stopped-directory.ts'
 import { Nodes } from './nodes.ts'
 
 const KEYS = 400
 const PARTITIONS = 8
 /** Keys, all partitions among them, that are written again after the damage. */
 const TOUCHED = 100
-const REFUSALS = ['STORE_DIRECTORY_DAMAGED', 'STORE_DIRECTORY_INVALID', 'MEMBERSHIP_STORAGE_FAILED']
 
 const keyOf = (index: number): string => `key-${index}`
 const valueOf = (index: number): string => `${index}: ${'v'.repeat(500)}`
@@ -28,8 +33,12 @@ const all = Array.from({ length: KEYS }, (_, index) => index)
 
 let nodes: Nodes
 let survivors: readonly KillableNode[]
-let victim: KillableNode
+let storeId: string
+/** How far the victim's log and data are, by partition. */
+let positions: Map<number, { readonly last: number, readonly applied: number }>
 let directory: string
+/** Of the survivors. */
+let directories: string[]
 let client: Client
 
 async function settled (members: readonly KillableNode[]): Promise<void> {
@@ -50,15 +59,21 @@ async function settled (members: readonly KillableNode[]): Promise<void> {
 beforeEach(async () => {
   nodes = await Nodes.create()
   directory = nodes.directory()
-  const founder = await nodes.found({ expect: 3, partitions: PARTITIONS, replicas: 3 })
-  const [other, third] = await Promise.all([nodes.start({ seeds: [founder.address] }), nodes.start({ seeds: [founder.address], directory })])
+  directories = [nodes.directory(), nodes.directory()]
+  const replication = { rereplicateAfterMs: 0 }
+  const founder = await nodes.found({ expect: 3, partitions: PARTITIONS, replicas: 3, directory: directories[0]!, replication })
+  const start = (name: string): Promise<KillableNode> => nodes.start({ seeds: [founder.address], directory: name, replication })
+  const [other, victim] = await Promise.all([start(directories[1]!), start(directory)])
   survivors = [founder, other]
-  victim = third
+  storeId = victim.storeId
   client = await connect([founder.address])
   await settled([...survivors, victim])
   for (let first = 0; first < KEYS; first += 100) {
     await client.batch(Array.from({ length: 100 }, (_, index) => ({ type: 'put' as const, key: keyOf(first + index), value: valueOf(first + index) })))
   }
+  expected = all.map(valueOf)
+  await settled([...survivors, victim])
+  positions = new Map([...victim.replicas].map(([partition, { copy }]) => [partition, { last: copy!.last, applied: copy!.applied }]))
   await victim.close()
 })
 
@@ -103,105 +118,210 @@ async function garble (path: string): Promise<void> {
   })
 }
 
+/** Overwrites some bytes from a place on, as a part of the file. */
+const overwrite = (path: string, place: number): Promise<void> =>
+  inside(path, async (file, bytes) => { await file.write(Buffer.alloc(40, 0x55), 0, 40, Math.min(bytes - 40, Math.floor(bytes * place))) })
+
 const cutInHalf = (path: string): Promise<void> => inside(path, (file, bytes) => file.truncate(Math.floor(bytes / 2)))
 
-/** What the directory of a node that has ended says, by key: its data, and what its log has beyond that. */
-async function contents (): Promise<Map<string, string>> {
-  const database = levelStorage(directory)
-  const { partitions } = await openStore(database, directory, 'coterie', new SeededRandom(1))
-  try {
-    const found = new Map<string, string>()
-    for await (const [key, record] of database.iterator<Uint8Array, Uint8Array>({ ...ranges.data, ...BINARY })) {
-      expect(copyOf(key).copy).toBe(partitions.get(copyOf(key).partition)?.state.copy)
-      found.set(Buffer.from(userKeyOf(key)).toString(), Buffer.from(decodeValue(key, record).value).toString())
-    }
-    for (const { state, entries } of partitions.values()) {
-      for (const { seq, body } of entries) {
-        if (body.kind !== 'write' || seq <= state.applied) continue
-        for (const operation of body.operations!) {
-          expect(operation.kind).toBe('put')
-          if (operation.kind === 'put') found.set(Buffer.from(operation.key).toString(), Buffer.from(operation.value).toString())
-        }
-      }
-    }
-    return found
-  } finally {
-    await database.close()
-  }
-}
+/** What every read must say. */
+let expected: string[]
 
-type Outcome = 'refused' | 'right' | 'behind'
-
-/** Starts the victim on its directory. Whatever comes of it, nothing that it holds is wrong; when it is level, nothing is missing either. */
-async function restart (): Promise<Outcome> {
-  const again = nodes.create({ directory, seeds: survivors.map(({ address }) => address) })
-  const failed = new Promise<Error>(resolve => { again.once('failed', resolve) })
-  const code = (error: unknown): unknown => (error as { code?: unknown }).code
-  try {
-    await again.start()
-  } catch (error) {
-    expect(REFUSALS).toContain(code(error))
-    return 'refused'
-  }
+async function writeAgain (): Promise<void> {
   await client.batch(all.slice(0, TOUCHED).map(index => ({ type: 'put' as const, key: keyOf(index), value: touched(index) })))
-  // Damage may also show only when it is read, and then ends the store loudly.
-  const outcome = await Promise.race([
-    settled([...survivors, again]).then((): Outcome => 'right', (): Outcome => 'behind'),
-    failed.then((): Outcome => 'refused')
-  ])
-  await again.close()
-  if (outcome === 'refused') return outcome
-  const found = await contents()
-  for (const [key, value] of found) {
-    const index = Number(key.slice(keyOf(0).length - 1))
-    expect([valueOf(index), touched(index)]).toContain(value)
-  }
-  if (outcome === 'right') {
-    expect(all.filter(index => found.get(keyOf(index)) !== (index < TOUCHED ? touched(index) : valueOf(index)))).toEqual([])
-    expect(found.size).toBe(KEYS)
-  }
-  return outcome
+  for (let index = 0; index < TOUCHED; index++) expected[index] = touched(index)
 }
 
-const damages: readonly (readonly [string, () => Promise<void>])[] = [
-  ['a manifest cut in half', async () => { for (const path of await filesLike(/^MANIFEST/)) await cutInHalf(path) }],
-  ['a garbled manifest', async () => { for (const path of await filesLike(/^MANIFEST/)) await garble(path) }],
-  ['a pointer to nowhere', async () => { await writeFile(join(directory, 'CURRENT'), 'MANIFEST-999999\n') }],
-  ['an empty pointer', async () => { await truncate(join(directory, 'CURRENT')) }],
-  ['a garbled table', async () => { await compact(); for (const path of await filesLike(/\.ldb$/)) await garble(path) }],
-  ['a table cut in half', async () => { await compact(); for (const path of await filesLike(/\.ldb$/)) await cutInHalf(path) }],
-  ['an empty table', async () => { await compact(); for (const path of await filesLike(/\.ldb$/)) await truncate(path) }]
-]
-
-const logDamages: typeof damages = [
-  ['a log cut in half', async () => { for (const path of await filesLike(/\.log$/)) await cutInHalf(path) }],
-  ['a garbled log', async () => { for (const path of await filesLike(/\.log$/)) await garble(path) }]
-]
-
-/** The cluster never noticed more than that a node was away. */
-async function expectNothingLost (): Promise<void> {
-  const values = await client.getMany(all.map(keyOf))
-  expect(all.filter(index => ![valueOf(index), touched(index)].includes(values[index]!))).toEqual([])
+/** Whoever answers, says what is right: the leader, and, to a client that has seen it, each replica. Replicas take turns. */
+async function expectRightAnswers (): Promise<void> {
+  expect(await client.getMany(all.map(keyOf))).toEqual(expected)
+  for (let turn = 0; turn < 3; turn++) expect(await client.getMany(all.map(keyOf), { consistency: 'session' })).toEqual(expected)
 }
 
-describe('a damaged directory is refused, and nothing of it is served', () => {
-  test.each(damages)('%s', async (_name, damage) => {
+/** Not once, and not again: nothing that a first attempt does makes the directory look sound. */
+async function expectRefusal (code: string): Promise<void> {
+  for (let attempt = 0; attempt < 2; attempt++) {
+    const again = nodes.create({ directory, seeds: survivors.map(({ address }) => address) })
+    await expect(again.start()).rejects.toMatchObject({ code })
+    expect(again.status().state).toBe('closed')
+    await expectRightAnswers()
+  }
+}
+
+/** All replicas have the same, byte by byte, and every value is the one that was written. */
+async function expectEqualDisks (third: KillableNode, thirdDirectory: string): Promise<void> {
+  const members = [...survivors, third]
+  await settled(members)
+  await expectRightAnswers()
+  await eventually(PATIENCE_MS, () => {
+    const busy = members.reduce((sum, node) => sum + node.status().partitions.busy, 0)
+    return Promise.resolve(busy === 0 ? undefined : `${busy} partitions are busy`)
+  })
+  // At one moment, so that none sees another one gone.
+  await Promise.all(members.map(node => node.kill()))
+  const opened = await Promise.all([...directories, thirdDirectory].map(async (name, index) => ({ name: `node ${index}`, directory: await StoppedDirectory.open(name) })))
+  try {
+    expect(await compareReplicas(opened, PARTITIONS)).toMatchObject({ problems: [], copies: 3 * PARTITIONS, values: 3 * KEYS })
+  } finally {
+    for (const { directory } of opened) await directory.close()
+  }
+}
+
+/** As `coterie start --repair` does, and as an operator does who starts on an empty directory: a new store takes the place of the old one. */
+async function expectRepair (): Promise<void> {
+  setAside(directory)
+  const replaced = await nodes.start({ directory, seeds: survivors.map(({ address }) => address), replication: { rereplicateAfterMs: 0 } })
+  expect(replaced.storeId).not.toBe(storeId)
+  await writeAgain()
+  await expectEqualDisks(replaced, directory)
+}
+
+/** Changes records as a program would that knows nothing of checksums. */
+async function inDatabase (change: (database: Database) => Promise<void>): Promise<void> {
+  const database = levelStorage(directory)
+  await database.open()
+  await change(database)
+  await database.close()
+}
+
+const garbleRecord = (range: { gte: Uint8Array, lt: Uint8Array }): Promise<void> => inDatabase(async database => {
+  const [found] = await database.iterator<Uint8Array, Uint8Array>({ ...range, ...BINARY, limit: 1 }).all()
+  const record = Buffer.from(found![1])
+  record[0] = record[0]! ^ 0x55
+  await database.put(found![0], record, BINARY as object)
+})
+
+const DAMAGED = 'STORE_DIRECTORY_DAMAGED'
+type FileChange = (path: string) => Promise<void>
+const eachLike = (pattern: RegExp, change: FileChange) => async (): Promise<void> => {
+  for (const path of await filesLike(pattern)) await change(path)
+}
+const eachTable = async (change: FileChange): Promise<void> => {
+  await compact()
+  await eachLike(/\.ldb$/, change)()
+}
+/** The keys of membership's sublevel. */
+const MEMBERSHIP = { gte: Buffer.from('!membership!'), lt: Buffer.from('!membership"') }
+
+const refused: readonly (readonly [string, string, () => Promise<void>])[] = [
+  ['a manifest cut in half', DAMAGED, eachLike(/^MANIFEST/, cutInHalf)],
+  ['a garbled manifest', DAMAGED, eachLike(/^MANIFEST/, garble)],
+  // LevelDB finds no directory that it could open.
+  ['a pointer to nowhere', 'STORE_DIRECTORY_INVALID', async () => { await writeFile(join(directory, 'CURRENT'), 'MANIFEST-999999\n') }],
+  ['an empty pointer', DAMAGED, async () => { await truncate(join(directory, 'CURRENT')) }],
+  ['a garbled table', DAMAGED, () => eachTable(garble)],
+  ['a table cut in half', DAMAGED, () => eachTable(cutInHalf)],
+  ['an empty table', DAMAGED, () => eachTable(truncate)],
+  ['a missing table', DAMAGED, () => eachTable(rm)],
+  // Batches in its middle are lost, and later ones are there.
+  ['a log garbled in its middle', DAMAGED, eachLike(/\.log$/, path => overwrite(path, 0.4))],
+  // The store's name with them.
+  ['a log garbled at its beginning', DAMAGED, eachLike(/\.log$/, path => overwrite(path, 0))],
+  ['a garbled state record', DAMAGED, () => garbleRecord(ranges.states)],
+  ['a garbled entry of the log', DAMAGED, () => garbleRecord(ranges.logs)],
+  ['a garbled ledger', DAMAGED, () => inDatabase(database => database.put(ledgerKey(1), Buffer.from('a ledger'), BINARY as object))],
+  ['a garbled record of membership', DAMAGED, () => garbleRecord(MEMBERSHIP)],
+  ['no identity', DAMAGED, () => inDatabase(database => database.del(identityKey, BINARY as object))]
+]
+
+describe('a damaged directory is refused, nothing of it is served, and a new store takes its place', () => {
+  test.each(refused)('%s: %s', async (_name, code, damage) => {
     await damage()
-    expect(await restart()).toBe('refused')
-    await expectNothingLost()
+    await expectRefusal(code)
+    await expectRepair()
+  })
+})
+
+/** The directory opens, and the data does not read. */
+async function onlyDataIsDamaged (): Promise<boolean> {
+  const opened = await StoppedDirectory.open(directory).catch(() => undefined)
+  if (opened === undefined) return false
+  let unreadable = false
+  for (const [partition, { state }] of opened.partitions) await opened.data(partition, state.copy!).catch(() => { unreadable = true })
+  await opened.close()
+  return unreadable
+}
+
+const unnoticed: typeof refused = [
+  ['a value that does not fit its checksum', DAMAGED, () => garbleRecord(ranges.data)],
+  ['a table of which a part with values is garbled', DAMAGED, async () => {
+    await compact()
+    const [path] = await filesLike(/\.ldb$/)
+    for (let part = 1; part < 20; part++) {
+      const before = await readFile(path!)
+      await inside(path!, async (file, bytes) => { await file.write(Buffer.alloc(40, 0x55), 0, 40, Math.floor(bytes * part / 20)) })
+      if (await onlyDataIsDamaged()) return
+      await writeFile(path!, before)
+    }
+    throw new Error('no part of the table has values alone')
+  }]
+]
+
+describe('damage that opening does not see is seen when it is read: the store stops, and does not start again', () => {
+  test.each(unnoticed)('%s: %s', async (_name, code, damage) => {
+    await damage()
+    const again = nodes.create({ directory, seeds: survivors.map(({ address }) => address) })
+    const failed = new Promise<unknown>(resolve => { again.once('failed', resolve) })
+    let error: unknown
+    void failed.then(reason => { error = reason })
+    await again.start()
+    // Replicas take turns, so that it is asked for each key sooner or later.
+    await eventually(PATIENCE_MS, async () => {
+      await expectRightAnswers()
+      return error === undefined ? 'it has not failed' : undefined
+    })
+    expect(error).toMatchObject({ code })
+    expect(again.status().state).toBe('failed')
+    await again.close()
+    await expectRefusal(code)
+    await expectRepair()
   })
 })
 
 // LevelDB drops the damaged end of a log without a word, as if it had never been synced: what is left is an older state of the store.
-describe('a damaged log leaves an older state at most, never a wrong one', () => {
-  test.each(logDamages)('%s', async (_name, damage) => {
-    await damage()
-    await restart()
-    await expectNothingLost()
+const ends: readonly (readonly [string, (path: string) => Promise<void>])[] = [
+  ['cut in half', cutInHalf],
+  ['garbled at its end', path => overwrite(path, 1)]
+]
+
+describe('a store that has lost the end of its log starts with an older state, and is brought up to date', () => {
+  test.each(ends)('%s', async (_name, damage) => {
+    await eachLike(/\.log$/, damage)()
+    const before = await StoppedDirectory.open(directory)
+    const reached = [...before.partitions].map(([partition, { state: { floor, applied }, entries }]) =>
+      ({ partition, applied, last: floor + entries.length }))
+    await before.close()
+    const isBehind = ({ partition, applied, last }: typeof reached[number]): boolean => {
+      const then = positions.get(partition)!
+      return last < then.last || applied < then.applied
+    }
+    const behind = reached.filter(isBehind)
+    expect(behind.length, JSON.stringify(reached)).toBeGreaterThan(0)
+    await writeAgain()
+    const again = await nodes.start({ directory, seeds: survivors.map(({ address }) => address) })
+    expect(again.storeId).toBe(storeId)
+    await expectRightAnswers()
+    await expectEqualDisks(again, directory)
   })
 })
 
+test('a log that is garbled all over is one or the other, as its last part was hit or not', async () => {
+  await eachLike(/\.log$/, garble)()
+  await writeAgain()
+  const again = nodes.create({ directory, seeds: survivors.map(({ address }) => address) })
+  const refusal: unknown = await again.start().then(() => undefined, (error: unknown) => error)
+  if (refusal === undefined) {
+    await expectEqualDisks(again, directory)
+  } else {
+    expect(refusal).toMatchObject({ code: DAMAGED })
+    await expectRefusal(DAMAGED)
+    await expectRepair()
+  }
+})
+
 test('an undamaged directory is right', async () => {
-  expect(await restart()).toBe('right')
-  await expectNothingLost()
+  await writeAgain()
+  const again = await nodes.start({ directory, seeds: survivors.map(({ address }) => address) })
+  expect(again.storeId).toBe(storeId)
+  await expectEqualDisks(again, directory)
 })

@@ -1,6 +1,7 @@
 /**
  * Damaged directories of real processes (rule S8): one of LevelDB's files at a time is cut off or overwritten while its node is down. The
- * node says so and ends; with `--repair` it is replaced by a new store, which the others teach. Meanwhile they serve everything.
+ * node says so and ends; with `--repair` it is replaced by a new store, which the others teach. Meanwhile they serve everything. In the end the
+ * disks of all nodes have the same bytes.
  *
  * What opening finds in which damage is in test/bad-input/damage.test.ts.
  */
@@ -8,11 +9,14 @@ import { open, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { connect } from '../../store/client/client.ts'
+import { setAside } from '../../store/start-node.ts'
+import { checkDisks } from '../../store/verify/disk-check.ts'
 import { ProcessCluster } from '../../store/verify/process-cluster.ts'
 import { load, missing } from './traffic.ts'
 
 const NODES = 3
 const VICTIM = 2
+const PARTITIONS = 16
 const cleanups: (() => Promise<void>)[] = []
 
 afterEach(async () => {
@@ -33,7 +37,7 @@ async function changeFiles (directory: string, pattern: RegExp, change: (bytes: 
 
 const half = (bytes: Buffer): Buffer => bytes.subarray(0, bytes.length >> 1)
 
-/** The tables come last of the first four: a directory has none before it was opened a second time. */
+/** Every node is opened once more before it is damaged, so that it has a table as well as a log. */
 const damages: readonly (readonly [string, RegExp, (bytes: Buffer) => Buffer])[] = [
   ['manifest cut off', /^MANIFEST/, half],
   ['manifest overwritten', /^MANIFEST/, bytes => { bytes.fill(0xff, 4, 20); return bytes }],
@@ -42,7 +46,7 @@ const damages: readonly (readonly [string, RegExp, (bytes: Buffer) => Buffer])[]
 ]
 
 test('a node whose directory was damaged says so, and with --repair is replaced by a new store that the others teach', async () => {
-  const cluster = await ProcessCluster.form({ nodes: NODES, partitions: 16 })
+  const cluster = await ProcessCluster.form({ nodes: NODES, partitions: PARTITIONS })
   cleanups.push(() => cluster.close())
   const client = await connect([0, 1].map(index => cluster.address(index)))
   cleanups.push(() => client.close())
@@ -50,7 +54,6 @@ test('a node whose directory was damaged says so, and with --repair is replaced 
   const directory = cluster.directory(VICTIM)
   let { storeId } = (await cluster.settled(client))[VICTIM]!
   for (const [name, pattern, change] of damages) {
-    // Opened once more, it has tables as well.
     cluster.node(VICTIM).signal('SIGTERM')
     await cluster.node(VICTIM).exit()
     await cluster.restart(VICTIM).event('joined')
@@ -68,8 +71,24 @@ test('a node whose directory was damaged says so, and with --repair is replaced 
     storeId = joined.storeId
     const statuses = await cluster.settled(client)
     // All partitions have three replicas, so the new store has been taught every one.
-    expect(statuses[VICTIM], name).toMatchObject({ storeId, partitions: { seats: 16 } })
+    expect(statuses[VICTIM], name).toMatchObject({ storeId, partitions: { seats: PARTITIONS } })
     expect(await missing(client), name).toEqual([])
   }
   expect((await readdir(cluster.root)).filter(name => name.includes('damaged'))).toHaveLength(damages.length)
+
+  // What LevelDB finds no directory in says nothing about what was there: nobody but an operator may put it away.
+  await cluster.node(VICTIM).kill()
+  await changeFiles(directory, /^CURRENT$/, () => Buffer.from('MANIFEST-999999\n'))
+  for (const args of [[], ['--repair', '--seed', cluster.address(0)]]) {
+    cluster.move(VICTIM, cluster.address(VICTIM), args)
+    expect(await cluster.node(VICTIM).exit()).toEqual({ code: 1, signal: null })
+    expect(cluster.node(VICTIM).errors).toMatch(/^STORE_DIRECTORY_INVALID: /m)
+  }
+  setAside(directory)
+  cluster.move(VICTIM, cluster.address(VICTIM), ['--seed', cluster.address(0)])
+  await cluster.joined(VICTIM)
+  await cluster.quiet(client)
+  expect(await missing(client)).toEqual([])
+  await cluster.killAll()
+  expect(await checkDisks(cluster, [0, 1, VICTIM], PARTITIONS)).toMatchObject({ problems: [], copies: NODES * PARTITIONS })
 })

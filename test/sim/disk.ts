@@ -59,6 +59,8 @@ export class Disk {
   slowness = 1
   /** Writes fail for as long as this is set, as on a full disk. */
   full = false
+  /** Reads fail for as long as this is set. */
+  unreadable = false
   /** Bytes written, and syncs done. */
   readonly statistics = { writes: 0, syncs: 0, bytes: 0 }
   readonly #options: DiskOptions
@@ -74,6 +76,7 @@ export class Disk {
   #waiting: Write[] = []
   #writing: Write[] = []
   #failures = 0
+  #readFailures = 0
   #lockedBy: EventOwner | undefined
   #onIdle: (() => void)[] = []
 
@@ -99,6 +102,11 @@ export class Disk {
     this.#failures++
   }
 
+  /** Makes the next read fail, of one value or of a part of a range. */
+  failNextRead (): void {
+    this.#readFailures++
+  }
+
   /** Replaces one value by another without anybody noticing, durably: what a bad sector does. Undefined removes it. */
   corrupt (key: Uint8Array, value: Uint8Array | undefined): void {
     const operation: Operation = value === undefined ? { type: 'del', key } : { type: 'put', key, value }
@@ -122,12 +130,16 @@ export class Disk {
     return ms === 0 ? 0 : ms * this.slowness * (1 + this.#random.next() * this.#options.jitterFactor)
   }
 
-  /** Resolves with what `look` says of the content as it is now, after the time a read takes. */
+  /** Resolves with what `look` says of the content as it is now, after the time a read takes; fails after that time where a read is to. */
   read<Result> (owner: EventOwner, look: () => Result): Promise<Result> {
-    const result = look()
+    const fails = this.unreadable || this.#readFailures > 0
+    if (this.#readFailures > 0) this.#readFailures--
+    const result = fails ? Promise.reject<Result>(new StorageFault(`${this.name}: read failed`)) : Promise.resolve(look())
+    // Who waits for it hears of it below.
+    result.catch(() => {})
     const takesMs = this.#takes(this.#options.readMs)
-    if (takesMs === 0) return Promise.resolve(result)
-    return new Promise(resolve => { this.#scheduler.schedule(takesMs, owner, () => resolve(result)) })
+    if (takesMs === 0) return result
+    return new Promise(resolve => { this.#scheduler.schedule(takesMs, owner, () => { resolve(result) }) })
   }
 
   write (owner: EventOwner, operations: readonly Operation[], sync: boolean): Promise<void> {
@@ -231,6 +243,7 @@ export class Disk {
     this.#writing = []
     this.#onIdle = []
     this.#failures = 0
+    this.#readFailures = 0
     this.#lockedBy = undefined
   }
 }
