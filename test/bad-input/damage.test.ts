@@ -6,7 +6,8 @@
  *
  * Mutations that were tried and are caught: errors of reading, which LevelDB raises after it opened, pass as they come; a directory without an
  * identity gets another one; what LevelDB calls corrupt while the store runs is no damage; nor what membership cannot read at a start;
- * damage that was found is not noted for the next start; the numbers of batches are not compared.
+ * damage that was found is not noted for the next start; the numbers of batches are not compared; checksums are not compared; a leader neither
+ * compares the history of a new process anew nor forgets what the former one had acknowledged.
  */
 import { type FileHandle, open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -2,6 +2,9 @@
  * The comparison of disks that ends `coterie verify`: three members of a group whose data is at different positions, of which one has lost
  * old values of its log and another the beginning of it, and a node that has left, are equal; each way in which one of them can differ is
  * found.
+ *
+ * Mutations that were tried and are caught: data, logs, the index, times to live, or a log and its own data are not compared; older data is
+ * not brought forward; strays, or copies of stores outside of the group, are not looked for.
  */
 import { MemoryLevel } from 'memory-level'
 import { describe, expect, test } from 'vitest'
