@@ -111,6 +111,11 @@ function validatePage (value: unknown): Page {
   return { keys, values, next: value.next === null ? null : bound(value.next) }
 }
 
+/** What a request expects of its answer. */
+function expecting ({ expects }: Record<string, unknown>): { readonly expects?: number } {
+  return expects === undefined ? {} : { expects: natural(expects, 'the bytes of an answer', WIRE_LIMITS.answerBytesMax) }
+}
+
 function validateNodeChange ({ drain, update, force, leave }: Record<string, unknown>): NodeChange {
   if (drain !== undefined && typeof drain !== 'boolean') return fail('drain')
   if ([drain, update, force, leave].filter(change => change !== undefined).length > 1) return fail('two changes at once')
@@ -144,10 +149,16 @@ export function validateClientRequest (value: unknown): ClientRequest {
     case 'read': {
       const after = value.after === undefined ? {} : { after: natural(value.after, 'a position') }
       const keys = list(value.keys, WIRE_LIMITS.keysPerReadMax, 'keys', key)
-      return { kind: 'read', request, partition: natural(value.partition, 'a partition', 65535), keys, ...after }
+      return { kind: 'read', request, partition: natural(value.partition, 'a partition', 65535), keys, ...after, ...expecting(value) }
     }
-    case 'scan': return { kind: 'scan', request, partition: natural(value.partition, 'a partition', 65535), scan: validateScan(value.scan) }
-    case 'watch': return { kind: 'watch', request, partition: natural(value.partition, 'a partition', 65535), watch: validateWatch(value.watch) }
+    case 'scan': {
+      const partition = natural(value.partition, 'a partition', 65535)
+      return { kind: 'scan', request, partition, scan: validateScan(value.scan), ...expecting(value) }
+    }
+    case 'watch': {
+      const partition = natural(value.partition, 'a partition', 65535)
+      return { kind: 'watch', request, partition, watch: validateWatch(value.watch), ...expecting(value) }
+    }
     case 'write': {
       const operations = list(value.operations, WIRE_LIMITS.operationsPerWriteMax, 'operations', validateOperation)
       if (operations.length === 0) return fail('an empty write')
@@ -206,6 +217,7 @@ export function validateNodeResponse (value: unknown): NodeResponse {
         definite: value.definite === true,
         epoch: natural(value.epoch, 'an epoch'),
         ...(value.hints === undefined ? {} : { hints: list(value.hints, 100, 'hints', validateHint) }),
+        ...(value.bytes === undefined ? {} : { bytes: natural(value.bytes, 'the bytes of an answer', WIRE_LIMITS.answerBytesMax) }),
         ...(value.seq === undefined ? {} : { seq: natural(value.seq, 'a sequence number') }),
         ...(value.waitingFor === undefined ? {} : { waitingFor: list(value.waitingFor, 1000, 'stores', item => text(item, 'a store id') as StoreId) }),
         ...(value.failed === undefined ? {} : { failed: validateFailedCondition(value.failed) })

@@ -29,6 +29,8 @@ export const WIRE_LIMITS = Object.freeze({
   watchWaitMsMax: 60_000,
   /** The longest that a value may be given to live: ten years. */
   ttlMsMax: 3650 * 24 * 3600 * 1000,
+  /** What an answer may be expected to take: no message is longer. */
+  answerBytesMax: 32 * 1024 * 1024,
   textMax: 4096
 })
 
@@ -91,6 +93,12 @@ export interface NodeChange {
   readonly leave?: LeaveMode
 }
 
+/**
+ * What the answer takes in bytes, where an earlier attempt was refused since there was no room for it: as long as there is none nothing
+ * is read.
+ */
+interface Expecting { readonly expects?: number }
+
 export type ClientRequest =
   /** Asks for the cluster as this node knows it; with `after`, as soon as it is in a later epoch than that. */
   | { readonly kind: 'view', readonly request: number, readonly protocol: number, readonly after?: number }
@@ -98,13 +106,13 @@ export type ClientRequest =
    * Read of keys of one partition: linearizable, or, with `after`, from any replica that has everything up to that position. An answer
    * then says in `seq` how much it has.
    */
-  | { readonly kind: 'read', readonly request: number, readonly partition: number, readonly keys: readonly Uint8Array[], readonly after?: number }
+  | { readonly kind: 'read', readonly request: number, readonly partition: number, readonly keys: readonly Uint8Array[], readonly after?: number } & Expecting
   /** Atomic write of keys of one partition. `id.base` is -1 when the client knows no sequence number of the partition yet. */
   | { readonly kind: 'write', readonly request: number, readonly partition: number, readonly id: OperationId, readonly operations: readonly Operation[] }
   /** Reads one page of a range of keys of one partition, linearizably. */
-  | { readonly kind: 'scan', readonly request: number, readonly partition: number, readonly scan: ScanSpec }
+  | { readonly kind: 'scan', readonly request: number, readonly partition: number, readonly scan: ScanSpec } & Expecting
   /** Asks for the changes of one partition after a position; answered when there are some, or after `waitMs`. */
-  | { readonly kind: 'watch', readonly request: number, readonly partition: number, readonly watch: WatchSpec }
+  | { readonly kind: 'watch', readonly request: number, readonly partition: number, readonly watch: WatchSpec } & Expecting
   /** Asks for the node's status, for people and tools. */
   | {
     readonly kind: 'status'
@@ -151,6 +159,8 @@ export type NodeResponse =
     readonly epoch: number
     /** Who to ask instead, best first, where the node knows better than the placement. */
     readonly hints?: readonly { readonly storeId: StoreId, readonly address: Address }[]
+    /** STORE_OVERLOADED for want of room for the answer: what that takes. The next attempt names it. */
+    readonly bytes?: number
     /** BASE_REQUIRED: the partition's position. */
     readonly seq?: number
     /** PARTITION_UNAVAILABLE: the missing stores. */

@@ -7,7 +7,8 @@ import { type Address, CHANNELS, type Environment, type Remote } from '../member
 import type { Configuration, StoreId } from '../membership/configuration.ts'
 import { partitionOf, type PartitionIndex } from '../ring/index.ts'
 import type { AgreedState } from './agreed-state.ts'
-import { CLIENT_PROTOCOL_VERSION, type ClientRequest, type NodeChange, type NodeResponse, operationBytes } from './client-protocol.ts'
+import { answerBytes, AnswerRoom } from './answer-room.ts'
+import { CLIENT_PROTOCOL_VERSION, type ClientRequest, type NodeChange, type NodeResponse, operationBytes, WIRE_LIMITS } from './client-protocol.ts'
 import { validateClientRequest } from './client-protocol-checks.ts'
 import { StoreError } from './errors.ts'
 import type { Answer, Ticket } from './group/effects.ts'
@@ -35,6 +36,7 @@ const POLLS_MAX = 100_000
 export interface ClientServiceOptions {
   readonly operationsInFlightMax: number
   readonly bytesInFlightMax: number
+  readonly answerBytesMax: number
 }
 
 export class ClientService {
@@ -50,11 +52,13 @@ export class ClientService {
   #configuration: Configuration | undefined
   #state: AgreedState | undefined
   readonly #views = new ViewService()
+  readonly #room: AnswerRoom
   #failure: Error | undefined
 
   constructor (components: ClientServiceComponents, options: ClientServiceOptions) {
     this.#components = components
     this.#options = options
+    this.#room = new AnswerRoom(options.answerBytesMax)
   }
 
   start (host: PartitionHost): void {
@@ -109,8 +113,19 @@ export class ClientService {
     this.#handle(request, remote)
   }
 
-  /** In a stream of its own: a short answer need not wait for a long one. */
+  /**
+   * In a stream of its own: a short answer need not wait for a long one. What has no room is refused: only reads have so much to say,
+   * so whoever asked may ask again.
+   */
   #reply (remote: Remote, request: number, answer: Answer): void {
+    const bytes = answerBytes(answer)
+    if (bytes > 0) {
+      if (!this.#room.fits(remote, bytes)) {
+        remote.reply({ ...this.#noRoom(remote, bytes), request } satisfies NodeResponse, request)
+        return
+      }
+      this.#room.took(remote, bytes)
+    }
     try {
       remote.reply({ ...answer, request } satisfies NodeResponse, request)
     } catch (error) {
@@ -119,6 +134,11 @@ export class ClientService {
       const refusal = this.#error('STORE_INVALID_VALUE', `the answer is too long: ${error.message}`)
       remote.reply({ ...refusal, request } satisfies NodeResponse, request)
     }
+  }
+
+  #noRoom (remote: Remote, bytes: number): Answer {
+    const message = `an answer of ${bytes} bytes has no room: ${remote.queuedBytes()} bytes wait for this client, and others may have more`
+    return { ...this.#error('STORE_OVERLOADED', message) as Answer & { kind: 'error' }, bytes: Math.min(bytes, WIRE_LIMITS.answerBytesMax) }
   }
 
   #handle (request: ClientRequest, remote: Remote): void {
@@ -175,6 +195,10 @@ export class ClientService {
     }
     if (request.kind === 'watch' && this.#polls >= POLLS_MAX) {
       refuse(this.#error('STORE_OVERLOADED', `${POLLS_MAX} polls of watches wait at this node`))
+      return
+    }
+    if (request.kind !== 'write' && request.expects !== undefined && !this.#room.fits(remote, request.expects)) {
+      refuse(this.#noRoom(remote, request.expects))
       return
     }
     const { operationsInFlightMax, bytesInFlightMax } = this.#options

@@ -57,6 +57,12 @@ export interface NodeOptions {
    * several times over while they are sent to the other replicas and to the disk. @default 67108864
    */
   readonly bytesInFlightMax?: number
+  /**
+   * Bytes of answers to clients that wait at this node to be sent, from 1 to 2^40; one client may have 56 MiB of them. What has no room is
+   * answered with STORE_OVERLOADED, and clients ask again after a pause; an answer for which there is nothing to wait is always taken.
+   * @default 268435456
+   */
+  readonly answerBytesMax?: number
   /** Tuning of the membership. */
   readonly membership?: Partial<Omit<MembershipOptions, 'clusterName' | 'seeds' | 'found' | 'expect' | 'settings' | 'storeId' | 'incarnation' | 'metadata' | 'clusterId' | 'role'>>
   /** Tuning of the replication. */
@@ -97,7 +103,7 @@ export type ResolvedNodeOptions = Required<Omit<NodeOptions, 'advertise' | 'part
   Pick<NodeOptions, 'advertise' | 'partitions' | 'replicas' | 'expect'> & { readonly replication: PartitionHostOptions }
 
 const NAMES = new Set(['listen', 'advertise', 'directory', 'clusterName', 'seeds', 'found', 'expect', 'partitions', 'replicas', 'zone', 'weight', 'role', 'tags',
-  'standIn', 'durability', 'operationsInFlightMax', 'bytesInFlightMax', 'membership', 'replication'])
+  'standIn', 'durability', 'operationsInFlightMax', 'bytesInFlightMax', 'answerBytesMax', 'membership', 'replication'])
 
 const invalid = (message: string): never => { throw new StoreError('STORE_INVALID_OPTIONS', message) }
 
@@ -140,6 +146,7 @@ export function resolveNodeOptions (options: NodeOptions): ResolvedNodeOptions {
     durability: 'sync',
     operationsInFlightMax: 20_000,
     bytesInFlightMax: 64 * 1024 * 1024,
+    answerBytesMax: 256 * 1024 * 1024,
     membership: {},
     ...options,
     replication: { ...REPLICATION_DEFAULTS, ...options.replication }
@@ -166,6 +173,7 @@ export function resolveNodeOptions (options: NodeOptions): ResolvedNodeOptions {
   if (!['sync', 'os'].includes(resolved.durability)) invalid(`durability must be 'sync' or 'os', not ${JSON.stringify(resolved.durability)}`)
   integer('operationsInFlightMax', resolved.operationsInFlightMax, 1, 10_000_000)
   integer('bytesInFlightMax', resolved.bytesInFlightMax, 1, 2 ** 40)
+  integer('answerBytesMax', resolved.answerBytesMax, 1, 2 ** 40)
   for (const [name, value] of Object.entries(resolved.replication)) {
     const [minimum, maximum] = REPLICATION_RANGES[name as keyof PartitionHostOptions] ?? [1, 2 ** 31]
     integer(`replication.${name}`, value, minimum, maximum)

@@ -1,8 +1,8 @@
 /**
  * Runs the replica cores of one store: carries out their effects on the transport and the disk, once per turn.
  *
- * What arrives in one turn of the event loop is handled first; then every touched replica flushes, all reads go to the disk as one
- * getMany and all writes as one synced batch. The transport does the same with messages.
+ * What arrives in one turn of the event loop is handled first; then every touched replica flushes, all reads go to the disk as a few
+ * questions (key-reader.ts) and all writes as one synced batch. The transport does the same with messages.
  *
  * Owns the store's replicas, its writer, and its channel to the other stores.
  */
@@ -21,7 +21,7 @@ import { Pace } from './pace.ts'
 import { PeerChannel } from './peer-channel.ts'
 import { isCorruption } from './storage/checksum.ts'
 import { Copies } from './storage/copies.ts'
-import { isLongRead, type KeysWanted } from './storage/key-reader.ts'
+import { isLongRead, type KeysWanted, questionsOf } from './storage/key-reader.ts'
 import { ledgerKey } from './storage/layout.ts'
 import type { StoredPartition } from './storage/stored-copies.ts'
 import { StoreWriter } from './storage/store-writer.ts'
@@ -263,10 +263,9 @@ export class PartitionHost {
     this.#writer.flush()
   }
 
-  /** All that have few keys are one question to the disk. */
+  /** Those that have few keys share questions to the disk. */
   #beginFetches (fetches: readonly Fetch[]): void {
-    const short = fetches.filter(fetch => !isLongRead(fetch))
-    if (short.length > 0) this.#run(this.#fetch(short))
+    for (const question of questionsOf(fetches.filter(fetch => !isLongRead(fetch)))) this.#run(this.#fetch(question))
     for (const fetch of fetches) if (isLongRead(fetch)) this.#run(this.#fetchInParts(fetch))
   }
 

@@ -50,6 +50,8 @@ export interface Remote {
   readonly connectionId: number
   /** Queues an answer on the connection the message came by, in a stream as `send` does. Lost, silently, when that connection is gone. */
   reply (message: unknown, stream?: number): void
+  /** Bytes queued on that connection and not yet handed to the operating system; 0 when it is gone. For backpressure. */
+  queuedBytes (): number
 }
 
 /**

@@ -52,6 +52,8 @@ export interface ConnectionOwner {
   onMessage (connection: Connection, channel: Channel, message: unknown): void
   /** The connection is gone; called once. `reason` is set when the other side broke the rules. */
   onEnd (connection: Connection, end: ConnectionEnd): void
+  /** An answer of so many bytes is lost: too much is queued for the other side. */
+  lost (connection: Connection, bytes: number): void
   /** Has `flush` called once in this turn of the event loop, after everything that is ready. */
   scheduleFlush (connection: Connection): void
 }
@@ -204,8 +206,9 @@ export class Connection {
         reply: (message, stream = 0) => {
           const bytes = encodeMessage(message)
           checkLength(bytes, this.#owner.frameBytesMax)
-          if (this.#state === 'open') this.send(channel, bytes, stream)
-        }
+          if (this.#state === 'open' && !this.send(channel, bytes, stream)) this.#owner.lost(this, bytes.length)
+        },
+        queuedBytes: () => this.#state === 'open' ? this.queuedBytes : 0
       }
       this.#remotes.set(channel, remote)
     }

@@ -114,7 +114,8 @@ class MemoryNode implements MemoryTransport {
 
   #sendToSelf (channel: Channel, bytes: Uint8Array): void {
     onNextTurn(() => {
-      this.#deliver(channel, bytes, { address: this.address, connectionId: 0, reply: answer => this.#sendToSelf(channel, encodeMessage(answer)) })
+      const reply = (answer: unknown): void => { this.#sendToSelf(channel, encodeMessage(answer)) }
+      this.#deliver(channel, bytes, { address: this.address, connectionId: 0, reply, queuedBytes: () => 0 })
     })
   }
 
@@ -170,7 +171,12 @@ class MemoryNode implements MemoryTransport {
   }
 
   #remote (end: End, channel: Channel): Remote {
-    return { address: end.peerAddress, connectionId: end.id, reply: answer => this.#transmit(end, channel, encodeMessage(answer)) }
+    return {
+      address: end.peerAddress,
+      connectionId: end.id,
+      reply: answer => this.#transmit(end, channel, encodeMessage(answer)),
+      queuedBytes: () => end.waitingBytes
+    }
   }
 
   #deliver (channel: Channel, bytes: Uint8Array, from: Remote): void {

@@ -244,6 +244,11 @@ export class Peers implements ConnectionOwner {
     this.#host.message(connection, channel, message)
   }
 
+  lost (connection: Connection, bytes: number): void {
+    const { hello, id, queuedBytes } = connection
+    this.#settings.log.warn({ to: hello?.address ?? clientName(connection), connection: id, bytes, queuedBytes }, 'lost an answer: too much is queued for this peer')
+  }
+
   onEnd (connection: Connection, end: ConnectionEnd): void {
     this.#connections.delete(connection)
     if (this.#closed) return

@@ -143,7 +143,8 @@ class WebSocketNode implements WebSocketTransport {
       reply: message => {
         const answer = encodeMessage(message)
         onNextTurn(() => this.#deliverToSelf(channel, answer))
-      }
+      },
+      queuedBytes: () => 0
     })
   }
 

@@ -132,6 +132,7 @@ export class Attempts {
     }
     this.#router.trust(attempt.to)
     if (attempt.effective && !tells) call.tainted = true
+    if (response.bytes !== undefined) call.expects = response.bytes
     // A redirect says nothing about why the partition does not serve; a majority that is missing does.
     const redirect = response.code === 'NOT_LEADER' || response.code === 'NOT_OWNER'
     if (!redirect || call.lastError?.code !== 'PARTITION_UNAVAILABLE') call.lastError = response

@@ -76,6 +76,8 @@ export class Call {
   uncertain = 0
   /** An effective attempt was answered by an error that is not definite. */
   tainted = false
+  /** What its answer takes, as far as a node said that had no room for it. */
+  expects: number | undefined
   /** The last answer that was an error. */
   lastError: ErrorResponse | undefined
 
@@ -105,11 +107,12 @@ export class Call {
 
   request (request: number, clientId: string): ClientRequest {
     const { payload, partition } = this
+    const expecting = this.expects === undefined ? {} : { expects: this.expects }
     switch (payload.kind) {
-      case 'read': return { kind: 'read', request, partition, keys: payload.keys, ...this.after === undefined ? {} : { after: this.after } }
+      case 'read': return { kind: 'read', request, partition, keys: payload.keys, ...this.after === undefined ? {} : { after: this.after }, ...expecting }
       case 'write': return { kind: 'write', request, partition, id: { client: clientId, number: this.number!, base: this.base }, operations: payload.operations }
-      case 'scan': return { kind: 'scan', request, partition, scan: payload.scan }
-      case 'watch': return { kind: 'watch', request, partition, watch: payload.watch }
+      case 'scan': return { kind: 'scan', request, partition, scan: payload.scan, ...expecting }
+      case 'watch': return { kind: 'watch', request, partition, watch: payload.watch, ...expecting }
       case 'status': {
         const { change, explain, survey } = payload
         return { kind: 'status', request, ...change, ...explain === undefined ? {} : { explain }, ...survey === true ? { survey: true } : {} }

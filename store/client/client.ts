@@ -242,6 +242,18 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
   }
 
   /**
+   * As `del`, and tells the version of the deletion: higher than any that the key had before, and no read will show it.
+   * @throws as `del`
+   */
+  async delEntry (key: K): Promise<number>
+  async delEntry<K2 = K> (key: K2, options: AbstractDelOptions<K2> & DelConditions & CallOptions): Promise<number>
+  async delEntry (key: K, options?: AbstractDelOptions<K> & DelConditions & CallOptions): Promise<number> {
+    const versions: number[] = []
+    await super.del(key, collecting(versions, options))
+    return versions[0]!
+  }
+
+  /**
    * As `batch`, and tells the version that each operation gave its key. Those of one partition have the same, and a deletion has
    * one that no read will show.
    * @throws as `batch`

@@ -8,6 +8,7 @@ import type { Database } from '../../membership/environment/environment.ts'
 import type { Item } from '../group/messages.ts'
 import type { ScanSpec } from '../scan-range.ts'
 import { BINARY, copyRange, dataKey, decodeValue, userKeyOf } from './layout.ts'
+import { Places } from './places.ts'
 
 /** Pages read at once; the others wait. Those that wait are bounded by the operations that a node admits. */
 const PAGES_AT_ONCE_MAX = 16
@@ -22,27 +23,15 @@ export interface RangeItems {
 
 export class RangeReader {
   readonly #database: Database
-  #reading = 0
-  #stopped = false
-  #waiting: (() => void)[] = []
+  readonly #places = new Places(PAGES_AT_ONCE_MAX)
 
   constructor (database: Database) {
     this.#database = database
   }
 
   /** The first items of a range of a copy, all from one state of the database, up to the limits of the page. */
-  async read (partition: number, copy: number, scan: ScanSpec): Promise<RangeItems> {
-    if (this.#reading < PAGES_AT_ONCE_MAX) this.#reading++
-    else await new Promise<void>(resolve => { this.#waiting.push(resolve) })
-    try {
-      if (this.#stopped) throw new Error('the store stopped before this page was read')
-      return await this.#read(partition, copy, scan)
-    } finally {
-      // A place is passed on, or given back.
-      const next = this.#waiting.shift()
-      if (next === undefined) this.#reading--
-      else next()
-    }
+  read (partition: number, copy: number, scan: ScanSpec): Promise<RangeItems> {
+    return this.#places.use(() => this.#read(partition, copy, scan))
   }
 
   async #read (partition: number, copy: number, { from, to, reverse, limit, bytesMax }: ScanSpec): Promise<RangeItems> {
@@ -69,6 +58,6 @@ export class RangeReader {
 
   /** Opens no iterator any more: what waits fails. */
   stop (): void {
-    this.#stopped = true
+    this.#places.stop()
   }
 }

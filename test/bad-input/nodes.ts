@@ -6,6 +6,7 @@
 import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Log } from '../../membership/environment/environment.ts'
 import { silentLog } from '../../membership/environment/system.ts'
 import type { NodeOptions } from '../../store/options.ts'
 import { createNode, type KillableNode } from '../../store/start-node.ts'
@@ -13,7 +14,10 @@ import { createNode, type KillableNode } from '../../store/start-node.ts'
 export class Nodes {
   readonly #root: string
   readonly #nodes: KillableNode[] = []
+  /** What the nodes of this kit warned of. */
+  readonly warnings: string[] = []
   #directories = 0
+  readonly #log: Log = { ...silentLog, warn: (_fields, message) => { this.warnings.push(message) } }
 
   private constructor (root: string) {
     this.#root = root
@@ -36,7 +40,7 @@ export class Nodes {
 
   /** A node that is not started. */
   create (options: Partial<NodeOptions> = {}): KillableNode {
-    const node = createNode({ directory: this.directory(), ...options, membership: { preset: 'test', ...options.membership } }, { log: silentLog })
+    const node = createNode({ directory: this.directory(), ...options, membership: { preset: 'test', ...options.membership } }, { log: this.#log })
     this.#nodes.push(node)
     return node
   }

@@ -56,6 +56,21 @@ test('keys and values over the limit are refused by the client, at the limit the
   expect(await client.get(key)).toBe(value)
 })
 
+test('large values that one client asks for all at once come one after another, and none is lost on its way', async () => {
+  const large = new Uint8Array(WIRE_LIMITS.valueBytesMax).fill(7)
+  const view = { keyEncoding: 'view', valueEncoding: 'view' } as const
+  const reader = await connect<Uint8Array, Uint8Array>([node.address], { deadlineMs: PATIENCE_MS, attemptTimeoutMs: PATIENCE_MS, ...view })
+  try {
+    await reader.put(key, large)
+    // More than twice as much as is queued for a connection.
+    const found = await Promise.all(Array.from({ length: 20 }, () => reader.get(key)))
+    expect(found.every(value => value?.length === large.length && value[0] === 7 && value.at(-1) === 7)).toBe(true)
+    expect(nodes.warnings).toEqual([])
+  } finally {
+    await reader.close()
+  }
+})
+
 const key = Buffer.from('a')
 const partition = partitionOf(key, PARTITIONS)
 const id = { client: 'stranger', number: 1, base: 0 }
@@ -67,6 +82,7 @@ const invalid: readonly (readonly [string, Record<string, unknown>])[] = [
   ['no kind', {}],
   ['a key over the limit', { kind: 'read', partition, keys: [Buffer.alloc(WIRE_LIMITS.keyBytesMax + 1)] }],
   ['a key that is a string', { kind: 'read', partition, keys: ['a'] }],
+  ['an answer that no message holds', { kind: 'read', partition, keys: [key], expects: WIRE_LIMITS.answerBytesMax + 1 }],
   ['keys that are no list', { kind: 'read', partition, keys: key }],
   ['too many keys', { kind: 'read', partition, keys: Array(WIRE_LIMITS.keysPerReadMax + 1).fill(key) }],
   ['a partition that is not the key\'s', { kind: 'read', partition: (partition + 1) % PARTITIONS, keys: [key] }],

@@ -73,7 +73,8 @@ export class SimulatedTransport implements Transport {
 
   #sendToSelf (channel: Channel, message: unknown): void {
     const packet = this.#network.pack(channel, message, 0)
-    const remote: Remote = { address: this.address, connectionId: 0, reply: answer => { if (this.#usable) this.#sendToSelf(channel, answer) } }
+    const reply = (answer: unknown): void => { if (this.#usable) this.#sendToSelf(channel, answer) }
+    const remote: Remote = { address: this.address, connectionId: 0, reply, queuedBytes: () => 0 }
     this.#scheduler.schedule(0, this.owner, () => { if (this.#usable) this.#receivers.get(channel)?.(packet.message, remote) })
   }
 
@@ -159,7 +160,8 @@ export class SimulatedTransport implements Transport {
     receiver(message, {
       address: end.peerAddress,
       connectionId: end.connectionId,
-      reply: (answer, stream = 0) => { if (this.#usable && end.state === 'open') this.#network.send(end, channel, answer, stream) }
+      reply: (answer, stream = 0) => { if (this.#usable && end.state === 'open') this.#network.send(end, channel, answer, stream) },
+      queuedBytes: () => this.#usable && end.state === 'open' ? this.#network.queuedBytes(end) : 0
     })
   }
 }

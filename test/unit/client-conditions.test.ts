@@ -31,6 +31,12 @@ test('versions come with what is read and written', async () => {
   fixture.answer(await fixture.one('write'), { kind: 'written', seq: 11 })
   await fixture.turn()
   expect(batch).toMatchObject({ state: 'done', value: [11, 11] })
+  const del = watch(fixture.client.delEntry('k', { ifVersion: 10 }))
+  const sent = await fixture.one('write')
+  expect(operations(sent.message)).toMatchObject([{ kind: 'del', ifVersion: 10 }])
+  fixture.answer(sent, { kind: 'written', seq: 12 })
+  await fixture.turn()
+  expect(del).toMatchObject({ state: 'done', value: 12 })
 })
 
 test('conditions travel with each operation, also from sublevels and chained batches', async () => {

@@ -332,6 +332,27 @@ describe('retries', () => {
     })
   }
 
+  test('STORE_OVERLOADED with the bytes of an answer: the next attempts name them, until one is answered', async () => {
+    const fixture = await withBase()
+    const get = watch(fixture.client.get('k'))
+    const first = await fixture.one('read')
+    expect(first.message).not.toHaveProperty('expects')
+    fixture.refuse(first, 'STORE_OVERLOADED', { bytes: 70_000 })
+    await fixture.clock.advance(10)
+    const second = await fixture.one('read')
+    expect([second.to, second.message]).toMatchObject([first.to, { expects: 70_000 }])
+    fixture.refuse(second, 'STORE_OVERLOADED')
+    await fixture.clock.advance(20)
+    const third = await fixture.one('read')
+    expect(third.message).toMatchObject({ expects: 70_000 })
+    fixture.answer(third, values(11, 'v'))
+    await fixture.turn()
+    expect(get.state).toBe('done')
+    // Another call knows nothing of it.
+    watch(fixture.client.get('k'))
+    expect((await fixture.one('read')).message).not.toHaveProperty('expects')
+  })
+
   test('a store that is never ready does not keep the others from being asked', async () => {
     const fixture = await Fixture.open()
     watch(fixture.client.get('k'))

@@ -8,11 +8,12 @@
 import { MemoryLevel } from 'memory-level'
 import { describe, expect, test } from 'vitest'
 import type { Database } from '../../../membership/environment/environment.ts'
+import { nextTurn } from '../../../membership/environment/system.ts'
 import { WIRE_LIMITS } from '../../../store/client-protocol.ts'
 import { Copy } from '../../../store/group/copy.ts'
 import { Outbox } from '../../../store/group/effects.ts'
 import { Lookup } from '../../../store/group/lookup.ts'
-import { isLongRead, KeyReader, KEYS_AT_ONCE_MAX } from '../../../store/storage/key-reader.ts'
+import { isLongRead, KeyReader, KEYS_AT_ONCE_MAX, QUESTIONS_AT_ONCE_MAX, questionsOf } from '../../../store/storage/key-reader.ts'
 import { dataKey, encodeValue } from '../../../store/storage/layout.ts'
 
 const LIMIT = WIRE_LIMITS.readBytesMax
@@ -96,5 +97,38 @@ describe('reading from the disk', () => {
     expect(lists.map(isLongRead)).toEqual([false, false])
     expect(await disk.read(lists)).toHaveLength(KEYS_AT_ONCE_MAX + COUNT)
     expect(asked).toEqual([KEYS_AT_ONCE_MAX + COUNT])
+  })
+})
+
+describe('many reads of few keys', () => {
+  test('share questions of so many keys, each list whole and in its order', () => {
+    const lists = [3, KEYS_AT_ONCE_MAX - 3, 1, KEYS_AT_ONCE_MAX, 2 * KEYS_AT_ONCE_MAX, 2, 2]
+      .map((count, partition) => ({ partition, copy: 1, keys: keys(count) }))
+    expect(questionsOf(lists).map(question => question.map(({ partition }) => partition))).toEqual([[0, 1], [2], [3], [4], [5, 6]])
+    expect(questionsOf([])).toEqual([])
+  })
+
+  test('a few questions are asked at a time, all of them in the end, and none after the store has stopped', async () => {
+    const ends: (() => void)[] = []
+    let asked = 0
+    const database = {
+      getMany: async (wanted: readonly Uint8Array[]) => {
+        asked++
+        await new Promise<void>(resolve => { ends.push(resolve) })
+        return wanted.map(() => undefined)
+      }
+    }
+    const disk = new KeyReader(database as unknown as Database)
+    const reads = Array.from({ length: QUESTIONS_AT_ONCE_MAX + 2 }, () => disk.read([{ partition: 3, copy: 1, keys: keys(1) }]))
+    const results = Promise.allSettled(reads)
+    expect(asked).toBe(QUESTIONS_AT_ONCE_MAX)
+    ends.shift()!()
+    expect(await reads[0]).toEqual([null])
+    await nextTurn()
+    expect(asked).toBe(QUESTIONS_AT_ONCE_MAX + 1)
+    disk.stop()
+    for (const end of ends.splice(0)) end()
+    expect((await results).map(({ status }) => status)).toEqual([...reads.slice(1).map(() => 'fulfilled'), 'rejected'])
+    expect(asked).toBe(QUESTIONS_AT_ONCE_MAX + 1)
   })
 })

@@ -30,7 +30,7 @@ function service (): Asked {
       const { request, view, code } = message as { request: number, view?: ClusterView, code?: string }
       told.push({ connection, request, epoch: view?.epoch, ...code === undefined ? {} : { code } })
     }
-    const remote: Remote = { address: undefined, connectionId: connection, reply }
+    const remote: Remote = { address: undefined, connectionId: connection, reply, queuedBytes: () => 0 }
     made.ask({ kind: 'view', request, protocol: 1, ...after === undefined ? {} : { after } }, remote)
   }
   return { service: made, cluster, told, ask }
