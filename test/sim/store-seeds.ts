@@ -8,6 +8,8 @@ import { seedsToRun } from './simulation.ts'
 import { runStoreScenario } from './store-scenario.ts'
 
 const SEEDS_PER_TEST = 10
+/** Ends what hangs: several times what ten lives take on a machine of which others take most. */
+const TIMEOUT_MS = 900_000
 /** Virtual time under faults of one seed. */
 const DURATION_MS = 12_000
 
@@ -30,6 +32,6 @@ export function testSeeds (count: number, from: number): void {
       expect(operations, 'the seeds did work worth checking').toBeGreaterThan(150 * some.length)
       expect(watched, 'the watches saw some of it').toBeGreaterThan(50 * some.length)
       expect(longMessages, 'some of it went in pieces').toBeGreaterThan(10 * some.length)
-    })
+    }, TIMEOUT_MS)
   }
 }
