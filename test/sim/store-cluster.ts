@@ -214,8 +214,20 @@ export class StoreCluster {
 
   /** Compares the data of every replica with the replay of the history, and its position with the leader's. */
   async compareData (): Promise<void> {
-    // Committed entries reach the followers and the data a little later than the answer.
-    await this.simulation.runFor(2000)
+    const { simulation } = this
+    // Committed entries reach the followers and the data a little later than the answer; and a leader may log some of its own any time.
+    await simulation.runFor(2000)
+    await simulation.run({ untilMs: simulation.nowMs + 10_000, until: () => this.#behind() === undefined, everyMs: 10 })
+    const behind = this.#behind()
+    if (behind !== undefined) throw new Error(`${behind}\n${simulation.failureReport()}`)
+    for (const { storeId, replicas } of this.nodes.values()) {
+      for (const [partition, { copy }] of replicas) if (copy !== undefined) this.oracle.checkData(partition, storeId)
+    }
+    await this.#compareCopies()
+  }
+
+  /** The first copy that does not have, or know of, what its leader has committed. */
+  #behind (): string | undefined {
     const commits = new Map<number, number>()
     for (const node of this.nodes.values()) {
       for (const [partition, { leader, copy }] of node.replicas) if (leader?.serving === true) commits.set(partition, copy!.commit)
@@ -223,14 +235,13 @@ export class StoreCluster {
     for (const node of this.nodes.values()) {
       for (const [partition, { copy }] of node.replicas) {
         if (copy === undefined) continue
-        if (copy.commit !== commits.get(partition)) {
-          throw new Error(`partition ${partition} at ${node.address} knows the commit point ${copy.commit}; it is ${commits.get(partition)}`)
-        }
-        if (copy.applied !== copy.commit) throw new Error(`partition ${partition} at ${node.address}: data at ${copy.applied}, commit at ${copy.commit}`)
-        this.oracle.checkData(partition, node.storeId)
+        const where = `partition ${partition} at ${node.address}`
+        const commit = commits.get(partition)
+        if (copy.commit !== commit) return `${where} knows the commit point ${copy.commit}; it is ${commit}`
+        if (copy.applied !== copy.commit) return `${where}: data at ${copy.applied}, commit at ${copy.commit}`
       }
     }
-    await this.#compareCopies()
+    return undefined
   }
 
   /** What an older copy left may still be on its way out; once that is over, every disk has live copies alone. */

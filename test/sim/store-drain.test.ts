@@ -6,7 +6,7 @@
  * was taken back.
  */
 import { expect, test } from 'vitest'
-import { StoreCluster, type StoreClusterOptions } from './store-cluster.ts'
+import { addressOf, StoreCluster, type StoreClusterOptions } from './store-cluster.ts'
 
 const PARTITIONS = 16
 const KEYS = 60
@@ -63,9 +63,13 @@ test('a drain can be taken back, and a restart takes it back', async () => {
   expect(node.status()).toMatchObject({ drain: { state: 'none' } })
   expect(node.status().partitions.seats).toBeGreaterThan(0)
 
+  // While one of the others does not move, nothing can be moved to it, and the drain does not end.
+  simulation.host(addressOf(2)).pause()
   const aborted = expect(node.drain()).rejects.toMatchObject({ code: 'STORE_ABORTED', definite: false })
-  await simulation.runFor(30)
+  const begun = (): boolean => node.status().drain!.state === 'draining'
+  expect(await simulation.run({ untilMs: simulation.nowMs + 5000, until: begun })).toBe('condition')
   await simulation.settle(node.undrain())
+  simulation.host(addressOf(2)).resume()
   await simulation.settle(aborted)
 
   await simulation.settle(node.drain())
