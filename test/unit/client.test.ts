@@ -2,7 +2,8 @@
  * The client against nodes that the test plays: how it opens, routes, carries writes out once (rule S9), and retries.
  *
  * Mutations that these tests caught: a base that moves in retries; a new number for each attempt; a new base after an attempt that
- * may have happened; late answers ignored; nodes asked twice in a round; pauses that a new view does not end.
+ * may have happened; late answers ignored; nodes asked twice in a round; pauses that a new view does not end;
+ * a node without room for an answer asked again without saying how long that is.
  */
 import { describe, expect, test } from 'vitest'
 import { bytes, FakeCluster, Fixture, hint, read, values, watch, withBase, write, written } from './client-fixture.ts'

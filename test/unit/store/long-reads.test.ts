@@ -3,7 +3,7 @@
  * from the disk, but for one part of the list.
  *
  * Mutations caught here: an answer without a limit; one without any value where the first is too large; a value that was not read told as
- * missing; a list that is read whole; a list without a limit that is read in part.
+ * missing; a list that is read whole; a list without a limit that is read in part; any number of questions at a time.
  */
 import { MemoryLevel } from 'memory-level'
 import { describe, expect, test } from 'vitest'
