@@ -129,7 +129,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (uncommitted !== undefined) return uncommitted.version', replace: ''
   },
   {
-    name: 'a condition is compared with what the disk returns, whatever was logged since', rule: 'S10', file: `${GROUP}/conditions.ts`,
+    name: 'a condition is compared with what the disk returns, whatever was logged since', rule: 'S10', file: `${GROUP}/conditions.ts`, test: 'test/unit/store/conditions.test.ts',
     find: 'if (reading !== undefined) reading.version = version', replace: ''
   },
   {
