@@ -8,9 +8,11 @@
  *
  * Pure.
  */
+import type { OperationId } from '../client-protocol.ts'
 import type { StoreWrite } from './effects.ts'
 import { isWithin, type KeyRange } from '../scan-range.ts'
-import { type Entry, entryBytes, operationName, timeOf, withoutValues } from './history.ts'
+import { type Entry, entryBytes, timeOf, withoutValues } from './history.ts'
+import { OperationMemory } from './operation-memory.ts'
 
 /** A key as a map key: one character per byte. */
 export const keyText = (key: Uint8Array): string => Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1')
@@ -23,7 +25,7 @@ export interface CopyOptions {
 }
 
 /** What a committed entry left behind of a key. */
-interface Pending { readonly seq: number, readonly value: Uint8Array | null, readonly expires?: number | undefined }
+interface Pending { readonly key: Uint8Array, readonly seq: number, readonly value: Uint8Array | null, readonly expires?: number | undefined }
 
 /** The log may grow to so many times its limits while somebody is being taught from it. */
 const HELD_FACTOR = 16
@@ -44,7 +46,7 @@ export class Copy {
   #applied: number
   #applying: number
   #bytes = 0
-  readonly #operations = new Map<string, number>()
+  readonly #operations = new OperationMemory()
   readonly #overlay = new Map<string, Pending>()
   /** Where the data was when each scan that is under way began. */
   readonly #holds = new Set<{ readonly applied: number }>()
@@ -126,7 +128,7 @@ export class Copy {
     this.#ends.push((this.#ends.at(-1) ?? this.#floorEnd) + bytes)
     this.#entries.push(entry)
     this.#bytes += bytes
-    if (entry.body.kind === 'write') this.#operations.set(operationName(entry.body.id), entry.seq)
+    this.#operations.add(entry)
   }
 
   /** Appends committed entries without values, whose changes the caller writes to the data itself, in the same batch. */
@@ -143,13 +145,13 @@ export class Copy {
     this.#ends.length = seq - this.#floor - 1
     for (const entry of this.#entries.splice(seq - this.#floor - 1)) {
       this.#bytes -= entryBytes(entry)
-      if (entry.body.kind === 'write') this.#operations.delete(operationName(entry.body.id))
+      this.#operations.remove(entry)
     }
   }
 
   /** The number of the entry that carries an operation, if the log remembers it. */
-  operation (name: string): number | undefined {
-    return this.#operations.get(name)
+  operation (id: OperationId): number | undefined {
+    return this.#operations.find(id, this.#entries)
   }
 
   advanceCommit (seq: number): void {
@@ -160,8 +162,8 @@ export class Copy {
       if (body.operations === null) throw new Error(`invariant: entry ${next} was committed without its values`)
       for (const operation of body.operations) {
         this.#overlay.set(keyText(operation.key), operation.kind === 'put'
-          ? { seq: next, value: operation.value, expires: operation.expires }
-          : { seq: next, value: null })
+          ? { key: operation.key, seq: next, value: operation.value, expires: operation.expires }
+          : { key: operation.key, seq: next, value: null, expires: undefined })
       }
     }
     if (seq > this.#commit) this.#commit = seq
@@ -181,8 +183,8 @@ export class Copy {
   takeApplied (): StoreWrite[] {
     const writes: StoreWrite[] = []
     const from = this.#applying
-    for (const [key, { seq, value, expires }] of this.#overlay) {
-      if (seq > from) writes.push({ kind: 'item', copy: this.number, key: Buffer.from(key, 'latin1'), value, seq, ...expires === undefined ? {} : { expires } })
+    for (const { key, seq, value, expires } of this.#overlay.values()) {
+      if (seq > from) writes.push({ kind: 'item', copy: this.number, key, value, seq, ...expires === undefined ? {} : { expires } })
     }
     this.#applying = this.#commit
     return writes
@@ -216,8 +218,7 @@ export class Copy {
   /** What is committed and held in memory of a range, in the order of the keys. A value of null removes the key. */
   changesWithin (range: KeyRange): { readonly key: Uint8Array, readonly value: Uint8Array | null, readonly seq: number }[] {
     const changes = []
-    for (const [text, { value, seq }] of this.#overlay) {
-      const key = Buffer.from(text, 'latin1')
+    for (const { key, value, seq } of this.#overlay.values()) {
       if (isWithin(key, range)) changes.push({ key, value, seq })
     }
     return changes.sort((a, b) => Buffer.compare(a.key, b.key))
@@ -266,10 +267,7 @@ export class Copy {
         for (const entry of this.#entries.splice(0, count)) {
           this.#bytes -= entryBytes(entry)
           this.#floorTime = timeOf(entry) ?? this.#floorTime
-          if (entry.body.kind === 'write') {
-            const name = operationName(entry.body.id)
-            if (this.#operations.get(name) === entry.seq) this.#operations.delete(name)
-          }
+          this.#operations.remove(entry)
         }
         this.#floor += count
         this.#valueFloor = Math.max(this.#valueFloor, this.#floor)

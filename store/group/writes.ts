@@ -10,7 +10,7 @@
 import type { Operation } from '../client-protocol.ts'
 import { Conditions } from './conditions.ts'
 import type { Answer, Found, Ticket } from './effects.ts'
-import { type Entry, type EntryBody, operationName } from './history.ts'
+import type { Entry, EntryBody } from './history.ts'
 import type { Leader } from './leader.ts'
 import type { ReplicaInput } from './replica-contract.ts'
 
@@ -44,7 +44,7 @@ export class Writes {
   #write (request: WriteRequest): void {
     const { ticket, id, operations } = request
     const { copy, replica: { out, view } } = this.#leader
-    const before = copy.operation(operationName(id))
+    const before = copy.operation(id)
     if (before !== undefined) { this.#await(before, ticket); return }
     if (id.base < 0) {
       out.respond(ticket, { kind: 'error', code: 'BASE_REQUIRED', message: 'name the base of this write', definite: true, epoch: view!.epoch, seq: copy.commit })

@@ -121,8 +121,9 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (before !== undefined) { this.#await(before, ticket); return }', replace: ''
   },
   {
-    name: 'operations are forgotten with their values, at restarts and handovers', rule: 'S9', file: `${GROUP}/copy.ts`,
-    find: 'if (entry.body.kind === \'write\') this.#operations.set(', replace: 'if (entry.body.kind === \'write\' && entry.body.operations !== null) this.#operations.set('
+    name: 'operations are forgotten with their values, at restarts and handovers', rule: 'S9', file: `${GROUP}/operation-memory.ts`,
+    find: 'const known = this.#seqs.get(client)\n    if (known === undefined)',
+    replace: 'if (body.operations === null) return\n    const known = this.#seqs.get(client)\n    if (known === undefined)'
   },
   {
     name: 'a condition is compared with what is committed alone', rule: 'S10', file: `${GROUP}/conditions.ts`,
