@@ -140,19 +140,22 @@ export class PartitionHost {
   apply (partition: number, input: ReplicaInput): void {
     const replica = this.#replicas.get(partition)
     if (replica === undefined || this.#stopped) return
-    let effects: Effect[]
+    let effects: readonly Effect[]
     try {
       effects = replica.apply(this.#now(), input)
     } catch (error) {
       this.#fail(`partition ${partition} broke an invariant`, error)
       return
     }
-    if (input.kind !== 'flush' && input.kind !== 'tick') this.#touched.add(partition)
-    if (input.kind !== 'tick' || effects.length > 0) this.#busySinceTick.set(partition, this.#ticks)
-    else if (replica.idle) this.#busySinceTick.delete(partition)
     for (const effect of effects) this.#perform(partition, effect)
-    // Most ticks find nothing to do; they must not cost a turn of their own.
-    if (input.kind !== 'tick' || effects.length > 0) this.#schedule()
+    if (input.kind === 'flush') return
+    if (input.kind === 'tick' && effects.length === 0) {
+      // Most ticks find nothing to do; they must not cost a turn of their own.
+      if (replica.idle) this.#busySinceTick.delete(partition)
+      return
+    }
+    this.#touched.add(partition)
+    this.#schedule()
   }
 
   /** The monotonic clock; the leases hear what both clocks say whenever anything happens. */
@@ -254,7 +257,10 @@ export class PartitionHost {
     if (this.#stopped) return
     const touched = this.#touched
     this.#touched = new Set()
-    for (const partition of touched) this.apply(partition, { kind: 'flush' })
+    for (const partition of touched) {
+      this.#busySinceTick.set(partition, this.#ticks)
+      if (this.#replicas.get(partition)?.leader !== undefined) this.apply(partition, { kind: 'flush' })
+    }
     this.#scheduled = false
     this.#renewLeases()
     this.#peers.flush()

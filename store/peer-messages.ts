@@ -61,13 +61,15 @@ export class PacketBuilder {
     switch (message.kind) {
       case 'append': {
         const { generation, ballot, run, prev, commit, settled, entries } = message
-        const packed = entries.flatMap(entry => [this.#ballot(entry.ballot), this.#bodies.of(entry.body)])
+        const packed: unknown[] = []
+        for (const entry of entries) packed.push(this.#ballot(entry.ballot), this.#bodies.of(entry.body))
         return [partition, APPEND, generation, this.#ballot(ballot), this.#ballot(prev.ballot), prev.seq, commit, settled, packed, run]
       }
       case 'appended': {
         const { generation, ballot, run, seq, commit, settled, lease, unsynced } = message
-        const packed = [partition, APPENDED, generation, this.#ballot(ballot), run, seq, commit, settled, lease ?? null]
-        return unsynced === undefined ? packed : [...packed, unsynced]
+        const packed: unknown[] = [partition, APPENDED, generation, this.#ballot(ballot), run, seq, commit, settled, lease ?? null]
+        if (unsynced !== undefined) packed.push(unsynced)
+        return packed
       }
       default: return [partition, PLAIN, message]
     }

@@ -86,13 +86,17 @@ export type Effect =
   | { readonly kind: 'fault', readonly message: string }
   | { readonly kind: 'ledger', readonly epoch: number, readonly field: LedgerField, readonly amount: number }
 
+const NO_EFFECTS: readonly Effect[] = []
+
 export class Outbox {
   #effects: Effect[] = []
   #nextToken = 1
-  readonly #continuations = new Map<number, () => void>()
+  /** What is not known to be durable yet, in the order in which it was persisted, which is that in which it becomes so. */
+  readonly #unsettled: { readonly token: number, readonly then: () => void }[] = []
 
   /** Takes what was collected since the last call. */
-  take (): Effect[] {
+  take (): readonly Effect[] {
+    if (this.#effects.length === 0) return NO_EFFECTS
     const effects = this.#effects
     this.#effects = []
     return effects
@@ -101,18 +105,18 @@ export class Outbox {
   /** Makes writes durable, as one batch, then calls `then` (in the turn of the `persisted` input). */
   persist (writes: readonly StoreWrite[], then: () => void, synced: boolean): void {
     const token = this.#nextToken++
-    this.#continuations.set(token, then)
+    this.#unsettled.push({ token, then })
     this.#effects.push({ kind: 'persist', token, writes, synced })
   }
 
   persisted (token: number): void {
-    const then = this.#continuations.get(token)
-    this.#continuations.delete(token)
-    then?.()
+    const first = this.#unsettled.shift()
+    if (first?.token !== token) throw new Error(`invariant: ${token} is durable before ${first?.token}`)
+    first.then()
   }
 
   /** True while something that was persisted is not known to be durable yet. */
-  get unsettled (): boolean { return this.#continuations.size > 0 }
+  get unsettled (): boolean { return this.#unsettled.length > 0 }
 
   token (): number {
     return this.#nextToken++

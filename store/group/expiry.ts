@@ -74,9 +74,9 @@ export class Expiry {
   changes (operations: readonly Operation[]): { readonly operations: readonly Change[], readonly time?: number } {
     let time: number | undefined
     const changes = operations.map((operation): Change => {
-      const key = Uint8Array.from(operation.key)
+      const key = new Uint8Array(operation.key)
       if (operation.kind === 'del') return { kind: 'del', key }
-      const value = Uint8Array.from(operation.value)
+      const value = new Uint8Array(operation.value)
       if (operation.ttlMs === undefined) return { kind: 'put', key, value }
       time ??= this.#tell(this.#leader.replica.now)
       const expires = expiryOf(time, operation.ttlMs)

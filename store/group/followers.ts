@@ -21,31 +21,40 @@ const DELAY_FACTOR_MAX = 8
 /** The commit point travels with the next append; when so many times `retryMs` passed without one, it travels alone. */
 const TELL_RETRIES = 3
 
-interface Follower {
+/** A class, so that all of them have one shape: their fields are read and written with every message. */
+class Follower {
   /** The incarnation of its process. What an earlier one acknowledged is not counted: a disk may have lost it between the two. */
   run: number
   /** Durable there and equal to the leader's history, up to here; -1 before its first acknowledgement. */
-  match: number
+  match = -1
   /** Of that, what survives a loss of power there. Invariant: `synced <= match`. */
-  synced: number
+  synced = -1
   /** The next entry to send. Invariant: `next > match`. */
   next: number
   /**
    * Where its history meets the leader's is not known, or a message was lost: one append at a time is under way, whose answer tells.
    * Otherwise appends are pipelined. Without this, each of many appends behind a lost one would have all of them sent again.
    */
-  probing: boolean
+  probing = true
   /** It knows that everything up to here is committed. */
-  told: number
+  told = 0
   /** When it was last sent anything. */
-  sentAt: number
+  sentAt = -Infinity
   /** The highest epoch whose placement it knows to be carried out. */
-  settled: number
+  settled = 0
   /** When it last acknowledged something new, or was sent something while it had acknowledged everything. */
-  progressAt: number
+  progressAt = -Infinity
   readonly roundTrip: RoundTrip
   /** It must be taught before it can follow. */
   lagging: boolean
+
+  /** Of a new process nothing is known but where to begin to compare. */
+  constructor (run: number, next: number, roundTrip: RoundTrip, lagging = false) {
+    this.run = run
+    this.next = next
+    this.roundTrip = roundTrip
+    this.lagging = lagging
+  }
 }
 
 export class Followers {
@@ -60,12 +69,9 @@ export class Followers {
     for (const member of group!.members) if (member !== self) this.#followers.set(member, this.#fresh(view!.live.get(member) ?? 0, 1))
   }
 
-  /** Of a new process nothing is known but where to begin to compare. */
-  #fresh (run: number, next: number): Follower {
+  #fresh (run: number, next: number, lagging = false): Follower {
     const { options, slowness } = this.#leader.replica
-    const roundTrip = new RoundTrip(options.retryMs, DELAY_FACTOR_MAX, slowness)
-    const known = { run, match: -1, synced: -1, next, told: 0, settled: 0 }
-    return { ...known, probing: true, sentAt: -Infinity, progressAt: -Infinity, roundTrip, lagging: false }
+    return new Follower(run, next, new RoundTrip(options.retryMs, DELAY_FACTOR_MAX, slowness), lagging)
   }
 
   /**
@@ -74,7 +80,7 @@ export class Followers {
    */
   #restarted (now: number, member: StoreId, run: number): Follower {
     const { copy } = this.#leader
-    const follower = { ...this.#fresh(run, copy.last + 1), lagging: this.isLagging(member) }
+    const follower = this.#fresh(run, copy.last + 1, this.isLagging(member))
     this.#followers.set(member, follower)
     this.#send(now, member, follower)
     return follower
@@ -145,7 +151,14 @@ export class Followers {
   /** The highest number that a majority of the group has durably. */
   committed (): number {
     const { group } = this.#leader.replica
-    const held = group!.members.map(member => this.holds(member)).sort((a, b) => b - a)
+    // Sorted while it is filled: there are few, and they are asked for with every acknowledgement.
+    const held: number[] = []
+    for (const member of group!.members) {
+      const seq = this.holds(member)
+      let index = held.push(seq) - 1
+      for (; index > 0 && held[index - 1]! < seq; index--) held[index] = held[index - 1]!
+      held[index] = seq
+    }
     return held[majorityOf(group!.members.length) - 1]!
   }
 
@@ -159,15 +172,18 @@ export class Followers {
 
   /** Sends every follower what it lacks, within its window. */
   replicate (now: number): void {
-    const { copy, replica } = this.#leader
-    const windowEntries = WINDOW_BATCHES * replica.options.batchEntriesMax
-    const windowBytes = WINDOW_BATCHES * replica.options.batchBytesMax
-    const hasRoom = ({ match, next }: Follower): boolean => next - match <= windowEntries && copy.bytesBetween(match, next - 1) < windowBytes
+    const { copy } = this.#leader
     for (const [member, follower] of this.#followers) {
-      while (!follower.probing && !follower.lagging && follower.next <= copy.last && hasRoom(follower)) {
+      while (!follower.probing && !follower.lagging && follower.next <= copy.last && this.#hasRoom(follower)) {
         if (!this.#send(now, member, follower)) break
       }
     }
+  }
+
+  /** True while a follower may be sent more than it has not acknowledged. */
+  #hasRoom ({ match, next }: Follower): boolean {
+    const { copy, replica: { options: { batchEntriesMax, batchBytesMax } } } = this.#leader
+    return next - match <= WINDOW_BATCHES * batchEntriesMax && copy.bytesBetween(match, next - 1) < WINDOW_BATCHES * batchBytesMax
   }
 
   /** Sends the next entries, or, without any, an empty append that tells the commit point. Returns false when nothing was sent. */

@@ -13,6 +13,7 @@ import { graceOf } from './grace.ts'
 import { type Group, majorityOf, sameMembers } from './history.ts'
 import type { Leader } from './leader.ts'
 import type { GroupMessage, Item } from './messages.ts'
+import type { PartitionView } from './replica-contract.ts'
 import { Teacher } from './teacher.ts'
 
 /** How much longer than the first pause of a handover its later ones may get. */
@@ -47,6 +48,8 @@ export class Handover {
   /** In this pause an entry was logged that every store syncs, and with it what is before. */
   #marked = false
   #round = 0
+  /** What `#inPlace` was asked for last, as it is with every message. */
+  #compared: { readonly view?: PartitionView | undefined, readonly group?: Group | undefined, readonly inPlace: boolean } = { inPlace: false }
 
   constructor (leader: Leader) {
     this.#leader = leader
@@ -57,7 +60,10 @@ export class Handover {
   /** The group is as the placement wants it. */
   get #inPlace (): boolean {
     const { view, group } = this.#leader.replica
-    return view!.epoch >= group!.epoch && sameMembers(view!.seats, group!.members)
+    if (view !== this.#compared.view || group !== this.#compared.group) {
+      this.#compared = { view, group, inPlace: view!.epoch >= group!.epoch && sameMembers(view!.seats, group!.members) }
+    }
+    return this.#compared.inPlace
   }
 
   /**

@@ -141,7 +141,7 @@ export function withoutValues (entry: Entry): Entry {
   if (body.kind !== 'write' || body.operations === null) return entry
   const { keys, bytes } = changedBy(entry)!
   const remembered = keys.reduce((sum, key) => sum + key.length, 0) <= CHANGED_KEYS_BYTES_MAX
-  return { ...entry, body: { ...body, operations: null, ...(remembered ? { changed: { keys: keys.map(key => Uint8Array.from(key)), bytes } } : {}) } }
+  return { ...entry, body: { ...body, operations: null, ...(remembered ? { changed: { keys: keys.map(key => new Uint8Array(key)), bytes } } : {}) } }
 }
 
 /** The partition's time as an entry tells it. */

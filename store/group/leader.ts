@@ -217,8 +217,9 @@ export class Leader {
     if (this.#changed) {
       this.#changed = false
       const { copy } = this
-      const writes: StoreWrite[] = copy.slice(this.#persisting + 1, Infinity, Infinity).map(entry => ({ kind: 'entry', copy: copy.number, entry }))
       const last = copy.last
+      const writes: StoreWrite[] = []
+      for (let seq = this.#persisting + 1; seq <= last; seq++) writes.push({ kind: 'entry', copy: copy.number, entry: copy.entry(seq)! })
       this.#persisting = last
       this.followers.replicate(now)
       this.replica.disk.log(writes, () => { this.followers.durable = Math.max(this.followers.durable, last) })
@@ -267,7 +268,7 @@ export class Leader {
   progress (now: number): void {
     if (this.phase === 'sealing' || this.phase === 'deferring') return
     const { copy, replica } = this
-    const committed = Math.min(this.followers.committed(), copy.last)
+    const committed = copy.commit < copy.last ? Math.min(this.followers.committed(), copy.last) : copy.commit
     if (committed > copy.commit && committed >= this.#firstOwn && !this.lease.waits(now)) {
       const from = copy.commit + 1
       copy.advanceCommit(committed)

@@ -65,15 +65,17 @@ export class ReplicaDisk {
     const { copy, out } = replica
     const applied = copy?.applying ?? 0
     const compacted = copy?.compact(replica.leader?.needed()) ?? []
-    const state: DurableState = { ...replica.durableState(), applied }
-    const says = this.#recorded === undefined ? 'more' : compareStates(state, this.#recorded)
-    const record: StoreWrite[] = says === 'the same' ? [] : [{ kind: 'state', state }]
+    const says = this.#news(applied)
+    const state = says === 'nothing' ? this.#recorded! : replica.durableState(applied)
     const sync = synced || says === 'more' || this.syncedLog.mustSync(writes)
     const settled = this.syncedLog.issue(copy, writes)
     this.#recorded = state
     const doomed = this.#doomed
     this.#doomed = []
-    out.persist([...record, ...writes, ...compacted], () => {
+    const all: StoreWrite[] = says === 'nothing' ? [] : [{ kind: 'state', state }]
+    for (const write of writes) all.push(write)
+    for (const write of compacted) all.push(write)
+    out.persist(all, () => {
       if (sync) settled()
       copy?.applyDone(applied)
       this.#durable = state
@@ -85,6 +87,16 @@ export class ReplicaDisk {
     }, sync)
   }
 
+  /** What a state record would say that the last one did not: nothing; only how far log and data have come, which others know as well; or more. */
+  #news (applied: number): 'nothing' | 'positions' | 'more' {
+    const { group, promised, copy, nextCopy, seat, doubted } = this.#replica
+    const last = this.#recorded
+    if (last === undefined || last.group !== group || compareBallots(last.promised, promised) !== 0) return 'more'
+    if (last.copy !== copy?.number || last.nextCopy !== nextCopy || last.seat !== seat.recorded || (last.doubted === true) !== doubted) return 'more'
+    const { floor = 0, floorTime = 0 } = copy ?? {}
+    return last.floor === floor && last.time === floorTime && last.applied === applied ? 'nothing' : 'positions'
+  }
+
   /** Has a copy deleted after the next persist, whose state record must not name it (rule S6: by its number, which is never used again). */
   doom (copy: Copy): void {
     this.#doomed.push(copy.number)
@@ -92,12 +104,4 @@ export class ReplicaDisk {
 
   /** True while a copy waits to be deleted. */
   get dooms (): boolean { return this.#doomed.length > 0 }
-}
-
-/** What a state record says that the last one did not: nothing; only how far log and data have come, which others know as well; or more. */
-function compareStates (a: DurableState, b: DurableState): 'the same' | 'positions' | 'more' {
-  const same = a.group === b.group && compareBallots(a.promised, b.promised) === 0 && a.copy === b.copy && a.nextCopy === b.nextCopy &&
-    a.seat === b.seat && a.doubted === b.doubted
-  if (!same) return 'more'
-  return a.floor === b.floor && a.time === b.time && a.applied === b.applied ? 'the same' : 'positions'
 }

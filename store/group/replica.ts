@@ -87,7 +87,7 @@ export class Replica {
     if (state.copy !== undefined) this.copy = new Copy(state.copy, state.floor, state.applied, entries, this.options, state.time)
   }
 
-  apply (now: number, input: ReplicaInput): Effect[] {
+  apply (now: number, input: ReplicaInput): readonly Effect[] {
     this.#now = now
     switch (input.kind) {
       case 'view': this.#changeView(now, input.view); break
@@ -127,26 +127,29 @@ export class Replica {
     return { ballot: this.ballotAt(seq) ?? NO_BALLOT, seq }
   }
 
-  durableState (): DurableState {
-    return {
+  /** @param applied the data has, or will have with the batch that brings this record, everything up to here */
+  durableState (applied = this.copy?.applied ?? 0): DurableState {
+    const state = {
       group: this.group,
       promised: this.promised,
       copy: this.copy?.number,
       nextCopy: this.nextCopy,
       floor: this.copy?.floor ?? 0,
       time: this.copy?.floorTime ?? 0,
-      applied: this.copy?.applied ?? 0,
-      seat: this.seat.recorded,
-      ...this.doubted ? { doubted: true } : {}
+      applied,
+      seat: this.seat.recorded
     }
+    return this.doubted ? { ...state, doubted: true } : state
   }
 
   /** The members of the group that the configuration does not have, if they are so many that no majority is left. */
   missingMajority (): StoreId[] | undefined {
     const { group, view } = this
     if (group === undefined || view === undefined) return undefined
-    const missing = group.members.filter(member => !view.live.has(member))
-    return group.members.length - missing.length < majorityOf(group.members.length) ? missing : undefined
+    const { members } = group
+    let live = 0
+    for (const member of members) if (view.live.has(member)) live++
+    return live < majorityOf(members.length) ? members.filter(member => !view.live.has(member)) : undefined
   }
 
   /** Undoes the entries of a copy from `from` on. */

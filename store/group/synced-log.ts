@@ -17,6 +17,8 @@ import type { StoreWrite } from './effects.ts'
  */
 export type Durability = 'sync' | 'os'
 
+const NOTHING = (): void => {}
+
 export class SyncedLog {
   readonly #always: boolean
   #copy: number | undefined
@@ -41,7 +43,7 @@ export class SyncedLog {
 
   /** Takes note of what is given to the disk. Returns what to call once all of it is synced. */
   issue (copy: Copy | undefined, writes: readonly StoreWrite[]): () => void {
-    if (this.#always || copy === undefined) return () => {}
+    if (this.#always || copy === undefined) return NOTHING
     if (copy.number !== this.#copy) {
       this.#cuts++
       this.#copy = copy.number
