@@ -7,6 +7,7 @@ import { spawnSync } from 'node:child_process'
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
 import { getHeapStatistics } from 'node:v8'
+import { positiveInteger, runProgram } from '../program.ts'
 import { limitsBench } from './limits/limits.ts'
 import { membershipBench } from './membership/bench.ts'
 import { namespaceBench } from './namespaces/scenarios.ts'
@@ -37,17 +38,17 @@ const BENCHMARKS: Readonly<Record<string, (values: Values) => Promise<readonly o
   placement: placementBench,
   limits: limitsBench,
   kv: () => kvBench({ progress }),
-  failover: ({ only, runs }) => failoverBench({ only, runs: runs === undefined ? undefined : count('runs', runs) }),
-  rebalance: ({ n }) => rebalanceBench({ keys: n === undefined ? undefined : count('n', n) }),
-  handover: ({ n }) => handoverBench(n === undefined ? undefined : count('n', n)),
-  'large-values': ({ n }) => largeValuesBench(n === undefined ? undefined : count('n', n)),
-  formation: async ({ n }) => formationBench(n === undefined ? 100 : count('n', n)),
-  namespaces: async ({ n, only, detector }) => namespaceBench(n === undefined ? 50 : count('n', n), only, detector),
+  failover: ({ only, runs }) => failoverBench({ only, runs: runs === undefined ? undefined : positiveInteger('runs', runs) }),
+  rebalance: ({ n }) => rebalanceBench({ keys: n === undefined ? undefined : positiveInteger('n', n) }),
+  handover: ({ n }) => handoverBench(n === undefined ? undefined : positiveInteger('n', n)),
+  'large-values': ({ n }) => largeValuesBench(n === undefined ? undefined : positiveInteger('n', n)),
+  formation: async ({ n }) => formationBench(n === undefined ? 100 : positiveInteger('n', n)),
+  namespaces: async ({ n, only, detector }) => namespaceBench(n === undefined ? 50 : positiveInteger('n', n), only, detector),
   membership: async ({ n, seeds, full, only, figures }) => membershipBench({
     full,
     progress,
-    ...n === undefined ? {} : { nodes: count('n', n) },
-    ...seeds === undefined ? {} : { seeds: count('seeds', seeds) },
+    ...n === undefined ? {} : { nodes: positiveInteger('n', n) },
+    ...seeds === undefined ? {} : { seeds: positiveInteger('seeds', seeds) },
     ...only === undefined ? {} : { only },
     ...figures === undefined ? {} : { figures }
   })
@@ -55,12 +56,6 @@ const BENCHMARKS: Readonly<Record<string, (values: Values) => Promise<readonly o
 
 /** Thousands of members in one process need more memory than Node.js allows itself. */
 const FULL_HEAP_MIB = 8192
-
-function count (name: string, text: string): number {
-  const value = Number(text)
-  if (!Number.isInteger(value) || value < 1) throw new RangeError(`--${name} must be a positive integer, not ${text}`)
-  return value
-}
 
 async function main (): Promise<number> {
   const { values, positionals } = parseArgs({ options: OPTIONS, allowPositionals: true })
@@ -81,4 +76,4 @@ async function main (): Promise<number> {
   return 0
 }
 
-process.exitCode = await main()
+await runProgram(main)

@@ -20,6 +20,7 @@ import { parseArgs } from 'node:util'
 import ts from 'typescript'
 import type { CancelTimer } from '../../membership/environment/environment.ts'
 import { createSystemClock } from '../../membership/environment/system.ts'
+import { positiveInteger, runProgram, UsageError } from '../program.ts'
 import { MUTANTS, type Mutant } from './mutant-list.ts'
 
 const DURATION_MS = 20_000
@@ -133,7 +134,7 @@ async function byTest (directory: string, mutant: Mutant, test: string): Promise
   return said === undefined ? `SURVIVED ${test}` : `caught by ${test}: ${firstLine(said)}`
 }
 
-async function main (): Promise<void> {
+async function main (): Promise<number> {
   const { values } = parseArgs({
     options: {
       limit: { type: 'string', default: '60' },
@@ -141,9 +142,11 @@ async function main (): Promise<void> {
       workers: { type: 'string', default: String(availableParallelism()) }
     }
   })
-  const limit = Number(values.limit)
+  const limit = positiveInteger('limit', values.limit)
+  const workers = positiveInteger('workers', values.workers)
   const queue = MUTANTS.filter(({ name }) => name.includes(values.only))
   const count = queue.length
+  if (count === 0) throw new UsageError(`--only: no mutant has '${values.only}' in its name`)
   const survivors: string[] = []
   const base = mkdtempSync(join(tmpdir(), 'coterie-mutants-'))
   const work = async (): Promise<void> => {
@@ -156,14 +159,14 @@ async function main (): Promise<void> {
     }
   }
   try {
-    await Promise.all(Array.from({ length: Number(values.workers) }, work))
+    await Promise.all(Array.from({ length: workers }, work))
   } finally {
     rmSync(base, { recursive: true, force: true })
   }
   process.stdout.write(`${count - survivors.length} of ${count} mutants caught\n`)
-  if (survivors.length > 0) process.exitCode = 1
+  return survivors.length > 0 ? 1 : 0
 }
 
 const firstLine = (text = ''): string => text.split('\n')[0]!.slice(0, 140)
 
-await main()
+await runProgram(main)

@@ -15,6 +15,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { createSystemClock } from '../../membership/environment/system.ts'
 import type { Durability } from '../../store/group/synced-log.ts'
+import { positiveInteger, runProgram, UsageError } from '../program.ts'
 import { runStoreScenario, type ScenarioResult } from './store-scenario.ts'
 
 const SUMMED = ['operations', 'failedDefinite', 'failedIndefinite', 'generations', 'leasedReads', 'localReads', 'longMessages', 'watched', 'expired', 'viewChanges', 'virtualMs', 'events'] as const
@@ -59,7 +60,7 @@ async function runAll (seeds: readonly number[], rest: Omit<Order, 'seed'>, work
   })))
 }
 
-async function main (): Promise<void> {
+async function main (): Promise<number> {
   const { values } = parseArgs({
     options: {
       seeds: { type: 'string', default: '100' },
@@ -71,8 +72,13 @@ async function main (): Promise<void> {
       json: { type: 'boolean', default: false }
     }
   })
-  const one = values.seed === undefined ? undefined : Number(values.seed)
-  const seeds = one === undefined ? Array.from({ length: Number(values.seeds) }, (_, index) => Number(values.first) + index) : [one]
+  const { durability } = values
+  if (durability !== 'sync' && durability !== 'os') throw new UsageError(`--durability must be sync or os, not '${durability}'`)
+  const one = values.seed === undefined ? undefined : positiveInteger('seed', values.seed)
+  const first = positiveInteger('first', values.first)
+  const seeds = one === undefined ? Array.from({ length: positiveInteger('seeds', values.seeds) }, (_, index) => first + index) : [one]
+  const durationMs = positiveInteger('duration', values.duration)
+  const workers = positiveInteger('workers', values.workers)
   const clock = createSystemClock()
   const started = clock.now()
   const sums = {
@@ -82,9 +88,7 @@ async function main (): Promise<void> {
   const totals = { seeds: 0, failed: 0, ...sums }
   const faults: Record<string, number> = {}
   const moves: Record<string, number> = {}
-  const { durability } = values
-  if (durability !== 'sync' && durability !== 'os') throw new Error(`--durability must be sync or os, not '${durability}'`)
-  await runAll(seeds, { durationMs: Number(values.duration), durability }, Number(values.workers), report => {
+  await runAll(seeds, { durationMs, durability }, workers, report => {
     totals.seeds++
     if ('error' in report) {
       totals.failed++
@@ -100,8 +104,8 @@ async function main (): Promise<void> {
   const summary = { ...totals, faults, moves, wallMs: Math.round(clock.now() - started) }
   if (values.json) process.stdout.write(`${JSON.stringify(summary)}\n`)
   else process.stdout.write(`${JSON.stringify(summary, null, 2)}\n${totals.seeds - totals.failed} passed, ${totals.failed} failed\n`)
-  process.exitCode = totals.failed === 0 ? 0 : 1
+  return totals.failed === 0 ? 0 : 1
 }
 
 if (process.argv.includes('--worker')) work()
-else await main()
+else await runProgram(main)
