@@ -48,6 +48,7 @@ class GapMeter {
   readonly #client: Client
   readonly #keys: readonly string[]
   readonly #longest = new Array<number>(KEYS).fill(0)
+  readonly #successes = new Array<number>(KEYS).fill(0)
   readonly #loops: Promise<void>[]
   #stopped = false
   failed = 0
@@ -68,12 +69,26 @@ class GapMeter {
         const now = performance.now()
         this.#longest[index] = Math.max(this.#longest[index]!, now - succeededMs)
         succeededMs = now
+        this.#successes[index]!++
       } catch (error) {
         if (!('code' in (error as object))) throw error
         this.failed++
       }
       await delay(PAUSE_MS)
     }
+  }
+
+  /**
+   * Resolves when every key had a success that began after this call: the gap of a key is known with the success that ends it, and that may
+   * be long after others get through.
+   */
+  async throughEverywhere (): Promise<void> {
+    // The first one may have begun before.
+    const wanted = this.#successes.map(count => count + 2)
+    await eventually(SETTLE_TIMEOUT_MS, () => {
+      const waiting = this.#keys.filter((_, index) => this.#successes[index]! < wanted[index]!)
+      return Promise.resolve(waiting.length === 0 ? undefined : `nothing gets through for ${waiting.join(', ')}`)
+    })
   }
 
   /** The longest gap of each key since the last call. */
@@ -155,8 +170,7 @@ async function measure ({ run }: typeof SCENARIOS[number]): Promise<FailoverRun>
       await delay(UNDISTURBED_MS)
       const undisturbedMs = Math.max(...meter.take())
       await run(cluster, client)
-      // The gap of a key ends with its next success.
-      await eventually(SETTLE_TIMEOUT_MS, async () => { await client.getMany([...keys]); return undefined })
+      await meter.throughEverywhere()
       const longest = meter.take()
       return { gapMs: Math.max(...longest), medianGapMs: median(longest), undisturbedMs, failed: meter.failed }
     } finally {
