@@ -83,7 +83,8 @@ export interface Transport {
   start (): Promise<void>
   /**
    * Queues a message; connects first where there is no connection. Messages to one address in one turn of the event loop
-   * share frames. Never throws for a peer that cannot be reached: the message is lost and a link event says why.
+   * share frames. Never throws for a peer that cannot be reached: the message is lost and a link event says why. After an attempt to connect
+   * that failed there may be a pause, in which messages are lost and no event says so; `connect` makes an attempt at once.
    * @param stream a natural number. @default 0
    */
   send (to: Address, channel: Channel, message: unknown, stream?: number): void

@@ -169,6 +169,10 @@ export class Attempts {
 
   #ask (now: number, call: Call, to: Address | undefined): void {
     if (to === undefined) return this.#pause(now, call)
+    if (this.#router.isPausing(now, to)) {
+      ;(call.visited ??= []).push(to)
+      return this.#next(now, call)
+    }
     const { payload } = call
     const isWrite = payload.kind === 'write'
     if (isWrite) {
@@ -239,7 +243,10 @@ export class Attempts {
       case 'NOT_LEADER':
       case 'NOT_OWNER': {
         this.#router.forgetLeader(call.partition, to)
-        const hints = (response.hints ?? []).slice(0, HINTS_MAX).map(hint => hint.address).filter(address => address !== to)
+        // Whoever knows of fewer view changes than this client may name a node that is gone.
+        const isNews = response.epoch > (this.#router.view?.epoch ?? 0)
+        const hints = (response.hints ?? []).slice(0, HINTS_MAX).map(hint => hint.address)
+          .filter(address => address !== to && (isNews || this.#router.isMember(address)))
         call.hints = hints
         if (hints[0] !== undefined) this.#router.learnLeader(call.partition, hints[0])
         return this.#next(now, call)

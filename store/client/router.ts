@@ -15,6 +15,11 @@ import type { ClusterView } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
 import { commonPrefix, type KeyRange } from '../scan-range.ts'
 
+/** A node to which no connection came about is not tried again for so many milliseconds. */
+export const REDIAL_PAUSE_MS = 100
+/** So many of these are remembered. */
+const UNREACHED_MAX = 10_000
+
 export class Router {
   #view: ClusterView | undefined
   /** Undefined until the genesis epoch (rule S1): before it no key lives anywhere. */
@@ -27,6 +32,8 @@ export class Router {
   readonly #leaders = new Map<number, Address>()
   /** Addresses that let an attempt run out or lost a connection, and have not answered since. They are asked last. */
   readonly #suspects = new Set<Address>()
+  /** When the last attempt to connect to an address failed, where none has succeeded since. */
+  readonly #unreached = new Map<Address, number>()
 
   /** The newest view that was installed. */
   get view (): ClusterView | undefined {
@@ -65,6 +72,7 @@ export class Router {
     this.#memberSet = new Set(this.#members)
     for (const [partition, leader] of this.#leaders) if (!this.#memberSet.has(leader)) this.#leaders.delete(partition)
     for (const suspect of this.#suspects) if (!this.#memberSet.has(suspect)) this.#suspects.delete(suspect)
+    for (const address of this.#unreached.keys()) if (!this.#memberSet.has(address)) this.#unreached.delete(address)
     return true
   }
 
@@ -143,6 +151,27 @@ export class Router {
 
   isSuspect (address: Address): boolean {
     return this.#suspects.has(address)
+  }
+
+  /** An attempt to connect to an address succeeded, or failed. */
+  reached (address: Address): void {
+    this.#unreached.delete(address)
+  }
+
+  notReached (now: number, address: Address): void {
+    if (this.#unreached.size >= UNREACHED_MAX) this.#unreached.clear()
+    this.#unreached.set(address, now)
+  }
+
+  /** True where no connection came about last time: what is sent is lost without a word while the transport pauses, unless it is told to try. */
+  isUnreached (address: Address): boolean {
+    return this.#unreached.has(address)
+  }
+
+  /** True where that was only just. */
+  isPausing (now: number, address: Address): boolean {
+    const failedAt = this.#unreached.get(address)
+    return failedAt !== undefined && now - failedAt < REDIAL_PAUSE_MS
   }
 
   suspect (address: Address): void {

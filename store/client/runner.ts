@@ -3,8 +3,8 @@
  *
  * Owns: one timer, the transport's receiver and link listener, and the listeners on callers' signals.
  */
-import { CHANNELS, type CancelTimer, type Clock, type Log, type Random, type Transport } from '../../membership/environment/environment.ts'
-import type { ClusterView, NodeResponse } from '../client-protocol.ts'
+import { type Address, CHANNELS, type CancelTimer, type Clock, type Log, type Random, type Transport } from '../../membership/environment/environment.ts'
+import type { ClientRequest, ClusterView, NodeResponse } from '../client-protocol.ts'
 import { validateNodeResponse } from '../client-protocol-checks.ts'
 import { StoreError } from '../errors.ts'
 import { Call, type CallPayload, type SuccessResponse } from './call.ts'
@@ -133,8 +133,7 @@ export class Runner {
   #apply (input: SessionInput): void {
     for (const effect of this.#session.apply(this.#clock.now(), input)) {
       switch (effect.kind) {
-        // In a stream of its own: a short request need not wait for a long one.
-        case 'send': this.#transport.send(effect.to, CHANNELS.client, effect.message, effect.message.request); break
+        case 'send': this.#send(effect.to, effect.message); break
         case 'settled': effect.call.resolve(effect.response); break
         case 'failed': effect.call.reject(effect.error); break
         case 'refreshed': this.#onRefreshed(effect.view); break
@@ -142,6 +141,13 @@ export class Runner {
       }
     }
     this.#arm()
+  }
+
+  #send (to: Address, message: ClientRequest): void {
+    // A transport pauses longer and longer between its attempts, and what is sent meanwhile is lost: the caller would wait for an answer.
+    if (this.#session.router.isUnreached(to)) this.#transport.connect(to)
+    // In a stream of its own: a short request need not wait for a long one.
+    this.#transport.send(to, CHANNELS.client, message, message.request)
   }
 
   #onRefreshed (view: ClusterView): void {

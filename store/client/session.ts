@@ -145,8 +145,9 @@ export class Session {
   }
 
   #onLink (now: number, event: LinkEvent): void {
-    if (event.kind === 'opened') return
     const { address } = event
+    if (event.kind === 'opened') return this.#router.reached(address)
+    if (event.kind !== 'closed') this.#router.notReached(now, address)
     this.#router.suspect(address)
     if (this.#refresh.askedNode === address) this.#refresh.lost(now)
     if (this.#watch.askedNode === address) this.#watch.lost(now)
@@ -254,11 +255,12 @@ export class Session {
     this.#effects.push({ kind: 'send', to, message: { kind: 'view', request, protocol: CLIENT_PROTOCOL_VERSION, after: epoch } })
   }
 
-  /** Members and seeds, beginning at a random one, so that clients do not all ask the same node. */
+  /** Members and seeds, beginning at a random one, so that clients do not all ask the same node; those that cannot be reached come last. */
   #everyone (): Address[] {
     const everyone = [...new Set([...this.#router.members, ...this.#options.seeds])]
     const start = Math.floor(this.#random.next() * everyone.length)
-    return [...everyone.slice(start), ...everyone.slice(0, start)]
+    const rotated = [...everyone.slice(start), ...everyone.slice(0, start)]
+    return [...rotated.filter(address => !this.#router.isUnreached(address)), ...rotated.filter(address => this.#router.isUnreached(address))]
   }
 
   // The end of a call

@@ -53,6 +53,8 @@ export class NotingTransport implements Transport {
   sent: Sent[] = []
   /** Questions for the next view, which wait and are nobody's work. */
   held: Sent[] = []
+  /** Where a connection was asked for, beyond what sending does. */
+  dialled: Address[] = []
   started = 0
   closed = 0
   onSend: ((sent: Sent) => void) | undefined
@@ -79,7 +81,7 @@ export class NotingTransport implements Transport {
 
   isBusy (): boolean { return false }
   queuedBytes (): number { return 0 }
-  connect (): void {}
+  connect (to: Address): void { this.dialled.push(to) }
   async close (): Promise<void> { this.closed++ }
 
   deliver (message: unknown): void { this.#receiver?.(message) }

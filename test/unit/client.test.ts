@@ -105,7 +105,9 @@ describe('routing', () => {
   test('a hint may name a store that the view does not have yet', async () => {
     const fixture = await Fixture.open()
     const got = fixture.client.get('k')
-    fixture.refuse(await fixture.one('read'), 'NOT_OWNER', { hints: [hint('zebra')] })
+    const asked = await fixture.one('read')
+    fixture.cluster.change(['zebra'], [])
+    fixture.refuse(asked, 'NOT_OWNER', { hints: [hint('zebra')] })
     const redirected = await fixture.one('read')
     expect(redirected.to).toBe('zebra:1')
     fixture.answer(redirected, values(1, 'v'))
