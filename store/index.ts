@@ -1,6 +1,7 @@
 /** The public face of the store: nodes that hold data, and the client that reads and writes it. See README.md. */
 export { createNode, type KillableNode, levelStorage, type NodeParts, startNode } from './start-node.ts'
-export { type NodeComponents, type NodeEvents, type Rebalance, StoreNode } from './node.ts'
+export { StoreNode } from './node.ts'
+export type { NodeComponents, NodeEvents, Rebalance } from './node-contract.ts'
 export { type NodeOptions, REPLICATION_DEFAULTS } from './options.ts'
 export { type ForcedPartition, type ForcePlan, planForce } from './force/plan.ts'
 export { type ForceOrder, type Survivor } from './force/order.ts'

@@ -9,9 +9,9 @@
  */
 import { EventEmitter } from 'node:events'
 import type { Configuration, Metadata, StoreId } from '../membership/configuration.ts'
-import { type Database, type Environment, type Fold, Membership, MembershipError, phiAccrual, type StandIn, type ViewChange } from '../membership/index.ts'
+import { type Database, type Environment, type Fold, Membership, MembershipError, phiAccrual, type ViewChange } from '../membership/index.ts'
 import { checkMetadata } from '../membership/metadata-checks.ts'
-import { type PartitionIndex, plan, type Plan } from '../ring/index.ts'
+import { type PartitionIndex, plan } from '../ring/index.ts'
 import { Absences } from './absences.ts'
 import { type AgreedState, createAgreedStateFold } from './agreed-state.ts'
 import { ClientService } from './client-service.ts'
@@ -24,14 +24,16 @@ import { type Survey, surveyRows } from './force/survey.ts'
 import type { PartitionView } from './group/replica-contract.ts'
 import { Ledger } from './ledger.ts'
 import { membershipOptions } from './membership-options.ts'
+import type { NodeComponents, NodeEvents } from './node-contract.ts'
 import { nodeExplanation } from './node-explanation.ts'
 import { type NodeStatus, partitionCounts, rebalanceStatus } from './node-status.ts'
 import { type NodeOptions, refuseReservedTags, type ResolvedNodeOptions, resolveNodeOptions } from './options.ts'
 import { PartitionHost } from './partition-host.ts'
 import { partitionsConcerning, partitionView } from './partition-view.ts'
-import { NO_TRANSFERS, RebalanceWatch, type TransfersStatus } from './rebalance-watch.ts'
-import { BINARY, decodeNumbers, epochOfLedger, type Identity, ranges } from './storage/layout.ts'
-import { openDatabase, openStore, reading, unusableFor, writeIdentity } from './storage/open.ts'
+import { NO_TRANSFERS, RebalanceWatch } from './rebalance-watch.ts'
+import { IdentityKeeper } from './storage/identity-keeper.ts'
+import { BINARY, decodeNumbers, epochOfLedger, ranges } from './storage/layout.ts'
+import { openDatabase, openStore, reading, unusableFor } from './storage/open.ts'
 
 /** The message of the damage that an error comes from, if it does. */
 function damageOf (error: unknown): string | undefined {
@@ -43,50 +45,6 @@ function damageOf (error: unknown): string | undefined {
 
 /** Plans of past rebalances that the status remembers. */
 const PLANS_MAX = 64
-
-export interface NodeComponents {
-  readonly environment: Environment
-  /** How this node derives its placement; nodes that share a process may share one. @default a fold of its own */
-  readonly fold?: Fold<AgreedState>
-  /** What answers for this process while its main thread is blocked. Required by the option of that name. */
-  readonly standIn?: Pick<StandIn, 'start' | 'close' | 'tags' | 'detector'>
-  /**
-   * Names the time since the machine was started.
-   * @default not known: under durability 'os' a start that follows no `close` counts as one after a loss of power
-   */
-  readonly bootId?: string | undefined
-  /**
-   * For durability 'os': makes durable what the storage of a directory was given without sync, where its own sync may pass some over.
-   * @default a sync covers everything before it
-   */
-  readonly syncEarlier?: (directory: string) => Promise<void>
-}
-
-export interface Rebalance {
-  readonly configuration: Configuration
-  readonly plan: Plan
-}
-
-export interface NodeEvents {
-  'view-change': [change: ViewChange<AgreedState>]
-  /** The placement of a new configuration differs from the one before: these are the moves, for the whole cluster. */
-  rebalance: [rebalance: Rebalance]
-  /**
-   * How the handovers of the partitions that this store leads get on: once a second while any is left or waits for a store that may come back,
-   * and once when none is any more. The same as `status().transfers`.
-   */
-  progress: [transfers: TransfersStatus]
-  /** The cluster has its first placement: from here on it takes data. */
-  ready: []
-  /**
-   * This store stopped for good. The error's `code` says why: STORE_FAILED when its disk failed or an invariant broke,
-   * STORE_DIRECTORY_DAMAGED when it read a record that has changed, or what membership halts with; MEMBERSHIP_LEAVE_TIMEOUT when it was
-   * asked over the wire to leave, and ended before the others confirmed it.
-   */
-  failed: [error: Error]
-  /** This node has left the cluster, whoever asked for it, and closes. */
-  left: []
-}
 
 export class StoreNode extends EventEmitter<NodeEvents> {
   readonly #environment: Environment
@@ -100,7 +58,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
   readonly #bootId: string | undefined
   readonly #syncEarlier: (() => Promise<void>) | undefined
   #database: Database | undefined
-  #identity: Identity | undefined
+  #identity: IdentityKeeper | undefined
   #membership: Membership<AgreedState> | undefined
   #host: PartitionHost | undefined
   #drain: Drain | undefined
@@ -108,7 +66,6 @@ export class StoreNode extends EventEmitter<NodeEvents> {
   #watch: RebalanceWatch | undefined
   #change: ViewChange<AgreedState> | undefined
   #state: NodeStatus['state'] = 'joining'
-  #identityWrites: Promise<void> = Promise.resolve()
   #closing: Promise<void> | undefined
 
   /** @throws {StoreError} STORE_INVALID_OPTIONS */
@@ -144,7 +101,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
   }
 
   get address (): string { return this.#environment.transport.address ?? this.#options.listen }
-  get storeId (): StoreId { return (this.#identity?.storeId ?? '') as StoreId }
+  get storeId (): StoreId { return (this.#identity?.identity.storeId ?? '') as StoreId }
 
   /** The replicas of this store, for inspection in tests; nothing outside may change them. */
   get replicas (): PartitionHost['replicas'] { return this.#host?.replicas ?? new Map() }
@@ -161,7 +118,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
       await this.#enter(signal)
     } catch (error) {
       // A start that the cluster refused does not count: else a copied directory would outgrow its refusal by trying again (rule R3).
-      if ((error as { code?: unknown }).code === 'MEMBERSHIP_JOIN_REFUSED') await this.#updateIdentity({ incarnation: this.#identity!.incarnation - 1 })
+      if ((error as { code?: unknown }).code === 'MEMBERSHIP_JOIN_REFUSED') await this.#identity!.update({ incarnation: this.#identity!.identity.incarnation - 1 })
       await this.close()
       throw error
     }
@@ -185,7 +142,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
     const aloneSince = environment.clock.now()
     const run = { durability, bootId: this.#bootId }
     const { identity, partitions, lastBatch } = await openStore(database, directory, clusterName, environment.random, run)
-    this.#identity = identity
+    this.#identity = new IdentityKeeper(database, identity, error => { this.#fail(error) })
     await reading(directory, async () => {
       for await (const [key, value] of database.iterator<Uint8Array, Uint8Array>({ ...ranges.ledgers, ...BINARY })) {
         this.#ledger.restore(epochOfLedger(key), decodeNumbers(key, value))
@@ -212,8 +169,8 @@ export class StoreNode extends EventEmitter<NodeEvents> {
       ...this.#standIn === undefined ? {} : { detector: this.#standIn.detector(phiAccrual()) },
       storage: database.sublevel('membership', { keyEncoding: 'view', valueEncoding: 'view' }) as unknown as Database,
       nextIncarnation: async () => {
-        await this.#updateIdentity({ incarnation: this.#identity!.incarnation + 1 })
-        return this.#identity!.incarnation
+        await this.#identity!.update({ incarnation: this.#identity!.identity.incarnation + 1 })
+        return this.#identity!.identity.incarnation
       }
     }, membershipOptions(this.#options, identity, { address: this.address, tags: this.#tags(this.#options.tags) }))
     membership.on('view-change', change => { this.#changeView(change) })
@@ -240,20 +197,12 @@ export class StoreNode extends EventEmitter<NodeEvents> {
     return { ...tags, ...this.#standIn?.tags }
   }
 
-  /** Identity records are written one after the other, each complete. */
-  #updateIdentity (change: Partial<Identity>): Promise<void> {
-    this.#identity = { ...this.#identity!, ...change }
-    const write = this.#identityWrites.then(() => writeIdentity(this.#database!, this.#identity!))
-    this.#identityWrites = write.catch((cause: unknown) => { this.#fail(new StoreError('STORE_FAILED', `the identity could not be written: ${(cause as Error).message}`, { cause })) })
-    return write
-  }
-
   #changeView (change: ViewChange<AgreedState>): void {
     const { configuration, state } = change
     const before = this.#change?.state.placement
     this.#change = change
     const addresses = configuration.members.filter(member => member.storeId !== this.storeId).map(member => member.address)
-    void this.#updateIdentity({ clusterId: configuration.clusterId, addresses: addresses.slice(0, 128) })
+    void this.#identity!.update({ clusterId: configuration.clusterId, addresses: addresses.slice(0, 128) })
     this.#service.changeView(configuration, state)
     this.#applyPlacement(configuration, state)
     this.emit('view-change', change)
@@ -313,7 +262,7 @@ export class StoreNode extends EventEmitter<NodeEvents> {
     this.#service.fail(error)
     const damage = damageOf(error)
     // The next start must not have to come across it again: it may serve other records meanwhile, and this one as absent.
-    if (damage !== undefined) this.#updateIdentity({ damage }).catch((cause: unknown) => { this.#environment.log.error({ cause }, 'the damage could not be noted') })
+    if (damage !== undefined) this.#identity?.update({ damage }).catch((cause: unknown) => { this.#environment.log.error({ cause }, 'the damage could not be noted') })
     this.#watch?.stop()
     void this.#host?.stop()
     void this.#membership?.close()
@@ -422,18 +371,9 @@ export class StoreNode extends EventEmitter<NodeEvents> {
     await this.#host?.stop()
     await this.#environment.transport.close()
     await this.#standIn?.close()
-    if (sound) await this.#endRun()
-    await this.#identityWrites
+    if (sound && this.#database?.status === 'open') await this.#identity?.endRun(async () => { await this.#syncEarlier?.() })
+    await this.#identity?.settled()
     if (this.#database?.status === 'open') await this.#database.close()
-  }
-
-  /** Everything is written: it is made durable, so that the next start need not doubt it. */
-  async #endRun (): Promise<void> {
-    if (this.#identity?.unsynced === undefined || this.#database?.status !== 'open') return
-    await this.#syncEarlier?.()
-    const { unsynced: _, ...identity } = this.#identity
-    this.#identity = identity
-    await this.#updateIdentity({})
   }
 
   async [Symbol.asyncDispose] (): Promise<void> {
