@@ -9,6 +9,7 @@
 import type { StoreId } from '../membership/configuration.ts'
 import type { Address, CancelTimer, Database, Environment } from '../membership/environment/environment.ts'
 import { BodyBytes } from './body-bytes.ts'
+import { DiskWork } from './disk-work.ts'
 import { StoreError } from './errors.ts'
 import type { Effect, Ticket, Answer } from './group/effects.ts'
 import type { GroupMessage } from './group/messages.ts'
@@ -21,7 +22,6 @@ import { Pace } from './pace.ts'
 import { PeerChannel } from './peer-channel.ts'
 import { isCorruption } from './storage/checksum.ts'
 import { Copies } from './storage/copies.ts'
-import { isLongRead, type KeysWanted, questionsOf } from './storage/key-reader.ts'
 import { ledgerKey } from './storage/layout.ts'
 import type { StoredPartition } from './storage/stored-copies.ts'
 import { StoreWriter } from './storage/store-writer.ts'
@@ -51,8 +51,6 @@ export interface PartitionHostOptions extends ReplicaOptions, LeaseOptions, Tran
   readonly tickMs: number
 }
 
-interface Fetch extends KeysWanted { readonly token: number }
-
 /** A replica that has nothing to wait for, or had nothing to do for so many ticks, is at rest: it gets only each so many-th of them. */
 const BUSY_TICKS = 10
 const REST_TICKS = 10
@@ -66,13 +64,12 @@ export class PartitionHost {
   readonly #writer: StoreWriter
   readonly #leases: Leases
   readonly #pace: Pace
-  readonly #copies: Copies
+  readonly #diskWork: DiskWork
   #viewOf: ((partition: number) => PartitionView) | undefined
   #touched = new Set<number>()
   #ticks = 0
   /** The tick at which each replica last had something to do. */
   readonly #busySinceTick = new Map<number, number>()
-  #fetches: Fetch[] = []
   readonly #peers: PeerChannel
   readonly #bodies = new BodyBytes()
   #scheduled = false
@@ -81,8 +78,6 @@ export class PartitionHost {
   /** Ticks out of turn that are to come. Each lasts as long as a lease or a pause, at most, and a partition asks for few of them. */
   readonly #wakes = new Set<CancelTimer>()
   #stopped = false
-  readonly #background = new Set<Promise<void>>()
-  #deletions = 0
 
   constructor (components: PartitionHostComponents, options: PartitionHostOptions) {
     this.#components = components
@@ -108,7 +103,10 @@ export class PartitionHost {
       collect: () => { for (const [epoch, page] of components.ledger.takeChanged()) this.#writer.put(ledgerKey(epoch), page) },
       failed: error => { this.#fail('a write to the disk failed', error) }
     })
-    this.#copies = new Copies(components.database)
+    this.#diskWork = new DiskWork(new Copies(components.database), {
+      found: (partition, input) => { this.apply(partition, input) },
+      failed: error => { this.#fail('the disk failed', error) }
+    })
     for (const [partition, stored] of components.partitions) this.#create(partition, stored)
   }
 
@@ -118,7 +116,7 @@ export class PartitionHost {
   }
 
   /** Copies that are being deleted. */
-  get deletions (): number { return this.#deletions }
+  get deletions (): number { return this.#diskWork.deletions }
 
   get replicas (): ReadonlyMap<number, Replica> { return this.#replicas }
 
@@ -224,13 +222,10 @@ export class PartitionHost {
         this.#writer.persist(partition, effect.writes, () => { this.apply(partition, { kind: 'persisted', token: effect.token }) }, effect.synced)
         return
       case 'respond': this.#components.answer(effect.ticket, partition, this.#withAddresses(effect.answer)); return
-      case 'fetch': this.#fetches.push({ partition, ...effect }); return
-      case 'scan': this.#run(this.#scan(partition, effect)); return
-      case 'range': this.#run(this.#range(partition, effect)); return
+      case 'fetch': case 'scan': case 'range': case 'expiring': case 'forgetExpired': case 'deleteCopy':
+        this.#diskWork.perform(partition, effect)
+        return
       case 'wake': this.#wake(partition, effect.inMs); return
-      case 'expiring': this.#run(this.#expiring(partition, effect)); return
-      case 'forgetExpired': this.#run(this.#copies.forgetExpired(partition, effect.copy, effect.time)); return
-      case 'deleteCopy': this.#run(this.#delete(partition, effect.copy)); return
       case 'ledger': this.#components.ledger.add(effect.epoch, effect.field, effect.amount); return
       case 'fault': log.error({ partition, store: this.#components.self }, effect.message)
     }
@@ -265,48 +260,8 @@ export class PartitionHost {
     this.#renewLeases()
     this.#peers.flush()
     this.#bodies.clear()
-    if (this.#fetches.length > 0) this.#beginFetches(this.#fetches.splice(0))
+    this.#diskWork.flush()
     this.#writer.flush()
-  }
-
-  /** Those that have few keys share questions to the disk. */
-  #beginFetches (fetches: readonly Fetch[]): void {
-    for (const question of questionsOf(fetches.filter(fetch => !isLongRead(fetch)))) this.#run(this.#fetch(question))
-    for (const fetch of fetches) if (isLongRead(fetch)) this.#run(this.#fetchInParts(fetch))
-  }
-
-  async #fetchInParts (fetch: Fetch): Promise<void> {
-    this.apply(fetch.partition, { kind: 'fetched', token: fetch.token, values: await this.#copies.fetchFirst(fetch) })
-  }
-
-  async #fetch (fetches: readonly Fetch[]): Promise<void> {
-    const found = await this.#copies.fetch(fetches)
-    fetches.forEach(({ partition, token }, index) => { this.apply(partition, { kind: 'fetched', token, values: found[index]! }) })
-  }
-
-  async #delete (partition: number, copy: number): Promise<void> {
-    this.#deletions++
-    await this.#copies.delete(partition, copy)
-    this.#deletions--
-  }
-
-  async #scan (partition: number, { token, copy, after, bytesMax }: Effect & { kind: 'scan' }): Promise<void> {
-    this.apply(partition, { kind: 'scanned', token, ...await this.#copies.scan(partition, copy, after, bytesMax) })
-  }
-
-  async #range (partition: number, { token, copy, scan }: Effect & { kind: 'range' }): Promise<void> {
-    this.apply(partition, { kind: 'ranged', token, ...await this.#copies.range(partition, copy, scan) })
-  }
-
-  async #expiring (partition: number, { token, copy, after, limit }: Effect & { kind: 'expiring' }): Promise<void> {
-    this.apply(partition, { kind: 'expiring', token, records: await this.#copies.expiring(partition, copy, after, limit) })
-  }
-
-  /** Runs work on the disk beside the loop; an error there ends the store like a failed write. */
-  #run (work: Promise<void>): void {
-    const settled = work.catch((error: unknown) => { this.#fail('the disk failed', error) })
-    this.#background.add(settled)
-    void settled.finally(() => { this.#background.delete(settled) })
   }
 
   #tick (): void {
@@ -344,8 +299,8 @@ export class PartitionHost {
     this.#stopped = true
     this.#cancelTick()
     for (const cancel of this.#wakes) cancel()
-    this.#copies.stop()
+    const work = this.#diskWork.stop()
     await this.#writer.stop()
-    await Promise.all(this.#background)
+    await work
   }
 }
