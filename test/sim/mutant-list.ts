@@ -169,6 +169,14 @@ export const MUTANTS: readonly Mutant[] = [
     find: ' || copy.commit < request.after', replace: ''
   },
   {
+    name: 'a page forgets what reaches the data while the disk is read', rule: 'S10', file: `${GROUP}/scans.ts`,
+    find: 'release: copy.hold() }', replace: 'release: () => {} }'
+  },
+  {
+    name: 'a page has what the disk returns alone', rule: 'S10', file: `${GROUP}/scans.ts`,
+    find: 'const changes = copy.changesWithin(told)', replace: 'const changes = copy.changesWithin(told).slice(0, 0)'
+  },
+  {
     name: 'a watch is told of what is not committed', rule: 'S10', file: `${GROUP}/feed.ts`,
     find: 'while (waiter.seen < copy.commit && bytes < bytesMax)', replace: 'while (waiter.seen < copy.last && bytes < bytesMax)'
   },
