@@ -318,6 +318,14 @@ export const MUTANTS: readonly Mutant[] = [
     find: ' && message.run === replica.run', replace: ''
   },
   {
+    name: 'a lease lasts as long at its holder as at its granter, however their clocks drift', rule: 'S7', file: 'store/leases.ts', test: 'test/unit/store/leases.test.ts',
+    find: 'asked.at + ms * (1 - this.options.leaseDriftPercent / 100)', replace: 'asked.at + ms'
+  },
+  {
+    name: 'leases of an earlier leader are waited for by the own clock, however the clocks drift', rule: 'S7', file: `${GROUP}/read-lease.ts`, test: 'test/unit/store/leases.test.ts',
+    find: 'const factor = 1 + replica.leases.options.leaseDriftPercent / 100', replace: 'const factor = 1'
+  },
+  {
     name: 'a lease that its granter forgot is over once any member has obeyed', rule: 'S7', file: `${GROUP}/read-lease.ts`, test: 'test/unit/store/leases.test.ts',
     find: 'group!.members.every(member => member === self || ', replace: 'group!.members.some(member => '
   }

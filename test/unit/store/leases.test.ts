@@ -3,7 +3,7 @@
  *
  * Mutations that these tests caught: a lease counted from later than the question; the same number after a revocation; the number
  * not compared; a store that starts takes it that it has granted nothing; the wall clock ignored; no second look after the disk; a new
- * leader that does not wait.
+ * leader that does not wait, or waits by its own clock alone.
  */
 import { describe, expect, test } from 'vitest'
 import { type LeaseMessage, Leases, validateLeaseMessage } from '../../../store/leases.ts'
@@ -184,6 +184,16 @@ describe('a new leader', () => {
     net.pass(150)
     expect(net.answer(last)).toBe('waits')
     expect(net.answer(write)).toMatch(/^written/)
+  })
+
+  test('waits longer by what its clock may run ahead of the clock of whoever gave the lease', () => {
+    const net = cutOff()
+    const { lease, replica: { leases: { options } } } = net.replica('B').leader!
+    const ms = 2 * options.leaseMs
+    lease.wait(net.now, [{ holder: A, ms }])
+    const until = net.now + ms * (1 + options.leaseDriftPercent / 100)
+    expect(options.leaseDriftPercent).toBeGreaterThan(0)
+    expect([lease.waits(until - 1), lease.waits(until)]).toEqual([true, false])
   })
 
   test('does not wait for a former leader that has sealed its ballot', () => {
