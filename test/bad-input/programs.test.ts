@@ -2,7 +2,7 @@
  * The programs of the tests and benchmarks given what they do not take: they say so in one line and end with code 2. One that ran nothing must
  * not look like one that passed.
  *
- * Mutations that this catches: numbers are taken as they come; `mutants` goes on without any mutant.
+ * Mutations that this catches: numbers are taken as they come; `mutants` goes on without any mutant; `bench` without any row.
  */
 import { spawnSync } from 'node:child_process'
 import { resolve } from 'node:path'
@@ -21,6 +21,9 @@ test.each([
   ['sim/mutants.js', ['--workers', '1.5'], /^--workers must be a positive integer, not '1.5'\n$/u],
   ['sim/mutants.js', ['--only', 'no mutant is called that'], /^--only: no mutant has 'no mutant is called that' in its name\n$/u],
   ['bench/main.js', ['formation', '--n', 'many'], /^--n must be a positive integer, not 'many'\n$/u],
+  ['bench/main.js', ['failover', '--only', 'nothing'], /^--only must be one of kill, drain, .*, not nothing\n$/u],
+  ['bench/main.js', ['namespaces', '--detector', 'nobody'], /^--detector must be one of .*, not nobody\n$/u],
+  ['bench/main.js', ['membership', '--only', 'nothing'], /^--only: no scenario of membership has 'nothing' in its name\n$/u],
   ['bench/main.js', ['nothing'], /^usage: .*\n$/u]
 ])('%s %j', (program, args, said) => {
   const { status, stdout, stderr } = run(program, args)

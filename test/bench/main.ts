@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process'
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
 import { getHeapStatistics } from 'node:v8'
-import { positiveInteger, runProgram } from '../program.ts'
+import { positiveInteger, runProgram, UsageError } from '../program.ts'
 import { limitsBench } from './limits/limits.ts'
 import { membershipBench } from './membership/bench.ts'
 import { namespaceBench } from './namespaces/scenarios.ts'
@@ -70,6 +70,7 @@ async function main (): Promise<number> {
     return status ?? 1
   }
   const rows = await benchmark(values)
+  if (rows.length === 0) throw new UsageError(`--only: no scenario of ${name} has '${values.only ?? ''}' in its name`)
   const machine = { cpus: cpus().length, memoryBytes: totalmem(), node: process.version }
   if (values.json) process.stdout.write(`${JSON.stringify({ name, machine, rows })}\n`)
   else console.table(rows)

@@ -7,6 +7,7 @@
  */
 import { spawnSync } from 'node:child_process'
 import { setTimeout as delay } from 'node:timers/promises'
+import { UsageError } from '../../program.ts'
 import { agree, DETECTOR_NAMES, type DetectorName, type MemberLine } from '../processes/member-process.ts'
 import { type Host, NamespaceCluster } from './cluster.ts'
 
@@ -113,7 +114,7 @@ function checkMachine (): void {
  */
 export async function namespaceBench (members: number, only = '', detector?: string): Promise<NamespaceRow[]> {
   const detectors = DETECTOR_NAMES.filter(name => detector === undefined || name === detector)
-  if (detectors.length === 0) throw new RangeError(`--detector must be one of ${DETECTOR_NAMES.join(', ')}, not ${detector}`)
+  if (detectors.length === 0) throw new UsageError(`--detector must be one of ${DETECTOR_NAMES.join(', ')}, not ${detector}`)
   checkMachine()
   const rows: NamespaceRow[] = []
   for (const name of detectors) {

@@ -19,6 +19,7 @@ import type { Client } from '../../../store/client/client.ts'
 import { connect } from '../../../store/index.ts'
 import { eventually } from '../../../store/verify/eventually.ts'
 import { ProcessCluster } from '../../../store/verify/process-cluster.ts'
+import { UsageError } from '../../program.ts'
 import { median, rounded } from '../samples.ts'
 
 export interface FailoverRow {
@@ -191,7 +192,7 @@ export interface FailoverBenchOptions {
 
 export async function failoverBench ({ only, runs = 1 }: FailoverBenchOptions = {}): Promise<FailoverRow[]> {
   const chosen = SCENARIOS.filter(({ scenario }) => only === undefined || scenario === only)
-  if (chosen.length === 0) throw new RangeError(`--only must be one of ${SCENARIOS.map(({ scenario }) => scenario).join(', ')}, not ${only}`)
+  if (chosen.length === 0) throw new UsageError(`--only must be one of ${SCENARIOS.map(({ scenario }) => scenario).join(', ')}, not ${only}`)
   const rows: FailoverRow[] = []
   for (const scenario of chosen) {
     const results: FailoverRun[] = []
