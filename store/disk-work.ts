@@ -1,15 +1,17 @@
 /**
  * What a store does on its disk beside its writes: reads for its replicas, and removing what is not needed any more.
  *
- * The fetches of a turn begin together, those of few keys in questions that they share (key-reader.ts). An error of the disk ends the store, as
- * a failed write does.
+ * Fetches of few keys are done at once where that is quick (read-cost.ts), for a part of a turn at most. The others of a turn begin together,
+ * those of few keys in questions that they share (key-reader.ts). An error of the disk ends the store, as a failed write does.
  *
  * Owns: the work under way.
  */
-import type { Effect } from './group/effects.ts'
+import type { Clock } from '../membership/environment/environment.ts'
+import type { Effect, Found } from './group/effects.ts'
 import type { ReplicaInput } from './group/replica-contract.ts'
 import type { Copies } from './storage/copies.ts'
-import { isLongRead, type KeysWanted, questionsOf } from './storage/key-reader.ts'
+import { isLongRead, KEYS_AT_ONCE_MAX, type KeysWanted, questionsOf } from './storage/key-reader.ts'
+import { ReadCost } from './storage/read-cost.ts'
 
 export type DiskEffect = Effect & { kind: 'fetch' | 'scan' | 'range' | 'expiring' | 'forgetExpired' | 'deleteCopy' }
 
@@ -21,15 +23,21 @@ export interface DiskWorkHost {
 
 interface Fetch extends KeysWanted { readonly token: number }
 
+/** Milliseconds of a turn in which fetches are done at once. */
+const AT_ONCE_MS_MAX = 2
+
 export class DiskWork {
   readonly #copies: Copies
   readonly #host: DiskWorkHost
+  readonly #clock: Clock
+  readonly #cost = new ReadCost()
   readonly #underWay = new Set<Promise<void>>()
   #fetches: Fetch[] = []
   #deletions = 0
 
-  constructor (copies: Copies, host: DiskWorkHost) {
+  constructor (copies: Copies, clock: Clock, host: DiskWorkHost) {
     this.#copies = copies
+    this.#clock = clock
     this.#host = host
   }
 
@@ -41,22 +49,53 @@ export class DiskWork {
     else this.#run(this.#work(partition, effect))
   }
 
-  /** The end of a turn. */
+  /** The end of a turn. What is read at once is handed on before this returns. */
   flush (): void {
     if (this.#fetches.length === 0) return
-    const fetches = this.#fetches
+    const wanted = this.#fetches
     this.#fetches = []
+    const fetches = this.#copies.answersAtOnce ? this.#fetchNow(wanted) : wanted
     for (const question of questionsOf(fetches.filter(fetch => !isLongRead(fetch)))) this.#run(this.#fetch(question))
     for (const fetch of fetches) if (isLongRead(fetch)) this.#run(this.#fetchInParts(fetch))
   }
 
+  /** Does what is short as long as it is quick. Returns what is left. */
+  #fetchNow (fetches: readonly Fetch[]): Fetch[] {
+    const left: Fetch[] = []
+    const found: (readonly [Fetch, Found])[] = []
+    let now = this.#clock.now()
+    const endsAt = now + AT_ONCE_MS_MAX
+    for (const fetch of fetches) {
+      const { length } = fetch.keys
+      if (length > KEYS_AT_ONCE_MAX || now >= endsAt || !this.#cost.quick(now)) {
+        left.push(fetch)
+        continue
+      }
+      try {
+        found.push([fetch, this.#copies.fetchNow(fetch)])
+      } catch (error) {
+        this.#host.failed(error)
+        return []
+      }
+      const before = now
+      now = this.#clock.now()
+      this.#cost.took(now, (now - before) / length)
+    }
+    for (const [fetch, values] of found) this.#found(fetch, values)
+    return left
+  }
+
+  #found ({ partition, token }: Fetch, values: Found): void {
+    this.#host.found(partition, { kind: 'fetched', token, values })
+  }
+
   async #fetch (fetches: readonly Fetch[]): Promise<void> {
     const found = await this.#copies.fetch(fetches)
-    fetches.forEach(({ partition, token }, index) => { this.#host.found(partition, { kind: 'fetched', token, values: found[index]! }) })
+    fetches.forEach((fetch, index) => { this.#found(fetch, found[index]!) })
   }
 
   async #fetchInParts (fetch: Fetch): Promise<void> {
-    this.#host.found(fetch.partition, { kind: 'fetched', token: fetch.token, values: await this.#copies.fetchFirst(fetch) })
+    this.#found(fetch, await this.#copies.fetchFirst(fetch))
   }
 
   async #work (partition: number, effect: Exclude<DiskEffect, { kind: 'fetch' }>): Promise<void> {

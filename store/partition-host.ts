@@ -103,7 +103,7 @@ export class PartitionHost {
       collect: () => { for (const [epoch, page] of components.ledger.takeChanged()) this.#writer.put(ledgerKey(epoch), page) },
       failed: error => { this.#fail('a write to the disk failed', error) }
     })
-    this.#diskWork = new DiskWork(new Copies(components.database), {
+    this.#diskWork = new DiskWork(new Copies(components.database), clock, {
       found: (partition, input) => { this.apply(partition, input) },
       failed: error => { this.#fail('the disk failed', error) }
     })
@@ -250,6 +250,8 @@ export class PartitionHost {
   /** The end of a turn. */
   #flush (): void {
     if (this.#stopped) return
+    // What is read at once is answered in this turn.
+    this.#diskWork.flush()
     const touched = this.#touched
     this.#touched = new Set()
     for (const partition of touched) {

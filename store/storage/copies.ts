@@ -26,6 +26,14 @@ export class Copies {
     this.#expiries = new ExpiryIndex(database)
   }
 
+  /** Whether `fetchNow` may be used: not every database can. */
+  get answersAtOnce (): boolean { return this.#keys.answersAtOnce }
+
+  /** The values of keys, read on the event loop. */
+  fetchNow (wanted: KeysWanted): Found {
+    return this.#keys.readNow(wanted)
+  }
+
   /** The values of keys, of all copies in one read: one list per element of `wanted`. */
   async fetch (wanted: readonly KeysWanted[]): Promise<Found[]> {
     const found = await this.#keys.read(wanted)

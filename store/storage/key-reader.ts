@@ -1,6 +1,7 @@
 /**
- * Reads the values of keys from the data of the copies: what is asked for in one turn together, long lists in parts, and a few questions
- * at a time, so that neither a list of large values nor many reads of single ones take all of them into memory.
+ * Reads the values of keys from the data of the copies: at once, or by threads. Those are asked for what is wanted in one turn together, for
+ * long lists in parts, and a few questions at a time, so that neither a list of large values nor many reads of single ones take all
+ * of them into memory.
  *
  * Owns nothing.
  */
@@ -47,6 +48,24 @@ export class KeyReader {
 
   constructor (database: Database) {
     this.#database = database
+  }
+
+  /** The database can be asked without a thread. */
+  get answersAtOnce (): boolean { return (this.#database.supports as { getSync?: boolean }).getSync === true }
+
+  /** The values of the keys of a list, or of the first ones that have its bytes, read on the event loop. Only where the database `answersAtOnce`. */
+  readNow ({ partition, copy, keys, bytesMax = Infinity }: KeysWanted): Found {
+    const values: Found[number][] = []
+    let bytes = 0
+    for (const key of keys) {
+      const wanted = dataKey(partition, copy, key)
+      const record = this.#database.getSync<Uint8Array, Uint8Array>(wanted, BINARY)
+      const item = record === undefined ? null : decodeValue(wanted, record)
+      values.push(item)
+      bytes += item?.value.length ?? 0
+      if (bytes >= bytesMax) break
+    }
+    return values
   }
 
   /** The values of all keys of some lists, one list behind the other: one question. @throws {Error} when `stop` came first */

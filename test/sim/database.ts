@@ -10,9 +10,11 @@ import { compareBytes, type Entry, type SortedMap } from './sorted-map.ts'
 
 const BYTES = Object.freeze({ keyEncoding: 'view', valueEncoding: 'view' })
 const MANIFEST = Object.freeze({
-  encodings: { view: true }, seek: true, has: true, getSync: true, explicitSnapshots: true, permanence: true,
+  encodings: { view: true }, seek: true, has: true, explicitSnapshots: true, permanence: true,
   createIfMissing: false, errorIfExists: false
 })
+/** The types of abstract-level do not have `getSync` yet. */
+const READS_AT_ONCE = Object.freeze({ ...MANIFEST, getSync: true })
 
 /** `clear` removes this many keys per batch: it is not atomic, in LevelDB neither. */
 const CLEAR_KEYS_PER_BATCH = 100
@@ -118,7 +120,7 @@ export class SimulatedLevel extends AbstractLevel<string | Buffer | Uint8Array, 
   readonly #owner: EventOwner
 
   constructor (disk: Disk, owner: EventOwner, options: AbstractDatabaseOptions<Uint8Array, Uint8Array> = BYTES) {
-    super(MANIFEST, options)
+    super(disk.readsAtOnce ? READS_AT_ONCE : MANIFEST, options)
     this.#disk = disk
     this.#owner = owner
   }
@@ -150,7 +152,7 @@ export class SimulatedLevel extends AbstractLevel<string | Buffer | Uint8Array, 
   }
 
   _getSync (key: Uint8Array, options: ReadOptions): Uint8Array | undefined {
-    return this.#copyOfValue(key, this.#content(options))
+    return this.#disk.readNow(() => this.#copyOfValue(key, this.#content(options)))
   }
 
   _getMany (keys: Uint8Array[], options: ReadOptions): Promise<(Uint8Array | undefined)[]> {

@@ -25,10 +25,12 @@ export interface DiskOptions {
   readonly rotationProbability: number
   /** Time until the table that a full log is compacted into is durable. @default 100 */
   readonly compactionMs: number
+  /** Single values can be read without waiting: databases say that they have `getSync`, which takes no time. @default false */
+  readonly readsAtOnce: boolean
 }
 
 export const DISK_DEFAULTS: DiskOptions = Object.freeze({
-  readMs: 0.05, writeMs: 0.05, syncMs: 0.5, jitterFactor: 2, rotationProbability: 0, compactionMs: 100
+  readMs: 0.05, writeMs: 0.05, syncMs: 0.5, jitterFactor: 2, rotationProbability: 0, compactionMs: 100, readsAtOnce: false
 })
 
 export type Operation = { readonly type: 'put', readonly key: Uint8Array, readonly value: Uint8Array } | { readonly type: 'del', readonly key: Uint8Array }
@@ -130,11 +132,19 @@ export class Disk {
     return ms === 0 ? 0 : ms * this.slowness * (1 + this.#random.next() * this.#options.jitterFactor)
   }
 
-  /** Resolves with what `look` says of the content as it is now, after the time a read takes; fails after that time where a read is to. */
-  read<Result> (owner: EventOwner, look: () => Result): Promise<Result> {
+  get readsAtOnce (): boolean { return this.#options.readsAtOnce }
+
+  /** What `look` says of the content as it is now. @throws {StorageFault} where a read is to fail */
+  readNow<Result> (look: () => Result): Result {
     const fails = this.unreadable || this.#readFailures > 0
     if (this.#readFailures > 0) this.#readFailures--
-    const result = fails ? Promise.reject<Result>(new StorageFault(`${this.name}: read failed`)) : Promise.resolve(look())
+    if (fails) throw new StorageFault(`${this.name}: read failed`)
+    return look()
+  }
+
+  /** As `readNow`, after the time a read takes. */
+  read<Result> (owner: EventOwner, look: () => Result): Promise<Result> {
+    const result = new Promise<Result>(resolve => { resolve(this.readNow(look)) })
     // Who waits for it hears of it below.
     result.catch(() => {})
     const takesMs = this.#takes(this.#options.readMs)

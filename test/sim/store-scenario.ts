@@ -83,8 +83,11 @@ class Scenario {
       partitions: size < SIZE_LARGE ? 1 << seed % 4 : 16,
       zones: seed % 3 === 0 ? 3 : 1000,
       durability,
-      // Where batches are not synced, a store whose disk loses some before later ones is damaged, and that is another test.
-      disk: { rotationProbability: durability === 'sync' ? 0.05 : 0 },
+      disk: {
+        // Where batches are not synced, a store whose disk loses some before later ones is damaged, and that is another test.
+        rotationProbability: durability === 'sync' ? 0.05 : 0,
+        readsAtOnce: Math.floor(seed / 3) % 3 === 1
+      },
       replication: {
         logEntriesMax: 24, logBytesMax: 600, batchEntriesMax: 8, chunkBytes: 64, transfersMax: 2, expiryBatchMax: 2, expiryStampMs: 300,
         ...seed % 2 === 0 ? {} : { patienceMs: 500 },

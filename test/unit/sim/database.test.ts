@@ -11,7 +11,7 @@ const abstractLevelSuite = createRequire(import.meta.url)('abstract-level/test')
 
 describe('abstract-level\'s own suite', () => {
   // The suite awaits real time, so this disk takes none.
-  const instant: DiskOptions = { ...DISK_DEFAULTS, readMs: 0, writeMs: 0, syncMs: 0 }
+  const instant: DiskOptions = { ...DISK_DEFAULTS, readMs: 0, writeMs: 0, syncMs: 0, readsAtOnce: true }
   const simulation = new Simulation({ seed: 1 })
   const owner = { alive: true, paused: false, held: [] }
   let directories = 0
