@@ -129,8 +129,9 @@ export class ClientService {
     try {
       remote.reply({ ...answer, request } satisfies NodeResponse, request)
     } catch (error) {
-      // No other node could answer it either.
-      if (!(error instanceof RangeError)) throw error
+      // Too long, or more values than a message has. No other node could answer it either.
+      if (!(error instanceof RangeError || error instanceof TypeError)) throw error
+      this.#components.environment.log.error({ error }, 'an answer cannot be sent')
       const refusal = this.#error('STORE_INVALID_VALUE', `the answer is too long: ${error.message}`)
       remote.reply({ ...refusal, request } satisfies NodeResponse, request)
     }

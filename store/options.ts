@@ -92,11 +92,17 @@ export const REPLICATION_DEFAULTS: PartitionHostOptions = Object.freeze({
   leaseReadsMin: 4
 })
 
-/** Where other than from 1 to 2^31. */
+/** Where other than from 1 to 2^31. What goes into one message has a million values, however small they are. */
 const REPLICATION_RANGES: Partial<Record<keyof PartitionHostOptions, readonly [minimum: number, maximum: number]>> = Object.freeze({
   leaseMs: [0, LEASE_MS_MAX],
   leaseDriftPercent: [0, 50],
-  rereplicateAfterMs: [0, 2 ** 31]
+  rereplicateAfterMs: [0, 2 ** 31],
+  batchEntriesMax: [1, 10_000],
+  batchBytesMax: [1, 2 * 1024 * 1024],
+  chunkBytes: [1, 1024 * 1024],
+  // So many always fit into what a learner is told to remember.
+  logEntriesMax: [1, 8192],
+  expiryBatchMax: [1, 10_000]
 })
 
 export type ResolvedNodeOptions = Required<Omit<NodeOptions, 'advertise' | 'partitions' | 'replicas' | 'expect' | 'replication'>> &

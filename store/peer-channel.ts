@@ -8,12 +8,12 @@
  * Owns the receivers of the transport's store and bulk channels.
  */
 import type { StoreId } from '../membership/configuration.ts'
-import { type Address, CHANNELS, type Environment } from '../membership/environment/environment.ts'
+import { type Address, type Channel, CHANNELS, type Environment } from '../membership/environment/environment.ts'
 import type { BodyBytes } from './body-bytes.ts'
 import { validateStoreId } from './group/message-checks.ts'
 import type { GroupMessage } from './group/messages.ts'
 import { type LeaseMessage, validateLeaseMessage } from './leases.ts'
-import { type Addressed, unpack } from './peer-messages.ts'
+import { type Addressed, type Packet, unpack } from './peer-messages.ts'
 import { PeerOutbox } from './peer-outbox.ts'
 
 export interface PeerChannelComponents {
@@ -41,7 +41,7 @@ export class PeerChannel {
     this.#components = components
     const { transport } = components.environment
     this.#outbox = new PeerOutbox(components.bodies, {
-      send: (to, channel, packet, stream) => { transport.send(to, channel, { ...this.#heading(to), m: packet }, stream) },
+      send: (to, channel, packet, stream) => { this.#sendPacket(to, channel, packet, stream) },
       isBusy: (to, channel, stream) => transport.isBusy(to, channel, stream)
     })
   }
@@ -73,6 +73,16 @@ export class PeerChannel {
   send (to: StoreId, partition: number, message: GroupMessage): void {
     const address = this.#addresses.get(to)
     if (address !== undefined) this.#outbox.add(address, partition, message)
+  }
+
+  /** What the transport does not take is a fault of this store, and as if it were lost: it must not end the turn, with all else in it. */
+  #sendPacket (to: Address, channel: Channel, packet: Packet, stream: number): void {
+    const { transport, log } = this.#components.environment
+    try {
+      transport.send(to, channel, { ...this.#heading(to), m: packet }, stream)
+    } catch (error) {
+      log.error({ to, error }, 'a message to another store cannot be sent')
+    }
   }
 
   sendLease (to: StoreId, message: LeaseMessage): void {

@@ -12,7 +12,7 @@ import { Packr } from 'msgpackr'
 /** Arrays and objects within each other, at most. */
 const DEPTH_MAX = 64
 /** Values in one message, and in the whole messages of one frame, at most. The largest write has 100,000 operations of seven values each. */
-const VALUES_MAX = 1_000_000
+export const VALUES_MAX = 1_000_000
 
 // Records would let the other side define structures that are compiled into functions. Copied byte arrays do not keep the
 // whole frame they came in alive.

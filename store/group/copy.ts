@@ -11,7 +11,7 @@
 import type { OperationId } from '../client-protocol.ts'
 import type { StoreWrite } from './effects.ts'
 import { isWithin, type KeyRange } from '../scan-range.ts'
-import { type Entry, entryBytes, timeOf, withoutValues } from './history.ts'
+import { BARE_BYTES_MAX, type Entry, entryBytes, timeOf, withoutIndex, withoutValues } from './history.ts'
 import { OperationMemory } from './operation-memory.ts'
 
 /** A key as a map key: one character per byte. */
@@ -26,6 +26,18 @@ export interface CopyOptions {
 
 /** What a committed entry left behind of a key. */
 interface Pending { readonly key: Uint8Array, readonly seq: number, readonly value: Uint8Array | null, readonly expires?: number | undefined }
+
+/** The end of a log, as a snapshot brings it. */
+export interface Memory {
+  /** Those after the floor, without values. */
+  readonly entries: readonly Entry[]
+  readonly floor: number
+  /** The partition's time at the floor. */
+  readonly time: number
+}
+
+/** What the keys of a memory have of `BARE_BYTES_MAX`. The rest suffices for 8,192 entries: no log is told to keep more. */
+const INDEX_BYTES_MAX = BARE_BYTES_MAX / 4
 
 /** The log may grow to so many times its limits while somebody is being taught from it. */
 const HELD_FACTOR = 16
@@ -80,8 +92,11 @@ export class Copy {
   get floorTime (): number { return this.#floorTime }
 
   /** The partition's time as the history told it last, what is not committed included; 0 for never. */
-  get time (): number {
-    for (let index = this.#entries.length - 1; index >= 0; index--) {
+  get time (): number { return this.#timeAt(this.last) }
+
+  /** The partition's time as the entries up to `seq` tell it. */
+  #timeAt (seq: number): number {
+    for (let index = seq - this.#floor - 1; index >= 0; index--) {
       const time = timeOf(this.#entries[index]!)
       if (time !== undefined) return time
     }
@@ -288,11 +303,24 @@ export class Copy {
     return writes
   }
 
-  /** The log up to `seq`, without values: what a learner needs to remember (rule S9). */
-  memory (seq: number): Entry[] {
+  /**
+   * The log up to `seq`, without values: what a learner needs to remember (rule S9). It has to fit into a message: where there is much, older
+   * entries do not say which keys they changed, and of a log that is held for somebody the beginning is left out.
+   */
+  memory (seq: number): Memory {
     const entries: Entry[] = []
-    for (let next = this.#floor + 1; next <= seq; next++) entries.push(withoutValues(this.entry(next)!))
-    return entries
+    let [bytes, indexBytes] = [0, 0]
+    let floor = seq
+    for (; floor > this.#floor; floor--) {
+      const entry = withoutValues(this.entry(floor)!)
+      const bare = withoutIndex(entry)
+      const bareBytes = entryBytes(bare)
+      bytes += bareBytes
+      indexBytes += entryBytes(entry) - bareBytes
+      if (bytes > BARE_BYTES_MAX - INDEX_BYTES_MAX) break
+      entries.push(indexBytes <= INDEX_BYTES_MAX ? entry : bare)
+    }
+    return { entries: entries.reverse(), floor, time: this.#timeAt(floor) }
   }
 
   /** Cheap checks of the fields' invariants, called after each step in tests and simulations. */

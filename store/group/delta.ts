@@ -13,8 +13,11 @@
  */
 import { type Copy, keyText } from './copy.ts'
 import type { Found } from './effects.ts'
-import { changedBy, type Entry, entryBytes, withoutValues } from './history.ts'
+import { BARE_BYTES_MAX, bareEntryBytes, changedBy, type Entry, entryBytes, withoutValues } from './history.ts'
 import type { Item } from './messages.ts'
+
+/** Keys that a delta tells of, at most: their bytes alone do not bound them, and a message has a million values, of which each item is nine. */
+const DELTA_KEYS_MAX = 20_000
 
 /** A delta that is being read. */
 export interface DeltaPlan {
@@ -34,14 +37,14 @@ export interface Delta {
 }
 
 /**
- * What to read for a learner that holds everything up to `from`. Undefined when the index does not reach back so far, or when the values
- * may be more than `bytesMax`: then a snapshot, in pieces, is the better way.
+ * What to read for a learner that holds everything up to `from`. Undefined when the index does not reach back so far, or when it is more than
+ * one message has, the values more than `bytesMax`: then a snapshot, in pieces, is the better way.
  */
 export function planDelta (copy: Copy, from: number, bytesMax: number): DeltaPlan | undefined {
   const to = Math.max(copy.applied, from)
   if (from < copy.floor || to > copy.commit) return undefined
   const keys = new Map<string, Uint8Array>()
-  let bytes = 0
+  let [bytes, bare] = [0, 0]
   for (let seq = to; seq > from; seq--) {
     const entry = copy.entry(seq)!
     const changed = changedBy(entry)
@@ -55,14 +58,15 @@ export function planDelta (copy: Copy, from: number, bytesMax: number): DeltaPla
     }
     // An entry whose every key was written again later sends no value.
     if (last) bytes += changed.bytes
-    if (bytes > bytesMax) return undefined
+    bare += bareEntryBytes(entry)
+    if (bytes > bytesMax || bare > BARE_BYTES_MAX || keys.size > DELTA_KEYS_MAX) return undefined
   }
   return { from, to, keys: [...keys.values()] }
 }
 
 /**
  * The delta, now that the values are here; it ends with what is committed by now. Undefined when compaction has overtaken the reading, or
- * more than `bytesMax` were written meanwhile.
+ * more was written meanwhile than one message has, or values of more than `bytesMax`.
  */
 export function composeDelta (
   copy: Copy, { from, to, keys }: DeltaPlan, values: Found, bytesMax: number
@@ -84,6 +88,8 @@ export function composeDelta (
     }
   }
   const entries = [...copy.slice(from + 1, Infinity, Infinity, to), ...later].map(withoutValues)
+  const bare = entries.reduce((sum, entry) => sum + entryBytes(entry), 0)
+  if (bare > BARE_BYTES_MAX || found.size > DELTA_KEYS_MAX) return undefined
   const items: Item[] = []
   const removed: Uint8Array[] = []
   for (const { key, seq, value, expires } of found.values()) {

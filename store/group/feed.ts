@@ -22,6 +22,9 @@ const WAITERS_MAX = 1000
 /** A poll that met nothing for so large a part of the log is answered, so that whoever asked does not fall behind the log's end. */
 const SKIPPED_PART = 4
 
+/** An answer ends with the entry that gives it so many changes: it is one message, which has a million values, of which a change is five. */
+const CHANGES_MAX = 10_000
+
 /** A poll that waits. */
 interface Waiter {
   readonly request: WatchRequest
@@ -74,8 +77,8 @@ export class Feed {
     const { after, prefix, bytesMax } = request.watch
     if (waiter.seen < copy.floor) { this.#tooOld(waiter); return }
     const found: ChangedEntry[] = []
-    let bytes = 0
-    while (waiter.seen < copy.commit && bytes < bytesMax) {
+    let [bytes, changes] = [0, 0]
+    while (waiter.seen < copy.commit && bytes < bytesMax && changes < CHANGES_MAX) {
       const entry = copy.entry(waiter.seen + 1)!
       const changed = changesOf(entry, prefix)
       if (changed === undefined) {
@@ -87,6 +90,7 @@ export class Feed {
       waiter.seen++
       if (changed.changes.length === 0) continue
       found.push(changed)
+      changes += changed.changes.length
       for (const { key, value } of changed.changes) bytes += key.length + (value?.length ?? 0)
     }
     if (found.length === 0 && waiter.seen - after < options.logEntriesMax / SKIPPED_PART) return

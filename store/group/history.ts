@@ -121,6 +121,20 @@ export function entryBytes (entry: Entry): number {
   return bytes
 }
 
+/**
+ * Entries without values that one message tells of have so many bytes by `bareEntryBytes`, at most: a message has a million values, and
+ * such an entry has up to 42 of them and 96 bytes, and each key one and 16 bytes.
+ */
+export const BARE_BYTES_MAX = 1024 * 1024
+
+/** What an entry costs once it is without values, in bytes, about. */
+export function bareEntryBytes (entry: Entry): number {
+  const { body } = entry
+  if (body.kind !== 'write' || body.operations === null) return entryBytes(entry)
+  const keysBytes = body.operations.reduce((sum, { key }) => sum + key.length, 0)
+  return 96 + (keysBytes <= CHANGED_KEYS_BYTES_MAX ? 16 * body.operations.length + keysBytes : 0)
+}
+
 const NOTHING: Changed = Object.freeze({ keys: Object.freeze([]), bytes: 0 })
 
 /** What an entry changes; undefined when that was forgotten. */
@@ -142,6 +156,14 @@ export function withoutValues (entry: Entry): Entry {
   const { keys, bytes } = changedBy(entry)!
   const remembered = keys.reduce((sum, key) => sum + key.length, 0) <= CHANGED_KEYS_BYTES_MAX
   return { ...entry, body: { ...body, operations: null, ...(remembered ? { changed: { keys: keys.map(key => new Uint8Array(key)), bytes } } : {}) } }
+}
+
+/** An entry without values as the index forgets it, too. */
+export function withoutIndex (entry: Entry): Entry {
+  const { body } = entry
+  if (body.kind !== 'write' || body.changed === undefined) return entry
+  const { changed: _, ...rest } = body
+  return { ...entry, body: rest }
 }
 
 /** The partition's time as an entry tells it. */

@@ -58,11 +58,29 @@ export class Learner {
 
   get active (): boolean { return this.#partial !== undefined }
 
-  /** Drops a partial copy whose seat is gone. A whole copy stays until a leader releases it: it may have been counted on. */
-  viewChanged (view: PartitionView): void {
+  /** Whether anybody may go on with a half copy here: this store is a member, or has a seat, or is said to have one by a placement to come. */
+  #isWanted (view: PartitionView): boolean {
     const { isMember, self } = this.#replica
-    if (this.#partial === undefined || isMember || view.epoch < this.placementEpoch || view.seats.includes(self)) return
-    this.#drop(this.#partial)
+    return isMember || view.epoch < this.placementEpoch || view.seats.includes(self)
+  }
+
+  /** Drops a half copy whose seat is gone. A whole copy stays until a leader releases it: it may have been counted on. */
+  viewChanged (view: PartitionView): void {
+    if (this.#partial !== undefined && !this.#isWanted(view)) this.#drop(this.#partial)
+  }
+
+  /**
+   * Drops a half copy that nobody goes on with: its first piece was on its way when the seat went, its generation ended without this store,
+   * or the live copy has come by it with appends.
+   */
+  tick (): void {
+    const partial = this.#partial
+    if (partial === undefined) return
+    const { view, copy, disk } = this.#replica
+    const isOvertaken = copy !== undefined && copy.commit >= partial.copy.commit
+    if (!isOvertaken && (view === undefined || this.#isWanted(view))) return
+    this.#drop(partial)
+    disk.persist([])
   }
 
   receive (now: number, from: StoreId, message: Teaching): void {

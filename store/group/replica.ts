@@ -283,6 +283,7 @@ export class Replica {
   #tick (now: number): void {
     this.leader?.tick(now)
     this.#acceptor.tick(now)
+    this.learner.tick()
     this.election.tick(now)
   }
 

@@ -9,6 +9,7 @@
  * Pure.
  */
 import type { StoreId } from '../../membership/configuration.ts'
+import type { Memory } from './copy.ts'
 import { composeDelta, type DeltaPlan, planDelta } from './delta.ts'
 import type { Found } from './effects.ts'
 import type { HandoverState } from './handover.ts'
@@ -27,6 +28,9 @@ const TAILS_MAX = 4
 
 /** A learner that has not answered for so long is said to be silent. */
 const SILENT_MS = 3000
+
+/** Of all pieces but the first. */
+const NO_MEMORY: Memory = Object.freeze({ entries: Object.freeze([]), floor: 0, time: 0 })
 
 export class Teacher {
   readonly target: StoreId
@@ -234,6 +238,7 @@ export class Teacher {
     this.#round = this.#leader.handover.nextRound()
     this.#wanted = undefined
     if (first) this.#resync = true
+    const memory = first ? copy.memory(scan.start) : NO_MEMORY
     replica.transfers.spend(now, items.reduce((bytes, { key, value }) => bytes + key.length + value.length, 0))
     replica.out.send(this.target, {
       kind: 'chunk',
@@ -245,9 +250,9 @@ export class Teacher {
       done,
       reach: copy.commit,
       start: first ? scan.start : 0,
-      floor: first ? copy.floor : 0,
-      time: first ? copy.floorTime : 0,
-      memory: first ? copy.memory(scan.start) : []
+      floor: memory.floor,
+      time: memory.time,
+      memory: memory.entries
     })
     return true
   }

@@ -4,6 +4,7 @@
  *
  * Pure.
  */
+import { VALUES_MAX } from '../../membership/transport/message-codec.ts'
 
 const PRIME = 0x01000193
 
@@ -22,12 +23,19 @@ export class MessageCopier {
   bytes = 0
   /** 32 bits over every value and every name in the message. */
   digest = 0
+  #values = 0
 
-  /** @throws {TypeError} for anything but plain objects, arrays, strings, finite numbers, booleans, null and Uint8Arrays. */
+  /** @throws {TypeError} for anything but plain objects, arrays, strings, finite numbers, booleans, null and Uint8Arrays, or a million of them. */
   copy (message: unknown): unknown {
     this.bytes = 0
+    this.#values = 1
     this.digest = 0x811c9dc5
     return this.#copy(message, '')
+  }
+
+  #count (values: number): void {
+    this.#values += values
+    if (this.#values > VALUES_MAX) throw new TypeError(`A message has at most ${VALUES_MAX} values`)
   }
 
   #mix (word: number): void {
@@ -86,6 +94,7 @@ export class MessageCopier {
   #copyObject (value: object, path: string): unknown {
     if (Array.isArray(value)) {
       this.#mix(value.length)
+      this.#count(value.length)
       this.bytes += value.length < 16 ? 1 : 3
       const copied: unknown[] = new Array(value.length)
       for (let index = 0; index < value.length; index++) copied[index] = this.#copy(value[index], path === '' ? '[]' : path)
@@ -99,7 +108,9 @@ export class MessageCopier {
     const copied: Record<string, unknown> = {}
     const fields = value as Record<string, unknown>
     this.bytes++
-    for (const name of Object.keys(fields)) {
+    const names = Object.keys(fields)
+    this.#count(2 * names.length)
+    for (const name of names) {
       this.#mixText(name)
       copied[name] = this.#copy(fields[name], name)
     }

@@ -204,9 +204,17 @@ export class SimulatedNetwork {
     return end.state === 'open'
   }
 
-  /** @throws {TypeError} when the message holds what a transport does not carry. */
+  /**
+   * What cannot be sent is a fault of whoever sends it, and ends the simulation even where the sender goes on without it.
+   * @throws {TypeError} when the message holds what a transport does not carry.
+   */
   pack (channel: Channel, message: unknown, stream: number): Packet {
-    return { channel, stream, message: this.#copier.copy(message), bytes: this.#copier.bytes, digest: this.#copier.digest }
+    try {
+      return { channel, stream, message: this.#copier.copy(message), bytes: this.#copier.bytes, digest: this.#copier.digest }
+    } catch (error) {
+      this.#scheduler.schedule(0, undefined, () => { throw error })
+      throw error
+    }
   }
 
   /** Sends, or queues until the connection is open. @param like the packet of this message to another receiver, which has been measured. */
