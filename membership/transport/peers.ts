@@ -5,7 +5,7 @@
  *
  * Owns: every connection.
  */
-import { type Address, type Channel, CHANNELS, type Clock, type LinkEvent } from '../environment/environment.ts'
+import { type Address, type CancelTimer, type Channel, CHANNELS, type Clock, type LinkEvent } from '../environment/environment.ts'
 import { onNextTurn } from '../environment/system.ts'
 import { isAddress } from './address.ts'
 import { Connection, type ConnectionEnd, type ConnectionOwner, TrafficCounter } from './connection.ts'
@@ -19,6 +19,12 @@ import type { WebSocketSettings } from './websocket-options.ts'
 
 /** Signs of life are looked for this many times within the silence timeout. */
 export const SWEEPS_PER_SILENCE = 3
+
+/**
+ * An attempt that takes longer has its turn no more, and goes on: a few hosts that do not answer at all must not keep this process from all others
+ * for as long as attempts to connect may take.
+ */
+const TURN_MS = 250
 
 const clientName = (connection: Connection): string => `client#${connection.id}`
 
@@ -46,8 +52,8 @@ export class Peers implements ConnectionOwner {
   readonly #clients = new Set<Connection>()
   #connectionIds = 0
   readonly #dials: DialPolicy
-  /** Attempts that count against `dialsMax`. */
-  readonly #dialling = new Set<Connection>()
+  /** Attempts that count against `dialsMax`, each with what cancels the end of its turn. */
+  readonly #dialling = new Map<Connection, CancelTimer>()
   readonly #flushes = new FlushSchedule()
   #closed = false
 
@@ -124,7 +130,10 @@ export class Peers implements ConnectionOwner {
   }
 
   #dialEnded (connection: Connection): void {
-    if (!this.#dialling.delete(connection)) return
+    const cancel = this.#dialling.get(connection)
+    if (cancel === undefined) return
+    cancel()
+    this.#dialling.delete(connection)
     this.#dials.ended()
     this.#dialNext()
   }
@@ -153,7 +162,7 @@ export class Peers implements ConnectionOwner {
     link.dial = connection
     link.waiting?.drainInto(connection.outbox)
     link.waiting = undefined
-    this.#dialling.add(connection)
+    this.#dialling.set(connection, this.#settings.clock.setTimer(TURN_MS, () => { this.#dialEnded(connection) }))
     this.#dials.began()
     return connection
   }

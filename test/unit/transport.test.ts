@@ -6,10 +6,10 @@
  * alias opens a second connection; channels in the wrong order; bulk data without a mark; a frame that is not checked; decoded
  * bytes that alias the frame; a stranger without a hello who is never closed; pongs that do not count as signs of life;
  * messages before the hello is answered; a memory transport that dies unnoticed; all of a long message in one turn; answers in one stream; an
- * answer that is longer than a frame.
+ * answer that is longer than a frame; attempts that keep their turn for as long as they last.
  */
 import { createServer as createHttpServer, get } from 'node:http'
-import { type AddressInfo, connect, createServer, type Server } from 'node:net'
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { WebSocket } from 'ws'
 import { CHANNELS, type Address, type LinkEvent, type Log, type Transport } from '../../membership/environment/environment.ts'
@@ -413,4 +413,33 @@ describe('WebSocket transport, strangers and limits', () => {
     await until(() => links.length === 1)
     expect(links).toEqual([{ kind: 'unreachable', address: 'nonsense' }])
   })
+})
+
+test('hosts that do not answer keep nobody from reaching the others', async () => {
+  const sockets = new Set<Socket>()
+  const silent = await Promise.all(Array.from({ length: 12 }, async () => {
+    const server = createServer(socket => { sockets.add(socket) })
+    await new Promise<void>(resolve => { server.listen(0, '127.0.0.1', resolve) })
+    return server
+  }))
+  const heard: unknown[] = []
+  const there = createWebSocketTransport({ listen: { host: '127.0.0.1', port: 0 } })
+  there.receive(CHANNELS.store, message => { heard.push(message) })
+  await there.start()
+  const here = createWebSocketTransport({ connectTimeoutMs: 60_000 })
+  const failed: LinkEvent[] = []
+  here.onLink(event => { if (event.kind !== 'opened') failed.push(event) })
+  await here.start()
+  try {
+    for (const server of silent) here.send(`127.0.0.1:${(server.address() as AddressInfo).port}`, CHANNELS.store, 'hello')
+    here.send(there.address!, CHANNELS.store, 'hello')
+    await until(() => heard.length > 0)
+    expect(heard).toEqual(['hello'])
+    expect(failed, 'all attempts still go on').toEqual([])
+  } finally {
+    await here.close()
+    await there.close()
+    for (const socket of sockets) socket.destroy()
+    for (const server of silent) server.close()
+  }
 })
