@@ -34,6 +34,8 @@ export interface AttemptsComponents {
   readonly clientId: string
   /** The next number of a request. */
   readonly nextRequest: () => number
+  /** By partition: the highest sequence number that any answer named. What session reads must have: never forgotten, since they never go back. */
+  readonly seen: Map<number, number>
 }
 
 export interface AttemptsHost {
@@ -41,7 +43,7 @@ export interface AttemptsHost {
   /** The call must be looked at again at that time. */
   wakeCall (call: Call, at: number): void
   /** A call begins to pause: nobody could serve it in the cluster as it is known. */
-  paused (now: number): void
+  paused (now: number, call: Call): void
   /** The view may be old. @param from a node that is known to know more */
   suggestRefresh (now: number, from?: Address): void
   fail (now: number, call: Call, error: StoreError): void
@@ -57,8 +59,6 @@ export class Attempts {
   readonly #attempts = new Map<number, Attempt>()
   /** By partition: the highest sequence number any answer named. */
   readonly #positions = new Map<number, number>()
-  /** The same for session reads: never forgotten, since they never go back. */
-  readonly #seen = new Map<number, number>()
 
   constructor (parts: AttemptsComponents, options: FilledSessionOptions, host: AttemptsHost) {
     this.#parts = parts
@@ -77,7 +77,7 @@ export class Attempts {
     if (call.payload.kind === 'status') return this.#ask(now, call, call.payload.address)
     if (!call.local) return this.#ask(now, call, this.#router.first(call.partition))
     // What this client was told of until now; later answers to other calls change nothing for this one.
-    call.after ??= call.payload.kind === 'read' && call.payload.consistency === 'session' ? this.#seen.get(call.partition) ?? 0 : 0
+    call.after ??= call.payload.kind === 'read' && call.payload.consistency === 'session' ? this.#parts.seen.get(call.partition) ?? 0 : 0
     // Spreads the load of reads over the replicas.
     const replicas = this.#router.replicas(call.partition)
     this.#ask(now, call, replicas[Math.floor(this.#parts.random.next() * replicas.length)] ?? this.#router.first(call.partition))
@@ -214,7 +214,7 @@ export class Attempts {
     call.rounds++
     this.#host.wakeCall(call, Math.min(now + longest * (0.5 + this.#parts.random.next() / 2), call.deadline))
     if (!this.#router.ready) this.#host.suggestRefresh(now)
-    if (call.payload.kind !== 'status') this.#host.paused(now)
+    this.#host.paused(now, call)
   }
 
   /** No answer to this attempt can come any more. */
@@ -227,7 +227,8 @@ export class Attempts {
   #learnPosition (partition: number, seq: number): void {
     const known = this.#positions.get(partition)
     if (known === undefined || seq > known) this.#positions.set(partition, seq)
-    if (seq > (this.#seen.get(partition) ?? 0)) this.#seen.set(partition, seq)
+    const { seen } = this.#parts
+    if (seq > (seen.get(partition) ?? 0)) seen.set(partition, seq)
   }
 
   #onError (now: number, call: Call, attempt: Attempt, response: ErrorResponse): void {

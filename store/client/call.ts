@@ -149,10 +149,10 @@ export class Call {
     if (last?.code === 'PARTITION_UNAVAILABLE') {
       return this.error('PARTITION_UNAVAILABLE', last.message, { waitingFor: last.waitingFor ?? missing })
     }
-    const why = this.state === 'waiting'
-      ? 'it was still waiting for earlier operations of this client to end'
-      : last !== undefined
-        ? `the last answer was ${last.code}: ${last.message}`
+    const why = last !== undefined
+      ? `the last answer was ${last.code}: ${last.message}`
+      : this.state === 'waiting'
+        ? 'it was still waiting for earlier operations of this client to end'
         : routable
           ? 'no node answered'
           : 'the cluster has no placement yet: it has not reached its expected size'

@@ -63,6 +63,10 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
   #closing = new AbortController()
   /** Defined exactly while the client is open or opening. */
   #runner: Runner | undefined
+  /** What the session was told, by partition. It lasts as long as this object, closed or open. */
+  readonly #seen = new Map<number, number>()
+  /** The cluster that it was told by. */
+  #clusterId: string | undefined
 
   /** @throws {StoreError} STORE_INVALID_OPTIONS */
   constructor (components: ClientComponents, options: ClientOptions<K, V> & Pick<SessionOptions, 'seeds'>) {
@@ -283,8 +287,10 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
     this.#transport = transport
     try {
       await transport.start()
-      this.#runner = new Runner({ transport, clock, random, log }, this.#options)
-      await this.#runner.refresh(this.#options.deadlineMs)
+      this.#runner = new Runner({ transport, clock, random, log, seen: this.#seen }, this.#options)
+      const { clusterId } = await this.#runner.refresh(this.#options.deadlineMs)
+      if (clusterId !== this.#clusterId) this.#seen.clear()
+      this.#clusterId = clusterId
     } catch (error) {
       await this._close()
       throw error

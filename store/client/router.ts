@@ -32,7 +32,7 @@ export class Router {
   readonly #leaders = new Map<number, Address>()
   /** Addresses that let an attempt run out or lost a connection, and have not answered since. They are asked last. */
   readonly #suspects = new Set<Address>()
-  /** When the last attempt to connect to an address failed, where none has succeeded since. */
+  /** When the last attempt to connect to an address failed, where none has succeeded since: of seeds, too, and of nodes that may come back. */
   readonly #unreached = new Map<Address, number>()
 
   /** The newest view that was installed. */
@@ -72,7 +72,6 @@ export class Router {
     this.#memberSet = new Set(this.#members)
     for (const [partition, leader] of this.#leaders) if (!this.#memberSet.has(leader)) this.#leaders.delete(partition)
     for (const suspect of this.#suspects) if (!this.#memberSet.has(suspect)) this.#suspects.delete(suspect)
-    for (const address of this.#unreached.keys()) if (!this.#memberSet.has(address)) this.#unreached.delete(address)
     return true
   }
 

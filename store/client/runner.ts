@@ -20,6 +20,8 @@ export interface RunnerComponents {
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
+  /** See `Session`. @default nothing */
+  readonly seen?: Map<number, number>
 }
 
 interface RefreshWaiter { readonly resolve: (view: ClusterView) => void, readonly cancel: CancelTimer, readonly reject: (error: StoreError) => void }
@@ -43,7 +45,7 @@ export class Runner {
     this.#clock = components.clock
     this.#log = components.log
     this.#options = options
-    this.#session = new Session({ random: components.random }, options)
+    this.#session = new Session({ random: components.random, seen: components.seen ?? new Map<number, number>() }, options)
     this.#transport.receive(CHANNELS.client, message => this.#receive(message))
     this.#unlisten = this.#transport.onLink(event => this.#apply({ kind: 'link', event }))
   }

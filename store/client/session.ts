@@ -49,19 +49,25 @@ export class Session {
   #effects: SessionEffect[] = []
   #requests = 0
   #wakeAt = Infinity
+  #admitting = false
   #closed = false
 
-  constructor (components: { readonly random: Random }, options: FilledSessionOptions) {
-    const { random } = components
+  /** @param components.seen what this session was told before: the highest sequence number, by partition */
+  constructor (components: { readonly random: Random, readonly seen: Map<number, number> }, options: FilledSessionOptions) {
+    const { random, seen } = components
     this.#options = options
     this.#random = random
     this.#refresh = new ViewRefresh(options.attemptTimeoutMs, options.backoffMaxMs)
     this.#watch = new ViewWatch(options.backoffMaxMs)
     this.#admission = new Admission(options)
-    this.#attempts = new Attempts({ random, router: this.#router, clientId: random.id(), nextRequest: () => ++this.#requests }, options, {
+    this.#attempts = new Attempts({ random, router: this.#router, clientId: random.id(), nextRequest: () => ++this.#requests, seen }, options, {
       send: (to, message) => { this.#effects.push({ kind: 'send', to, message }) },
       wakeCall: (call, at) => { this.#wakeCall(call, at) },
-      paused: now => { this.#watch.want(now) },
+      paused: (now, call) => {
+        if (call.payload.kind !== 'status') this.#watch.want(now)
+        this.#admission.pause(call)
+        this.#admit(now)
+      },
       suggestRefresh: (now, from) => { this.#refresh.suggest(now, from) },
       fail: (now, call, error) => {
         this.#fail(call, error)
@@ -115,8 +121,12 @@ export class Session {
     }
   }
 
+  /** Begins what waits as long as there is room. What begins to pause at once makes room for the next. */
   #admit (now: number): void {
+    if (this.#admitting) return
+    this.#admitting = true
     for (let call = this.#admission.next(); call !== undefined; call = this.#admission.next()) this.#attempts.begin(now, call)
+    this.#admitting = false
   }
 
   // What arrives
@@ -224,7 +234,9 @@ export class Session {
       this.#refresh.suggest(now)
       this.#attempts.lost(now, call)
     } else if (call.state === 'pausing') {
-      this.#attempts.begin(now, call)
+      if (this.#admission.resume(call)) return this.#attempts.begin(now, call)
+      call.state = 'waiting'
+      this.#wakeCall(call, call.deadline)
     }
   }
 

@@ -86,3 +86,29 @@ test('nodes that were not reached are asked for the view after all others', asyn
   expect(asked.slice(0, 3).sort()).toEqual(['a:1', 'c:1', 'e:1'])
   expect(refreshed.state).toBe('pending')
 })
+
+test('a node that was refused, went and came back at its address is dialled: its transport may pause for long', async () => {
+  const cluster = new FakeCluster(['a', 'b', 'c', 'd'])
+  const fixture = await Fixture.open(cluster)
+  const first = cluster.seats(KEY)[0]!
+  const name = first[0]!
+  fixture.transport.link('closed', first)
+  fixture.transport.link('refused', first)
+  const install = async (): Promise<void> => {
+    fixture.transport.onSend = sent => { if (sent.message.kind === 'view') fixture.answer(sent, { kind: 'view', view: cluster.view() }) }
+    await fixture.client.refresh()
+    fixture.transport.onSend = undefined
+    await fixture.take()
+  }
+  cluster.change([], [name])
+  await install()
+  cluster.change([name], [])
+  await install()
+  fixture.transport.dialled.length = 0
+  await fixture.clock.advance(REDIAL_PAUSE_MS)
+  expect(cluster.seats(KEY)[0]).toBe(first)
+  const got = watch(fixture.client.get(KEY))
+  expect((await fixture.one('read')).to).toBe(first)
+  expect(fixture.transport.dialled).toEqual([first])
+  expect(got.state).toBe('pending')
+})
