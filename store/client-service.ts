@@ -28,10 +28,21 @@ export interface ClientServiceComponents {
 }
 
 /** `bytes` of keys and values that it holds until it is answered. */
-interface Pending { readonly remote: Remote, readonly request: number, readonly since: number, readonly poll: boolean, readonly bytes: number }
+interface Pending { readonly remote: Remote, readonly request: number, readonly since: number, readonly kind: Serving['kind'], readonly bytes: number }
+
+type Serving = ClientRequest & { readonly kind: 'read' | 'write' | 'scan' | 'watch' }
 
 /** Polls of watches that wait at a node. They wait for something to happen, and do not count as operations in progress. */
 const POLLS_MAX = 100_000
+
+/** Bytes of the keys and values in a request. */
+function bytesOf (request: Serving): number {
+  switch (request.kind) {
+    case 'write': return request.operations.reduce((sum, operation) => sum + operationBytes(operation), 0)
+    case 'read': return request.keys.reduce((sum, key) => sum + key.length, 0)
+    default: return 0
+  }
+}
 
 export interface ClientServiceOptions {
   readonly operationsInFlightMax: number
@@ -45,8 +56,8 @@ export class ClientService {
   readonly #pending = new Map<Ticket, Pending>()
   /** Polls among those. */
   #polls = 0
-  /** Invariant: the bytes of all pending requests. */
-  #bytes = 0
+  /** Invariant: the bytes of all pending requests of a kind. Reads need not wait for writes to end, nor writes for reads. */
+  readonly #bytes = { read: 0, write: 0, scan: 0, watch: 0 }
   #nextTicket = 1
   #host: PartitionHost | undefined
   #configuration: Configuration | undefined
@@ -86,8 +97,8 @@ export class ClientService {
     const pending = this.#pending.get(ticket)
     if (pending === undefined) return
     this.#pending.delete(ticket)
-    if (pending.poll) this.#polls--
-    this.#bytes -= pending.bytes
+    if (pending.kind === 'watch') this.#polls--
+    this.#bytes[pending.kind] -= pending.bytes
     if (answer.kind === 'written') {
       const now = this.#components.environment.clock.now()
       this.#host?.schedule.answered(now, now - pending.since)
@@ -185,7 +196,7 @@ export class ClientService {
     this.#views.ask(asked, remote)
   }
 
-  #serve (request: ClientRequest & { kind: 'read' | 'write' | 'scan' | 'watch' }, remote: Remote, { placement, partitions }: AgreedState): void {
+  #serve (request: Serving, remote: Remote, { placement, partitions }: AgreedState): void {
     const { partition } = request
     const refuse = (answer: Answer): void => { this.#reply(remote, request.request, answer) }
     if (placement === undefined) { refuse(this.#error('NOT_READY', 'the cluster has not reached its expected size yet')); return }
@@ -207,10 +218,16 @@ export class ClientService {
       refuse(this.#error('STORE_OVERLOADED', `${operationsInFlightMax} operations are in progress at this node`))
       return
     }
-    // A write that is larger than all that may be is taken alone.
-    const bytes = request.kind === 'write' ? request.operations.reduce((sum, operation) => sum + operationBytes(operation), 0) : 0
-    if (bytes > 0 && this.#bytes > 0 && this.#bytes + bytes > bytesInFlightMax) {
-      refuse(this.#error('STORE_OVERLOADED', `writes of ${this.#bytes} bytes are in progress at this node`))
+    // What is larger than all that may be is taken alone.
+    const bytes = bytesOf(request)
+    const held = this.#bytes[request.kind]
+    if (bytes > 0 && held > 0 && held + bytes > bytesInFlightMax) {
+      refuse(this.#error('STORE_OVERLOADED', `${request.kind}s of ${held} bytes are in progress at this node`))
+      return
+    }
+    // The others of a group may be quicker than this store: what they committed is answered, and waits here for the disk.
+    if (request.kind === 'write' && this.#host!.unwrittenBytes > bytesInFlightMax) {
+      refuse(this.#error('STORE_OVERLOADED', `${this.#host!.unwrittenBytes} bytes wait for the disk of this node`))
       return
     }
     if (this.#host!.replica(partition) === undefined) {
@@ -218,8 +235,8 @@ export class ClientService {
       return
     }
     const ticket = this.#nextTicket++
-    this.#pending.set(ticket, { remote, request: request.request, since: this.#components.environment.clock.now(), poll: request.kind === 'watch', bytes })
-    this.#bytes += bytes
+    this.#pending.set(ticket, { remote, request: request.request, since: this.#components.environment.clock.now(), kind: request.kind, bytes })
+    this.#bytes[request.kind] += bytes
     if (request.kind === 'watch') this.#polls++
     switch (request.kind) {
       case 'read': this.#host!.apply(partition, { kind: 'read', ticket, keys: request.keys, ...request.after === undefined ? {} : { after: request.after } }); return

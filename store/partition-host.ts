@@ -118,6 +118,9 @@ export class PartitionHost {
   /** Copies that are being deleted. */
   get deletions (): number { return this.#diskWork.deletions }
 
+  /** Bytes that wait for the disk, about. */
+  get unwrittenBytes (): number { return this.#writer.unwrittenBytes }
+
   get replicas (): ReadonlyMap<number, Replica> { return this.#replicas }
 
   replica (partition: number): Replica | undefined { return this.#replicas.get(partition) }

@@ -15,6 +15,9 @@ import { batchKey, BINARY, dataKey, encodeEntry, encodeExpiring, encodeRecord, e
 
 type BatchOperation = { type: 'put', key: Uint8Array, value: Uint8Array } | { type: 'del', key: Uint8Array }
 
+/** What an operation that waits takes besides its key and value, about. */
+const OPERATION_BYTES = 64
+
 export interface StoreWriterComponents {
   readonly database: Database
   readonly bodies: BodyBytes
@@ -32,6 +35,10 @@ export class StoreWriter {
   readonly #components: StoreWriterComponents
   readonly #chain: BatchChain
   #operations: BatchOperation[] = []
+  /** The bytes of their keys and values. */
+  #bytes = 0
+  /** What `unwrittenBytes` counts of the batch under way. */
+  #writingBytes = 0
   #callbacks: (() => void)[] = []
   /** Something that was collected must be synced. */
   #mustSync = false
@@ -60,38 +67,51 @@ export class StoreWriter {
 
   /** Adds a record to the batch that is being put together. */
   put (key: Uint8Array, value: unknown): void {
-    this.#operations.push({ type: 'put', key, value: encodeRecord(key, value) })
+    this.#put(key, encodeRecord(key, value))
+  }
+
+  #put (key: Uint8Array, value: Uint8Array): void {
+    this.#operations.push({ type: 'put', key, value })
+    this.#bytes += key.length + value.length
+  }
+
+  #delete (key: Uint8Array): void {
+    this.#operations.push({ type: 'del', key })
+    this.#bytes += key.length
   }
 
   #encode (partition: number, write: StoreWrite): void {
-    const operations = this.#operations
     switch (write.kind) {
       case 'state': this.put(stateKey(partition), write.state); return
       case 'entry': {
         const key = logKey(partition, write.copy, write.entry.seq)
-        operations.push({ type: 'put', key, value: encodeEntry(key, write.entry.ballot, this.#components.bodies.of(write.entry.body)) })
+        this.#put(key, encodeEntry(key, write.entry.ballot, this.#components.bodies.of(write.entry.body)))
         return
       }
       case 'dropEntries':
-        for (let seq = write.from; seq <= write.to; seq++) operations.push({ type: 'del', key: logKey(partition, write.copy, seq) })
+        for (let seq = write.from; seq <= write.to; seq++) this.#delete(logKey(partition, write.copy, seq))
         return
       case 'item': {
         const key = dataKey(partition, write.copy, write.key)
-        operations.push(write.value === null ? { type: 'del', key } : { type: 'put', key, value: encodeValue(key, write.seq, write.value, write.expires) })
-        if (write.value === null || write.expires === undefined) return
+        if (write.value === null) { this.#delete(key); return }
+        this.#put(key, encodeValue(key, write.seq, write.value, write.expires))
+        if (write.expires === undefined) return
         const index = expiryKey(partition, write.copy, write.expires, write.key)
-        operations.push({ type: 'put', key: index, value: encodeExpiring(index, write.seq) })
+        this.#put(index, encodeExpiring(index, write.seq))
       }
     }
   }
 
   /** Adds the number of the batch that is being put together. */
   #number (): void {
-    let bytes = 0
-    for (const operation of this.#operations) bytes += operation.key.length + (operation.type === 'put' ? operation.value.length : 0)
-    const { number, expired } = this.#chain.append(bytes)
+    const { number, expired } = this.#chain.append(this.#bytes)
     this.put(batchKey(number), null)
-    for (const old of expired) this.#operations.push({ type: 'del', key: batchKey(old) })
+    for (const old of expired) this.#delete(batchKey(old))
+  }
+
+  /** What waits for the disk, the batch under way included: bytes of keys and values, and a little for each operation. */
+  get unwrittenBytes (): number {
+    return this.#writingBytes + this.#bytes + OPERATION_BYTES * this.#operations.length
   }
 
   /** Starts writing what has been collected, unless a batch is under way: then it follows that one. */
@@ -107,7 +127,9 @@ export class StoreWriter {
     if (this.#operations.length > 0 || (sync && this.#unsynced)) this.#number()
     const operations = this.#operations
     const callbacks = this.#callbacks
+    this.#writingBytes = this.unwrittenBytes
     this.#operations = []
+    this.#bytes = 0
     this.#callbacks = []
     this.#mustSync = false
     try {
@@ -124,6 +146,7 @@ export class StoreWriter {
       this.#components.failed(error)
       return
     }
+    this.#writingBytes = 0
     for (const callback of callbacks) if (!this.#stopped) callback()
   }
 

@@ -3,7 +3,7 @@
  *
  * Mutations that these tests caught: a drain that ends when the placement gives the store no seat any more; one that ends when it leads
  * nothing and is in no group, and copies are left; one that does not say that the others are too few; one that does not notice that it
- * was taken back.
+ * was taken back; half a snapshot that nobody goes on with, and that stays.
  */
 import { expect, test } from 'vitest'
 import { addressOf, StoreCluster, type StoreClusterOptions } from './store-cluster.ts'
@@ -124,4 +124,26 @@ test('a drain survives that leaders crash meanwhile', async () => {
   expect(usesOf(cluster, 1)).toEqual([])
   await cluster.rest()
   await cluster.compareData()
+})
+
+test('a store that is drained while it is being taught keeps no half of anything', async () => {
+  for (let seed = 1; seed <= 8; seed++) {
+    const cluster = new StoreCluster({ seed, size: 4, partitions: 64, replication: { chunkBytes: 4096, transfersMax: 2 } })
+    await cluster.form()
+    const client = cluster.client()
+    const { simulation } = cluster
+    await simulation.settle(client.open())
+    for (let round = 0; round < 6; round++) {
+      await simulation.settle(Promise.all(Array.from({ length: 60 }, (_, key) => client.put(`key ${round} ${key}`, 'x'.repeat(2000)))))
+    }
+    await cluster.rest()
+    simulation.network.faults.setEverywhere({ latencyMs: 1, jitterMs: 40 })
+    const joining = cluster.start(5)
+    const isTaught = (): boolean => [...joining.replicas.values()].some(({ learner }) => learner.active)
+    expect(await simulation.run({ untilMs: simulation.nowMs + 20_000, until: isTaught })).toBe('condition')
+    await simulation.runFor(20 * seed)
+    await simulation.settle(joining.drain(), 120_000)
+    expect(isTaught()).toBe(false)
+    expect(joining.status()).toMatchObject({ drain: { state: 'drained', copies: 0 } })
+  }
 })

@@ -4,7 +4,7 @@
  *
  * Mutations that these tests caught: no limit; bytes that are not given back with the answer; a large write that is never taken; an answer that
  * is too long thrown at whoever brought it; answers for which there is no room sent all the same; a refusal that does not say how long the answer
- * is; one that says so read all the same.
+ * is; one that says so read all the same; the keys of reads not counted, or counted with the writes; a disk that is behind not looked at.
  */
 import { expect, test } from 'vitest'
 import type { Configuration } from '../../../membership/configuration.ts'
@@ -26,7 +26,9 @@ interface Answered {
 
 interface Service {
   readonly put: (request: number, valueBytes: number) => void
-  readonly get: (request: number, expects?: number) => void
+  readonly get: (request: number, expects?: number, keyBytes?: number) => void
+  /** What waits for the disk of the node, from now on. */
+  readonly unwritten: (bytes: number) => void
   /** What the connection has queued, from now on. */
   readonly queue: (bytes: number) => void
   readonly answer: (index: number, answer?: Answer) => void
@@ -40,7 +42,7 @@ const ANSWER_BYTES_MAX = 100_000
 
 /** A service that hands writes to a partition, which answers when the test says so. */
 function service (bytesInFlightMax: number, answerBytesMax = 1000): Service {
-  let queued = 0
+  let [queued, unwrittenBytes] = [0, 0]
   let receive: (message: unknown, remote: Remote) => void = () => {}
   const [taken, answers]: [number[], Answered[]] = [[], []]
   const reply = (message: unknown, stream?: number): void => {
@@ -55,17 +57,19 @@ function service (bytesInFlightMax: number, answerBytesMax = 1000): Service {
   const made = new ClientService(components, { operationsInFlightMax: 100, bytesInFlightMax, answerBytesMax })
   const replica = (): object => ({})
   const apply = (_partition: number, { ticket }: { ticket: number }): void => { taken.push(ticket) }
-  made.start({ replica, apply, schedule: { answered: () => {} } } as unknown as PartitionHost)
+  const host = { replica, apply, schedule: { answered: () => {} }, get unwrittenBytes () { return unwrittenBytes } }
+  made.start(host as unknown as PartitionHost)
   made.changeView({ epoch: 3 } as Configuration, { placement: {}, partitions: 1 } as unknown as AgreedState)
   return {
     put: (request, valueBytes) => {
       const operations = [{ kind: 'put', key: Buffer.from('k'), value: Buffer.alloc(valueBytes) }]
       receive({ kind: 'write', request, partition: 0, id: { client: 'c', number: request, base: 0 }, operations }, remote)
     },
-    get: (request, expects) => {
-      receive({ kind: 'read', request, partition: 0, keys: [Buffer.from('k')], ...expects === undefined ? {} : { expects } }, remote)
+    get: (request, expects, keyBytes = 1) => {
+      receive({ kind: 'read', request, partition: 0, keys: [Buffer.alloc(keyBytes, 'k')], ...expects === undefined ? {} : { expects } }, remote)
     },
     queue: bytes => { queued = bytes },
+    unwritten: bytes => { unwrittenBytes = bytes },
     answer: (index, answer = { kind: 'written', seq: 1 }) => { made.answer(taken[index]!, answer) },
     taken,
     answers
@@ -97,6 +101,32 @@ test('a write that is larger than all that may be is taken alone', () => {
   put(4, 5000)
   expect(taken).toHaveLength(2)
   expect(answers.map(({ request, kind }) => [request, kind])).toEqual([[2, 'error'], [1, 'written'], [4, 'error']])
+})
+
+test('reads are taken until their keys hold as many bytes, beside the writes', () => {
+  const { put, get, answer, taken, answers } = service(1000)
+  put(1, 900)
+  get(2, undefined, 600)
+  get(3, undefined, 600)
+  expect(taken).toHaveLength(2)
+  expect(answers).toMatchObject([{ request: 3, kind: 'error', code: 'STORE_OVERLOADED', definite: true }])
+  get(4)
+  expect(taken).toHaveLength(3)
+  answer(1, values(1))
+  get(5, undefined, 600)
+  expect(taken).toHaveLength(4)
+})
+
+test('while too much waits for the disk writes are refused, and reads are not', () => {
+  const { put, get, unwritten, taken, answers } = service(1000)
+  unwritten(1001)
+  put(1, 1)
+  get(2)
+  expect(taken).toHaveLength(1)
+  expect(answers).toMatchObject([{ request: 1, kind: 'error', code: 'STORE_OVERLOADED', definite: true }])
+  unwritten(1000)
+  put(3, 1)
+  expect(taken).toHaveLength(2)
 })
 
 test('an answer that no message holds is refused, and nothing breaks', () => {

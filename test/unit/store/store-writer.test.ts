@@ -4,6 +4,7 @@
  */
 import { describe, expect, test } from 'vitest'
 import type { Database } from '../../../membership/environment/environment.ts'
+import { nextTurn } from '../../../membership/environment/system.ts'
 import type { StoreWrite } from '../../../store/group/effects.ts'
 import { BodyBytes } from '../../../store/body-bytes.ts'
 import { StoreWriter } from '../../../store/storage/store-writer.ts'
@@ -120,4 +121,23 @@ describe('StoreWriter', () => {
     await turn()
     expect([done, batches.length, failures.length]).toEqual([[], 1, 1])
   })
+})
+
+test('says how much waits for the disk, the batch under way included', async () => {
+  const { writer, batches } = writing()
+  const item = (bytes: number): StoreWrite => ({ kind: 'item', copy: 1, key: Buffer.alloc(10), value: Buffer.alloc(bytes), seq: 1 })
+  expect(writer.unwrittenBytes).toBe(0)
+  writer.persist(1, [item(1000)], () => {})
+  expect(writer.unwrittenBytes).toBeGreaterThan(1000)
+  writer.flush()
+  await nextTurn()
+  writer.persist(1, [item(5000), item(5000)], () => {})
+  expect(writer.unwrittenBytes).toBeGreaterThan(11_000)
+  expect(writer.unwrittenBytes).toBeLessThan(11_500)
+  batches[0]!.end()
+  await nextTurn()
+  expect(writer.unwrittenBytes).toBeLessThan(10_500)
+  batches[1]!.end()
+  await nextTurn()
+  expect(writer.unwrittenBytes).toBe(0)
 })
