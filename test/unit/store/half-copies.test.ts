@@ -1,8 +1,7 @@
 /**
  * Half of a snapshot goes where nobody goes on with it: a store that had one for ever would never be drained, nor at rest.
  *
- * Mutations seen to fail here, each in the test of that name: the store does not look again; members are passed over when it looks; it does not
- * look at what its live copy has.
+ * Mutations seen to fail here: the store does not look again; it looks at nothing but its seat, or at nothing but its live copy.
  */
 import { expect, test } from 'vitest'
 import { of, ReplicaNet } from './replica-harness.ts'
