@@ -15,8 +15,11 @@ export const QUICK_MS = 0.05
 const SAMPLE_MS_MAX = 0.5
 /** How much of the latest read goes into the mean. */
 const WEIGHT = 1 / 32
-/** For so many milliseconds threads read, before the others are tried again. */
+/** For so many milliseconds threads read, before the event loop tries it again. */
 export const THREADS_MS = 100
+/** A read of so many milliseconds says by itself that the device may have stopped answering for a while: threads read for longer. */
+export const STALL_MS = 20
+export const STALLED_MS = 1000
 
 export class ReadCost {
   #meanMs = 0
@@ -31,9 +34,10 @@ export class ReadCost {
     return true
   }
 
-  /** A key was read at once, and that took so long. */
+  /** A key was read at once, and that took so long, on the average of its list. */
   took (now: number, ms: number): void {
     this.#meanMs += WEIGHT * (Math.min(ms, SAMPLE_MS_MAX) - this.#meanMs)
-    if (this.#meanMs > QUICK_MS) this.#threadsUntil = now + THREADS_MS
+    if (ms >= STALL_MS) this.#threadsUntil = now + STALLED_MS
+    else if (this.#meanMs > QUICK_MS) this.#threadsUntil = now + THREADS_MS
   }
 }
