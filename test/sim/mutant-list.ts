@@ -178,7 +178,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a watch is told of what is not committed', rule: 'S10', file: `${GROUP}/feed.ts`,
-    find: 'while (waiter.seen < copy.commit && bytes < bytesMax)', replace: 'while (waiter.seen < copy.last && bytes < bytesMax)'
+    find: 'while (waiter.seen < copy.commit', replace: 'while (waiter.seen < copy.last'
   },
   {
     name: 'a watch passes over what has lost its values', rule: 'S10', file: `${GROUP}/feed.ts`,
@@ -284,6 +284,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a lease is named before the disk has the promise that stands for it', rule: 'S7', file: `${GROUP}/acceptor.ts`, test: 'test/unit/store/inheriting.test.ts',
     find: 'if (replica.disk.promiseDurable) answer()', replace: 'if (replica.group !== undefined) answer()'
+  },
+  {
+    name: 'half a snapshot that nobody goes on with stays', rule: 'S6', file: `${GROUP}/replica.ts`, test: 'test/sim/store-drain.test.ts',
+    find: 'this.learner.tick()', replace: ''
+  },
+  {
+    name: 'a delta tells of any number of keys', rule: 'S6', file: `${GROUP}/delta.ts`, test: 'test/unit/store/message-limits.test.ts',
+    find: ' || keys.size > DELTA_KEYS_MAX', replace: ''
   },
   {
     name: 'a learner keeps the whole tail', rule: 'S6', file: `${GROUP}/learner.ts`, test: 'test/unit/store/handover.test.ts',
