@@ -260,7 +260,8 @@ export class Session {
   #advanceWatch (now: number): void {
     const request = this.#requests + 1
     const wanted = [...this.#admission.live].some(({ state }) => state === 'pausing')
-    const to = this.#watch.advance(now, request, wanted, () => this.#everyone().find(address => !this.#router.isSuspect(address)))
+    const isFit = (address: Address): boolean => !this.#router.isSuspect(address) && !this.#router.isUnreached(address)
+    const to = this.#watch.advance(now, request, wanted, () => this.#everyone().find(isFit))
     if (to === undefined) return
     this.#requests = request
     const { epoch } = this.#router.view!

@@ -1,8 +1,8 @@
 /**
  * While a client's calls pause, it has one question for the next view wait at a node, and goes on when that is answered.
  *
- * Mutations caught: news that move nobody; a lost connection that is not noticed; suspected nodes asked; no pause after an answer without news;
- * questions asked while nothing pauses.
+ * Mutations caught: news that move nobody; a lost connection that is not noticed; suspected nodes asked, or seeds that were not reached; no
+ * pause after an answer without news; questions asked while nothing pauses.
  */
 import { expect, test } from 'vitest'
 import { VIEW_WATCH_MS } from '../../store/client/view-watch.ts'
@@ -20,9 +20,9 @@ async function held (fixture: Fixture): Promise<Sent | undefined> {
 }
 
 /** A client whose read was refused by everyone, and pauses. */
-async function paused (names = ['a', 'b', 'c']): Promise<{ fixture: Fixture, got: ReturnType<typeof watch>, cluster: FakeCluster }> {
+async function paused (names = ['a', 'b', 'c'], seeds = ['a:1']): Promise<{ fixture: Fixture, got: ReturnType<typeof watch>, cluster: FakeCluster }> {
   const cluster = new FakeCluster(names)
-  const fixture = await Fixture.open(cluster)
+  const fixture = await Fixture.open(cluster, { seeds })
   const got = watch(fixture.client.get('k', { deadlineMs: 7000 }))
   for (let sent = await fixture.take(); sent.length > 0; sent = await fixture.take()) {
     for (const one of sent) if (one.message.kind === 'read') fixture.refuse(one, 'NOT_LEADER')
@@ -53,6 +53,17 @@ test('when the connection to the node is lost another one is asked at once, and 
     fixture.transport.link('closed', asked.to)
   }
   expect([...seen].sort()).toEqual(['a:1', 'b:1', 'c:1'])
+})
+
+test('a seed that was not reached is not asked: what is sent there is lost without a word', async () => {
+  const { fixture } = await paused(undefined, ['a:1', 'z:1'])
+  fixture.transport.link('refused', 'z:1')
+  const seen: string[] = []
+  for (let asked = await held(fixture); asked !== undefined; asked = await held(fixture)) {
+    seen.push(asked.to)
+    fixture.transport.link('closed', asked.to)
+  }
+  expect(seen.sort()).toEqual(['a:1', 'b:1', 'c:1'])
 })
 
 test('an answer without news is followed by a question after a pause alone, and no answer at all by one to be asked of another node', async () => {
