@@ -44,6 +44,15 @@ export interface WatcherComponents<K, V> {
 /** An answer that was not delivered to its end. */
 interface Batch { readonly index: number, readonly entries: readonly ChangedEntry[], readonly upTo: number, entry: number, change: number }
 
+/** What abstract-level says when bytes are not what an encoding makes. */
+class DecodeError extends Error {
+  readonly code = 'LEVEL_DECODE_ERROR'
+
+  constructor (cause: unknown) {
+    super('Could not decode the key or the value of a change; the watch has ended before it', { cause })
+  }
+}
+
 /** A `next()` that waits for an answer. */
 interface Waiter { readonly resolve: () => void }
 
@@ -151,6 +160,7 @@ export class Watcher<K, V> implements AsyncIterableIterator<WatchEvent<K, V>, un
    * The next change. After an error the watch has ended; `cursor` resumes it.
    * @throws {StoreError} WATCH_TOO_OLD when changes are not remembered any more; STORE_ABORTED; STORE_CLOSED; STORE_INVALID_OPTIONS for
    * `since`; STORE_DEADLINE_EXCEEDED and PARTITION_UNAVAILABLE when a partition did not answer in time
+   * @throws {Error} LEVEL_DECODE_ERROR, with its cause, for a key or value that the encodings do not take; `cursor` resumes before it
    */
   async next (): Promise<IteratorResult<WatchEvent<K, V>, undefined>> {
     await this.ready()
@@ -189,6 +199,8 @@ export class Watcher<K, V> implements AsyncIterableIterator<WatchEvent<K, V>, un
       if (!this.#ended) this.#ask(index, upTo, 0)
       return undefined
     }
+    const { key, value } = this.#decode(change)
+    // Only now: a cursor must not have passed what was not delivered.
     batch.change++
     const whole = batch.change === entry.changes.length
     this.#progress!.advance(index, whole ? entry.seq : entry.seq - 1, whole ? 0 : batch.change)
@@ -197,23 +209,38 @@ export class Watcher<K, V> implements AsyncIterableIterator<WatchEvent<K, V>, un
       batch.change = 0
     }
     const mark = this.#progress!.mark()
-    const { decodeKey, decodeValue } = this.#components
-    const { key, value } = change
+    const deleted = change.value === null
     return {
-      type: value === null ? 'del' : 'put',
-      key: decodeKey(key),
-      value: value === null ? undefined : decodeValue(value),
-      reason: value !== null ? undefined : entry.expired === true ? 'expired' : 'deleted',
+      type: deleted ? 'del' : 'put',
+      key,
+      value,
+      reason: !deleted ? undefined : entry.expired === true ? 'expired' : 'deleted',
       version: entry.seq,
       get cursor () { return mark() }
     }
   }
 
-  /** Ends the watch. */
-  async return (): Promise<IteratorReturnResult<undefined>> {
+  /** A change as its reader knows it. Where that cannot be done the watch is over, and its cursor before the change. */
+  #decode ({ key, value }: ChangedEntry['changes'][number]): { key: K, value: V | undefined } {
+    const { decodeKey, decodeValue } = this.#components
+    try {
+      return { key: decodeKey(key), value: value === null ? undefined : decodeValue(value) }
+    } catch (cause) {
+      this.#giveUp()
+      throw new DecodeError(cause)
+    }
+  }
+
+  /** Ends the watch, whatever it still has. */
+  #giveUp (): void {
     this.#batches = []
     this.#failure = undefined
     if (!this.#ended) this.#end()
+  }
+
+  /** Ends the watch. */
+  async return (): Promise<IteratorReturnResult<undefined>> {
+    this.#giveUp()
     return await Promise.resolve({ done: true, value: undefined })
   }
 

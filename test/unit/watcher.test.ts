@@ -2,7 +2,8 @@
  * A watch over partitions that a test answers for.
  *
  * Mutations caught: a cursor that knows of one partition alone that an entry was delivered in part; a partition that is asked on as soon as it
- * has answered; questions for pages that are as large however many partitions are watched.
+ * has answered; questions for pages that are as large however many partitions are watched; a cursor that is moved before a change is
+ * decoded; a watch that goes on, asks on, or keeps its answers after a change that could not be decoded.
  */
 import { expect, test } from 'vitest'
 import type { ChangedEntry, WatchSpec } from '../../store/client-protocol.ts'
@@ -72,4 +73,38 @@ test('of a watch that nobody reads each partition is asked once, and what is hel
   for (let taken = 0; taken < 2; taken++) await watcher.next()
   expect([asked.get(0), asked.get(1), after]).toEqual([2, 1, 1])
   await watcher.return()
+})
+
+test.each(['key', 'value'] as const)('a %s that cannot be decoded ends the watch with LEVEL_DECODE_ERROR, and its cursor resumes right before that change', async part => {
+  const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString()
+  const cause = new SyntaxError('it is not what it should be')
+  const strict = (wrong: string) => (bytes: Uint8Array): string => {
+    if (text(bytes) === wrong) throw cause
+    return text(bytes)
+  }
+  const questions: { after: number, signal: AbortSignal }[] = []
+  /** Of one partition, with an entry of three changes, another one, and nothing more for the time being. */
+  const poll = (_partition: number, { after }: WatchSpec, signal: AbortSignal): Promise<Changes> => {
+    if (after < 0) return Promise.resolve({ entries: [], upTo: 0 })
+    questions.push({ after, signal })
+    if (after >= 2) return new Promise(() => {})
+    const change = (name: string): ChangedEntry['changes'][number] => ({ key: Buffer.from(name), value: Buffer.from(`value of ${name}`) })
+    const entries = [{ seq: 1, changes: ['a', 'b', 'c'].map(change) }, { seq: 2, changes: [change('d')] }]
+    return Promise.resolve({ entries: entries.filter(({ seq }) => seq > after), upTo: 2 })
+  }
+  const components = { scope: { ...scope, partitions: [0] }, waitMs: 1000, poll, decodeKey: text, decodeValue: text }
+  const decoders = part === 'key' ? { decodeKey: strict('b') } : { decodeValue: strict('value of b') }
+  const watcher = new Watcher<string, string>({ ...components, ...decoders }, undefined)
+  const first = await watcher.next()
+  expect(first.value).toMatchObject({ key: 'a' })
+  const failed = watcher.next()
+  await expect(failed).rejects.toMatchObject({ code: 'LEVEL_DECODE_ERROR', cause })
+  await expect(failed).rejects.toBeInstanceOf(Error)
+  expect(watcher.ended.aborted).toBe(true)
+  expect(questions.map(({ after, signal }) => [after, signal.aborted])).toEqual([[0, true]])
+  expect(await watcher.next()).toEqual({ done: true, value: undefined })
+  expect(questions).toHaveLength(1)
+  // Whoever can read it goes on where this one could not.
+  expect(watcher.cursor).toBe(first.value!.cursor)
+  expect(await keys(new Watcher(components, watcher.cursor), 3)).toEqual(['b', 'c', 'd'])
 })
