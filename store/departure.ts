@@ -12,6 +12,7 @@ import type { Membership } from '../membership/index.ts'
 import type { LeaveMode } from './client-protocol.ts'
 import type { Drain } from './drain.ts'
 import { StoreError } from './errors.ts'
+import { JointSignal } from './joint-signal.ts'
 
 export interface DepartureStatus {
   readonly state: 'draining' | 'leaving' | 'failed'
@@ -93,7 +94,8 @@ export class Departure {
     const hurry = this.#hurry = new AbortController()
     this.#status = { state: 'draining' }
     try {
-      await this.#components.drain.beforeLeaving({ signal: signal === undefined ? hurry.signal : AbortSignal.any([signal, hurry.signal]) })
+      const ending = new JointSignal(signal === undefined ? [hurry.signal] : [signal, hurry.signal])
+      await ending.during(either => this.#components.drain.beforeLeaving({ signal: either }))
     } catch (error) {
       if (hurry.signal.aborted && signal?.aborted !== true) return
       const { code, message } = error as { code?: unknown, message: string }

@@ -1,11 +1,13 @@
 /**
  * The scans of a client: an iterator's range as pages that are asked of its partitions, until the client closes.
  *
- * Owns nothing: calls are the runner's.
+ * Owns: listeners on the signals that end a scan, while it waits for pages. Calls are the runner's.
  */
 import { setMaxListeners } from 'node:events'
 import { StoreError } from '../errors.ts'
+import { JointSignal } from '../joint-signal.ts'
 import type { Page, ScanSpec } from '../scan-range.ts'
+import type { SuccessResponse } from './call.ts'
 import { type IteratorOptions, rangeOf } from './iterator.ts'
 import { MergedScan } from './merged-scan.ts'
 import { callDeadlineMs, refuseSnapshot } from './options.ts'
@@ -23,14 +25,15 @@ export interface ScanComponents {
 export function scanRange ({ runner, closing, deadlineMs }: ScanComponents, options: Omit<IteratorOptions, 'keys'>): MergedScan {
   refuseSnapshot(options)
   const range = rangeOf(options)
-  const signal = AbortSignal.any([closing, ...options.signal == null ? [] : [options.signal]])
+  const ending = new JointSignal([closing, ...options.signal == null ? [] : [options.signal]])
   // As many pages as there are partitions may be under way at once.
-  setMaxListeners(0, signal)
-  const call = { deadlineMs: options.deadlineMs, signal }
-  callDeadlineMs(call, deadlineMs)
+  setMaxListeners(0, ending.signal)
+  callDeadlineMs(options, deadlineMs)
   const fetch = async (partition: number, scan: ScanSpec): Promise<Page> => {
     const bytes = scan.from.length + (scan.to?.length ?? 0)
-    const response = await runner.perform({ kind: 'scan', scan }, partition, bytes, call).catch((cause: unknown) => {
+    const call = (signal: AbortSignal): Promise<SuccessResponse> =>
+      runner.perform({ kind: 'scan', scan }, partition, bytes, { deadlineMs: options.deadlineMs, signal })
+    const response = await ending.during(call).catch((cause: unknown) => {
       throw closing.aborted ? new StoreError('STORE_CLOSED', 'the client was closed before the page was read', { cause }) : cause
     })
     if (response.kind !== 'page') throw new Error(`a scan was settled by '${response.kind}'`)

@@ -2,8 +2,9 @@
  * Leaving: in which order, once, what can be asked for meanwhile, and what is left when it fails.
  *
  * Mutations caught: leaving although the drain failed; closing a node that stays; a second call that closes the node under the first; asking to
- * hurry without any effect; a failure that nobody is told of.
+ * hurry without any effect; a failure that nobody is told of; listeners, or what AbortSignal.any leaves, on a caller's signal.
  */
+import { getEventListeners } from 'node:events'
 import { expect, test } from 'vitest'
 import { silentLog } from '../../../membership/environment/system.ts'
 import { Departure, type DepartureComponents } from '../../../store/departure.ts'
@@ -100,8 +101,10 @@ test('a caller that gives up ends the drain, not the node', async () => {
   const made = bench()
   const caller = new AbortController()
   const failed = expect(made.departure.leave('drained', { signal: caller.signal })).rejects.toMatchObject({ code: 'STORE_ABORTED' })
+  expect(getEventListeners(caller.signal, 'abort')).toHaveLength(1)
   caller.abort()
   await failed
+  expect(getEventListeners(caller.signal, 'abort')).toEqual([])
   expect([made.departure.status?.state, made.calls]).toEqual(['failed', ['drain']])
 })
 
