@@ -52,6 +52,9 @@ export interface ConnectOptions<K = string, V = string> extends ClientOptions<K,
 /** An operation of a batch: abstract-level's, with what it depends on. */
 export type ClientBatchOperation<DB, K, V> = AbstractBatchOperation<DB, K, V> & PutOptions
 
+/** What abstract-level offers those who extend it, and does not declare. @throws {Error} LEVEL_INVALID_KEY for null and undefined */
+interface KeyCheck { readonly _assertValidKey: (key: unknown) => void }
+
 /** Keys that `clear` deletes at a time. */
 const CLEAR_KEYS_MAX = 1000
 
@@ -116,9 +119,12 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
    * of one partition in their order, those of an atomic batch in one partition one after the other. There is no order between
    * partitions. It begins with the first `next()`, or `ready()`.
    * @throws {StoreError} STORE_CLOSED; STORE_INVALID_OPTIONS; STORE_INVALID_KEY. What ends the watch later is thrown by its `next()`.
+   * @throws {Error} LEVEL_INVALID_KEY for null and undefined
    */
-  watch (prefix: K, options: WatchOptions = {}): Watcher<K, V> {
+  watch (prefix: K, options?: WatchOptions | null): Watcher<K, V> {
     const runner = this.#open()
+    // An encoding would make a text of them, and the watch would wait for keys that begin with that.
+    ;(this as unknown as KeyCheck)._assertValidKey(prefix)
     const [keyEncoding, valueEncoding] = [this.keyEncoding(), this.valueEncoding()]
     return watchPrefix<K, V>({
       runner,
@@ -127,7 +133,7 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
       prefix: keyEncoding.encode(prefix) as unknown as Uint8Array,
       decodeKey: key => keyEncoding.decode(key as never),
       decodeValue: value => valueEncoding.decode(value as never)
-    }, options)
+    }, options ?? {})
   }
 
   /** What must hold at any time; for tests and simulation. @throws {Error} naming what does not. */

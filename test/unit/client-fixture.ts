@@ -175,7 +175,7 @@ export class Fixture {
   }
 
   /** The one request sent since the last take. */
-  async one (kind: 'read' | 'write' | 'view' | 'status'): Promise<Sent> {
+  async one (kind: 'read' | 'write' | 'view' | 'status' | 'watch'): Promise<Sent> {
     await this.turn()
     return this.takeOne(kind)
   }

@@ -4,7 +4,7 @@
  *
  * Mutations that these tests caught: attempts without an answer taken as without effect; answers that are not definite taken so;
  * attempts without a base taken as having an effect; waiting operations not admitted when one ends; an answer to a part of the keys taken for
- * all of them, or taken without any of them; a deadline for each request of one getMany.
+ * all of them, or taken without any of them; a deadline for each request of one getMany; a watch of what is no key.
  */
 import { describe, expect, test } from 'vitest'
 import { SeededRandom } from '../../membership/environment/seeded-random.ts'
@@ -329,6 +329,22 @@ describe('the rest of the interface', () => {
     expect(() => client.snapshot()).toThrow(refused)
     expect(() => client.getSync('k')).toThrow(refused)
     expect(client.supports).toMatchObject({ explicitSnapshots: false, implicitSnapshots: false, seek: true, has: true, permanence: true })
+  })
+
+  test('a watch without a prefix is refused as an operation without a key is, and one with null for its options has none', async () => {
+    const fixture = await Fixture.open()
+    const { client } = fixture
+    const refused = expect.objectContaining({ code: 'LEVEL_INVALID_KEY' }) as Error
+    for (const prefix of [undefined, null]) {
+      expect(() => client.watch(prefix as unknown as string), String(prefix)).toThrow(refused)
+      await expect(client.get(prefix as unknown as string), String(prefix)).rejects.toEqual(refused)
+    }
+    expect(await fixture.take()).toEqual([])
+    const watcher = client.watch('{tag}', null)
+    const ready = watcher.ready()
+    fixture.answer(await fixture.one('watch'), { kind: 'changes', entries: [], upTo: 3, seq: 3 })
+    await ready
+    await watcher.return()
   })
 
   test('nodeStatus asks the node named, and no other', async () => {
