@@ -1,5 +1,6 @@
 /** The options of a node: what each means, its range, its default. Checked before anything starts. */
 import type { MembershipOptions, Role } from '../membership/index.ts'
+import { checkAddress, checkListenAddress } from './address-check.ts'
 import { StoreError } from './errors.ts'
 import { RESERVED_TAGS } from './force/order.ts'
 import type { Durability } from './group/synced-log.ts'
@@ -113,14 +114,6 @@ const NAMES = new Set(['listen', 'advertise', 'directory', 'clusterName', 'seeds
 
 const invalid = (message: string): never => { throw new StoreError('STORE_INVALID_OPTIONS', message) }
 
-const ADDRESS = /^(?:\[[0-9a-fA-F:]+\]|[^\s:[\]]+):\d{1,5}$/
-
-function address (name: string, value: unknown): void {
-  if (typeof value !== 'string' || !ADDRESS.test(value) || Number(value.slice(value.lastIndexOf(':') + 1)) > 65535) {
-    invalid(`${name} must be 'host:port', not ${JSON.stringify(value)}`)
-  }
-}
-
 function integer (name: string, value: unknown, minimum: number, maximum: number): void {
   if (typeof value !== 'number' || !Number.isInteger(value) || value < minimum || value > maximum) {
     invalid(`${name} must be an integer from ${minimum} to ${maximum}, not ${String(value)}`)
@@ -159,10 +152,10 @@ export function resolveNodeOptions (options: NodeOptions): ResolvedNodeOptions {
   }
   if (typeof resolved.directory !== 'string' || resolved.directory === '') invalid('directory is required: where this node keeps its data')
   if (typeof resolved.clusterName !== 'string' || resolved.clusterName === '' || resolved.clusterName.length > 255) invalid('clusterName must be 1 to 255 characters')
-  address('listen', resolved.listen)
-  if (resolved.advertise !== undefined) address('advertise', resolved.advertise)
+  checkListenAddress('listen', resolved.listen)
+  if (resolved.advertise !== undefined) checkAddress('advertise', resolved.advertise)
   if (!Array.isArray(resolved.seeds)) invalid('seeds must be a list of addresses')
-  for (const seed of resolved.seeds) address('a seed', seed)
+  for (const seed of resolved.seeds) checkAddress('a seed', seed)
   if (!resolved.found && (options.expect !== undefined)) invalid('expect is for the founder: give it together with found')
   if (options.expect !== undefined) integer('expect', options.expect, 1, 10_000)
   if (options.partitions !== undefined) {

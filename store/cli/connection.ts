@@ -5,6 +5,7 @@
  */
 import { createSystemClock, createSystemRandom, silentLog } from '../../membership/environment/system.ts'
 import { createWebSocketTransport } from '../../membership/transport/websocket.ts'
+import { checkAddress } from '../address-check.ts'
 import { type Client, connect } from '../client/client.ts'
 import type { CallPayload } from '../client/call.ts'
 import { callDeadlineMs, fillSessionOptions } from '../client/options.ts'
@@ -24,9 +25,7 @@ export interface Reach {
 /** @throws {UsageError}; {StoreError} STORE_INVALID_OPTIONS */
 export function reach (given: Arguments): Reach {
   const nodes = given.texts('node').length === 0 ? [DEFAULT_ADDRESS] : given.texts('node')
-  for (const node of nodes) {
-    if (!/^.+:\d{1,5}$/.test(node)) throw new StoreError('STORE_INVALID_OPTIONS', `--node must be host:port, not '${node}'`)
-  }
+  for (const node of nodes) checkAddress('--node', node)
   return { nodes, deadlineMs: callDeadlineMs({ deadlineMs: given.integer('deadline-ms') }, 10_000) }
 }
 

@@ -16,6 +16,7 @@ import type { Address, Clock, Log, Random, Transport } from '../../membership/en
 import { createSystemClock, createSystemRandom, silentLog } from '../../membership/environment/system.ts'
 import type { TransportTls } from '../../membership/transport/tls.ts'
 import { createWebSocketTransport } from '../../membership/transport/websocket.ts'
+import { checkAddress } from '../address-check.ts'
 import type { ClusterView } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
 import { type BatchEntry, type ByteReadOptions, type Bytes, type ByteWriteOptions, delOf, putOf, readMany, readOne, writeBatch, writeOne } from './byte-operations.ts'
@@ -110,6 +111,7 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
    * @throws {StoreError} STORE_DEADLINE_EXCEEDED when it did not answer; STORE_ABORTED; STORE_OVERLOADED; STORE_CLOSED; STORE_INVALID_OPTIONS
    */
   async nodeStatus (address: Address, options?: CallOptions): Promise<unknown> {
+    checkAddress('the address of a node', address)
     const response = await this.#open().perform({ kind: 'status', address }, -1, 0, options)
     return response.kind === 'status' ? response.status : undefined
   }

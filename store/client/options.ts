@@ -4,6 +4,7 @@
  * Pure.
  */
 import type { Address } from '../../membership/environment/environment.ts'
+import { checkAddress } from '../address-check.ts'
 import { WIRE_LIMITS } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
 
@@ -111,9 +112,7 @@ export function fillSessionOptions (options: SessionOptions): FilledSessionOptio
   if (!Array.isArray(seeds) || seeds.length === 0 || seeds.length > CLIENT_LIMITS.seedsMax) {
     return fail(`seeds must be a list of 1 to ${CLIENT_LIMITS.seedsMax} addresses`)
   }
-  for (const seed of seeds as readonly unknown[]) {
-    if (typeof seed !== 'string' || seed === '') return fail('a seed must be an address, host:port')
-  }
+  for (const seed of seeds as readonly unknown[]) checkAddress('a seed', seed)
   const given = (name: keyof typeof CLIENT_DEFAULTS, minimum: number, maximum: number): number =>
     integer(options[name] ?? CLIENT_DEFAULTS[name], name, minimum, maximum)
   const filled = {

@@ -4,7 +4,8 @@
  *
  * Mutations that these tests caught: attempts without an answer taken as without effect; answers that are not definite taken so;
  * attempts without a base taken as having an effect; waiting operations not admitted when one ends; an answer to a part of the keys taken for
- * all of them, or taken without any of them; a deadline for each request of one getMany; a watch of what is no key.
+ * all of them, or taken without any of them; a deadline for each request of one getMany; a watch of what is no key;
+ * seeds, and nodes to ask for their status, of any text.
  */
 import { describe, expect, test } from 'vitest'
 import { SeededRandom } from '../../membership/environment/seeded-random.ts'
@@ -266,7 +267,7 @@ describe('limits', () => {
   test('invalid options are refused', () => {
     const make = (options: object) => () => new Client(
       { transport: new NotingTransport(), clock: new ManualClock(), random: new SeededRandom(1), log: silentLog }, { seeds: ['a:1'], ...options })
-    for (const options of [{ seeds: [] }, { seeds: [''] }, { deadlineMs: 0 }, { deadlineMs: NaN }, { attemptTimeoutMs: 1.5 }, { backoffStartMs: 300 }, { operationsInFlightMax: 0 }]) {
+    for (const options of [{ seeds: [] }, { seeds: [''] }, { seeds: 'a:1' }, { deadlineMs: 0 }, { deadlineMs: NaN }, { attemptTimeoutMs: 1.5 }, { backoffStartMs: 300 }, { operationsInFlightMax: 0 }]) {
       expect(make(options), JSON.stringify(options)).toThrow(expect.objectContaining({ code: 'STORE_INVALID_OPTIONS' }) as Error)
     }
   })
@@ -345,6 +346,16 @@ describe('the rest of the interface', () => {
     fixture.answer(await fixture.one('watch'), { kind: 'changes', entries: [], upTo: 3, seq: 3 })
     await ready
     await watcher.return()
+  })
+
+  test.each(['nonsense', '127.0.0.1:99999', 'a:0', 'a:1:2', 'http://a:1', 'a/b:1', ':1', '', undefined, null, 5])('%s is no address: seed and nodeStatus are refused at once', async wrong => {
+    const refused = expect.objectContaining({ code: 'STORE_INVALID_OPTIONS', message: expect.stringContaining(String(wrong)) as unknown }) as Error
+    const components = { transport: new NotingTransport(), clock: new ManualClock(), random: new SeededRandom(1), log: silentLog }
+    expect(() => new Client(components, { seeds: ['a:1', wrong as string] })).toThrow(refused)
+    const fixture = await Fixture.open()
+    const asked = watch(fixture.client.nodeStatus(wrong as string))
+    expect(await fixture.take()).toEqual([])
+    expect(asked).toMatchObject({ state: 'failed', error: refused })
   })
 
   test('nodeStatus asks the node named, and no other', async () => {
