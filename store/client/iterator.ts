@@ -58,7 +58,7 @@ export class ClientIterator<Database, K, V> extends AbstractIterator<Database, K
   /** Begins the scan, at the first read: abstract-level cannot close an iterator that was refused when it was made. */
   readonly #begin: () => MergedScan
   #scan: MergedScan | undefined
-  readonly #signal: AbortSignal | undefined
+  readonly #signal: AbortSignal | null | undefined
 
   constructor (database: Database, begin: () => MergedScan, options: IteratorOptions) {
     super(database, options as Options<Database, K, V>)

@@ -12,8 +12,8 @@ import { StoreError } from '../errors.ts'
 export interface CallOptions {
   /** Milliseconds after which the operation fails if nothing settled it. From 1 to 2^31-1. @default the client's `deadlineMs` */
   readonly deadlineMs?: number | undefined
-  /** Aborts the operation; a write that was sent by then may still happen. */
-  readonly signal?: AbortSignal | undefined
+  /** Aborts the operation; a write that was sent by then may still happen. Null is like none. */
+  readonly signal?: AbortSignal | null | undefined
 }
 
 /**
@@ -163,6 +163,18 @@ export function ttlOf (kind: 'put' | 'del', options: PutOptions = {}): { ttlMs?:
 export function callDeadlineMs (options: CallOptions | undefined, defaultMs: number): number {
   const given = options?.deadlineMs
   return given === undefined ? defaultMs : integer(given, 'deadlineMs', 1, CLIENT_LIMITS.deadlineMaxMs)
+}
+
+/**
+ * What may abort a call: anything that has an AbortSignal's interface, since not all of them are of Node's own class. Null is like none.
+ * @throws {StoreError} STORE_INVALID_OPTIONS
+ */
+export function callSignal (options: { readonly signal?: unknown } | undefined): AbortSignal | undefined {
+  const signal = options?.signal
+  if (signal == null) return undefined
+  const { aborted, addEventListener, removeEventListener } = signal as Partial<AbortSignal>
+  if (typeof aborted === 'boolean' && typeof addEventListener === 'function' && typeof removeEventListener === 'function') return signal as AbortSignal
+  return fail(`signal must be an AbortSignal, not ${typeof signal === 'string' ? `'${signal}'` : typeof signal}`)
 }
 
 export const notSupported = (what: string): never => { throw new StoreError('STORE_NOT_SUPPORTED', `this client does not offer ${what}`) }

@@ -6,7 +6,7 @@
 import { WIRE_LIMITS } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
 import { asBuffer } from './iterator.ts'
-import { callDeadlineMs, type CallOptions, CLIENT_LIMITS } from './options.ts'
+import { callDeadlineMs, callSignal, type CallOptions, CLIENT_LIMITS } from './options.ts'
 import { checkKey } from './requests.ts'
 import type { Runner } from './runner.ts'
 import { WATCH_WAIT_MS, Watcher } from './watcher.ts'
@@ -35,7 +35,8 @@ export interface WatchComponents<K, V> {
 /** @throws {StoreError} STORE_INVALID_OPTIONS; STORE_INVALID_KEY */
 export function watchPrefix<K, V> (components: WatchComponents<K, V>, options: WatchOptions): Watcher<K, V> {
   const { runner, closing, prefix, decodeKey, decodeValue } = components
-  const { since, signal } = options
+  const { since } = options
+  const signal = callSignal(options)
   const waitMs = options.waitMs ?? WATCH_WAIT_MS
   if (!Number.isInteger(waitMs) || waitMs < 1 || waitMs > WIRE_LIMITS.watchWaitMsMax) {
     throw new StoreError('STORE_INVALID_OPTIONS', `waitMs must be an integer from 1 to ${WIRE_LIMITS.watchWaitMsMax}, not ${String(waitMs)}`)
@@ -59,6 +60,6 @@ export function watchPrefix<K, V> (components: WatchComponents<K, V>, options: W
     else source.addEventListener('abort', () => { watcher.abort(error()) }, { once: true, signal: watcher.ended })
   }
   listen(closing, () => new StoreError('STORE_CLOSED', 'the client was closed'))
-  if (signal != null) listen(signal, () => new StoreError('STORE_ABORTED', 'the watch was aborted by its signal', { cause: signal.reason }))
+  if (signal !== undefined) listen(signal, () => new StoreError('STORE_ABORTED', 'the watch was aborted by its signal', { cause: signal.reason }))
   return watcher
 }

@@ -10,7 +10,7 @@ import type { Page, ScanSpec } from '../scan-range.ts'
 import type { SuccessResponse } from './call.ts'
 import { type IteratorOptions, rangeOf } from './iterator.ts'
 import { MergedScan } from './merged-scan.ts'
-import { callDeadlineMs, refuseSnapshot } from './options.ts'
+import { callDeadlineMs, callSignal, refuseSnapshot } from './options.ts'
 import type { Runner } from './runner.ts'
 
 export interface ScanComponents {
@@ -25,7 +25,8 @@ export interface ScanComponents {
 export function scanRange ({ runner, closing, deadlineMs }: ScanComponents, options: Omit<IteratorOptions, 'keys'>): MergedScan {
   refuseSnapshot(options)
   const range = rangeOf(options)
-  const ending = new JointSignal([closing, ...options.signal == null ? [] : [options.signal]])
+  const signal = callSignal(options)
+  const ending = new JointSignal(signal === undefined ? [closing] : [closing, signal])
   // As many pages as there are partitions may be under way at once.
   setMaxListeners(0, ending.signal)
   callDeadlineMs(options, deadlineMs)

@@ -8,7 +8,7 @@ import type { ClientRequest, ClusterView, NodeResponse } from '../client-protoco
 import { validateNodeResponse } from '../client-protocol-checks.ts'
 import { StoreError } from '../errors.ts'
 import { Call, type CallPayload, type SuccessResponse } from './call.ts'
-import { callDeadlineMs, type CallOptions, type FilledSessionOptions } from './options.ts'
+import { callDeadlineMs, callSignal, type CallOptions, type FilledSessionOptions } from './options.ts'
 import type { Router } from './router.ts'
 import { Session, type SessionInput } from './session.ts'
 
@@ -58,7 +58,7 @@ export class Runner {
   perform (payload: CallPayload, partition: number, bytes: number, options: CallOptions | undefined): Promise<SuccessResponse> {
     return new Promise((resolve, reject) => {
       const deadlineMs = callDeadlineMs(options, this.#options.deadlineMs)
-      const signal = options?.signal
+      const signal = callSignal(options)
       const deadline = this.#clock.now() + deadlineMs
       if (signal === undefined) {
         this.#apply({ kind: 'submit', call: new Call(payload, partition, bytes, deadline, resolve, reject) })

@@ -4,7 +4,7 @@
  *
  * Mutations that these tests caught: attempts without an answer taken as without effect; answers that are not definite taken so;
  * attempts without a base taken as having an effect; waiting operations not admitted when one ends; an answer to a part of the keys taken for
- * all of them, or taken without any of them; a deadline for each request of one getMany; a watch of what is no key;
+ * all of them, or taken without any of them; a deadline for each request of one getMany; a watch of what is no key; signals that are none;
  * seeds, and nodes to ask for their status, of any text.
  */
 import { describe, expect, test } from 'vitest'
@@ -356,6 +356,35 @@ describe('the rest of the interface', () => {
     const asked = watch(fixture.client.nodeStatus(wrong as string))
     expect(await fixture.take()).toEqual([])
     expect(asked).toMatchObject({ state: 'failed', error: refused })
+  })
+
+  test.each(['x', 5, true, {}, { aborted: false }, new AbortController()])('a signal that is none, as %j, is refused', async wrong => {
+    const fixture = await Fixture.open()
+    const { client } = fixture
+    const signal = wrong as AbortSignal
+    const refused = expect.objectContaining({ code: 'STORE_INVALID_OPTIONS', message: expect.stringContaining('signal') as unknown }) as Error
+    await expect(client.get('k', { signal })).rejects.toEqual(refused)
+    await expect(client.getMany(['k', 'l'], { signal })).rejects.toEqual(refused)
+    await expect(client.has('k', { signal } as object)).rejects.toEqual(refused)
+    await expect(client.put('k', 'v', { signal })).rejects.toEqual(refused)
+    await expect(client.batch([{ type: 'del', key: 'k' }], { signal })).rejects.toEqual(refused)
+    await expect(client.keys({ signal }).all()).rejects.toEqual(refused)
+    await expect(client.clear({ signal } as object)).rejects.toEqual(refused)
+    await expect(client.nodeStatus('a:1', { signal })).rejects.toEqual(refused)
+    expect(() => client.watch('k', { signal })).toThrow(refused)
+    expect(await fixture.take()).toEqual([])
+  })
+
+  test('null for a signal is like none', async () => {
+    const fixture = await Fixture.open()
+    const got = fixture.client.get('k', { signal: null })
+    fixture.answer(await fixture.one('read'), values(1, 'v'))
+    expect(await got).toBe('v')
+    const watcher = fixture.client.watch('{tag}', { signal: null })
+    const ready = watcher.ready()
+    fixture.answer(await fixture.one('watch'), { kind: 'changes', entries: [], upTo: 3, seq: 3 })
+    await ready
+    await watcher.return()
   })
 
   test('nodeStatus asks the node named, and no other', async () => {
