@@ -7,7 +7,7 @@ import { type Operation, operationBytes } from '../client-protocol.ts'
 import { StoreError } from '../errors.ts'
 import type { SuccessResponse } from './call.ts'
 import { asBuffer } from './iterator.ts'
-import { callConsistency, type CallOptions, conditionOf, type PutOptions, type ReadOptions, refuseSnapshot, ttlOf } from './options.ts'
+import { callConsistency, type CallOptions, conditionOf, type PutOptions, type ReadOptions, refuseMisspelt, refuseSnapshot, ttlOf } from './options.ts'
 import { checkKey, checkOperation, groupReads, groupWrites } from './requests.ts'
 import type { Runner } from './runner.ts'
 import { type Versioned, VERSIONS } from './versions.ts'
@@ -25,11 +25,16 @@ function answerOf<Kind extends 'values' | 'written'> (response: SuccessResponse,
 }
 
 /** @throws {StoreError} STORE_INVALID_OPTIONS for conditions and times to live that are none */
-export const putOf = (key: Bytes, value: Bytes, options?: PutOptions): Operation =>
-  ({ kind: 'put', key, value, ...conditionOf('put', options), ...ttlOf('put', options) })
+export function putOf (key: Bytes, value: Bytes, options?: PutOptions): Operation {
+  refuseMisspelt(options)
+  return { kind: 'put', key, value, ...conditionOf('put', options), ...ttlOf('put', options) }
+}
 
 /** @throws as `putOf` */
-export const delOf = (key: Bytes, options?: PutOptions): Operation => ({ kind: 'del', key, ...conditionOf('del', options), ...ttlOf('del', options) })
+export function delOf (key: Bytes, options?: PutOptions): Operation {
+  refuseMisspelt(options)
+  return { kind: 'del', key, ...conditionOf('del', options), ...ttlOf('del', options) }
+}
 
 export async function readOne (runner: Runner, key: Bytes, options?: ByteReadOptions): Promise<Buffer | undefined> {
   refuseSnapshot(options)

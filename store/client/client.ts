@@ -23,7 +23,7 @@ import { type BatchEntry, type ByteReadOptions, type Bytes, type ByteWriteOption
 import { ClientIterator, type IteratorOptions } from './iterator.ts'
 import type { MergedScan } from './merged-scan.ts'
 import { callDeadlineMs, type DelConditions, fillSessionOptions, foreignOptions, type CallOptions, notSupported, type ReadOptions,
-  type FilledSessionOptions, type PutOptions, type SessionOptions } from './options.ts'
+  refuseUnknownOptions, type FilledSessionOptions, type PutOptions, type SessionOptions } from './options.ts'
 import { type WatchOptions, watchPrefix } from './prefix-watch.ts'
 import { scanRange } from './range-scan.ts'
 import { Runner } from './runner.ts'
@@ -374,6 +374,7 @@ export class Client<K = string, V = string> extends AbstractLevel<Buffer | Uint8
  * @throws {StoreError} STORE_NO_SEED when none answered before the deadline; STORE_INVALID_OPTIONS
  */
 export async function connect<K = string, V = string> (seeds: readonly Address[], options: ConnectOptions<K, V> = {}): Promise<Client<K, V>> {
+  refuseUnknownOptions(options)
   const { log = silentLog, tls, ...rest } = options
   const clock = createSystemClock()
   const random = createSystemRandom()

@@ -141,6 +141,29 @@ export function foreignOptions (options: object): Record<string, unknown> {
   return Object.fromEntries(Object.entries(options).filter(([name]) => name !== 'seeds' && !(name in CLIENT_DEFAULTS)))
 }
 
+/** What `connect` takes besides a client's own options: abstract-level's, and what is not the client's to know. */
+const CONNECT_NAMES = new Set([...Object.keys(CLIENT_DEFAULTS), 'log', 'tls', 'keyEncoding', 'valueEncoding', 'createIfMissing', 'errorIfExists', 'passive'])
+
+/** A misspelt option would be passed over silently. @throws {StoreError} STORE_INVALID_OPTIONS naming it */
+export function refuseUnknownOptions (options: object): void {
+  if (typeof options !== 'object' || (options as unknown) === null) fail('options must be an object')
+  const unknown = Object.keys(options).find(name => !CONNECT_NAMES.has(name))
+  if (unknown !== undefined) fail(`unknown option '${unknown}'; the options are ${[...CONNECT_NAMES].join(', ')}`)
+}
+
+const WRITE_NAMES = new Set(['ifVersion', 'ifAbsent', 'ttlMs'])
+
+/**
+ * Refuses options of a write that can only be meant for a condition or a time to live, and are none: passed over silently, the write would
+ * overwrite, or stay for ever. Other names are abstract-level's, or those of its users, whose hooks get them.
+ * @throws {StoreError} STORE_INVALID_OPTIONS naming it
+ */
+export function refuseMisspelt (options: object | undefined): void {
+  for (const name in options) {
+    if (!WRITE_NAMES.has(name) && /^(?:if|ttl)/i.test(name)) fail(`unknown option '${name}': a write has ifVersion, ifAbsent, and ttlMs, which is in milliseconds`)
+  }
+}
+
 /** What an operation depends on, as it travels. @throws {StoreError} STORE_INVALID_OPTIONS */
 export function conditionOf (kind: 'put' | 'del', { ifVersion, ifAbsent }: PutConditions = {}): { ifVersion?: number } {
   if (ifAbsent !== undefined && typeof ifAbsent !== 'boolean') return fail(`ifAbsent must be true or false, not ${String(ifAbsent)}`)
@@ -152,8 +175,6 @@ export function conditionOf (kind: 'put' | 'del', { ifVersion, ifAbsent }: PutCo
 
 /** How long a value lives, as it travels. @throws {StoreError} STORE_INVALID_OPTIONS */
 export function ttlOf (kind: 'put' | 'del', options: PutOptions = {}): { ttlMs?: number } {
-  // It would be passed over silently, and the value would stay for ever.
-  if ('ttl' in options) return fail('the time to live is called ttlMs, and is in milliseconds')
   if (options.ttlMs === undefined) return {}
   if (kind === 'del') return fail('ttlMs is for puts: there is nothing to expire where a key has no value')
   return { ttlMs: integer(options.ttlMs, 'ttlMs', 1, WIRE_LIMITS.ttlMsMax) }

@@ -5,13 +5,14 @@
  * Mutations that these tests caught: attempts without an answer taken as without effect; answers that are not definite taken so;
  * attempts without a base taken as having an effect; waiting operations not admitted when one ends; an answer to a part of the keys taken for
  * all of them, or taken without any of them; a deadline for each request of one getMany; a watch of what is no key; signals that are none;
+ * options that are misspelt;
  * seeds, and nodes to ask for their status, of any text.
  */
 import { describe, expect, test } from 'vitest'
 import { SeededRandom } from '../../membership/environment/seeded-random.ts'
 import { silentLog } from '../../membership/environment/system.ts'
 import { WIRE_LIMITS } from '../../store/client-protocol.ts'
-import { Client } from '../../store/client/client.ts'
+import { Client, connect } from '../../store/client/client.ts'
 import { StoreError } from '../../store/errors.ts'
 import { bytes, FakeCluster, Fixture, ManualClock, NotingTransport, read, values, watch, withBase, write, written, type Sent } from './client-fixture.ts'
 
@@ -385,6 +386,37 @@ describe('the rest of the interface', () => {
     fixture.answer(await fixture.one('watch'), { kind: 'changes', entries: [], upTo: 3, seq: 3 })
     await ready
     await watcher.return()
+  })
+
+  test.each([['deadlineMS', 5], ['seeds', ['b:1']], ['toString', 1], ['ifAbsent', true]])('connect() refuses the unknown option %s at once', async (name, value) => {
+    const refused = expect.objectContaining({ code: 'STORE_INVALID_OPTIONS', message: expect.stringContaining(`'${name}'`) as unknown }) as Error
+    await expect(connect(['127.0.0.1:1'], { deadlineMs: 1, [name]: value })).rejects.toEqual(refused)
+  })
+
+  test('connect() takes what abstract-level takes, and null for options is none of that', async () => {
+    const known = { keyEncoding: 'view', valueEncoding: 'json', createIfMissing: true, errorIfExists: false, passive: false, log: silentLog }
+    await expect(connect(['127.0.0.1:1'], { deadlineMs: 1, ...known })).rejects.toMatchObject({ code: 'STORE_NO_SEED' })
+    await expect(connect(['127.0.0.1:1'], null as never)).rejects.toMatchObject({ code: 'STORE_INVALID_OPTIONS' })
+  })
+
+  test.each(['ifAbsnt', 'ifabsent', 'IfAbsent', 'if-absent', 'ifNotExists', 'ifversion', 'ttl', 'ttlMS'])('a write with %s is refused: it would be carried out without its condition', async name => {
+    const fixture = await Fixture.open()
+    const { client } = fixture
+    const options = { [name]: 1 }
+    const refused = expect.objectContaining({ code: 'STORE_INVALID_OPTIONS', message: expect.stringContaining(`'${name}'`) as unknown }) as Error
+    await expect(client.put('k', 'v', options)).rejects.toEqual(refused)
+    await expect(client.putEntry('k', 'v', options)).rejects.toEqual(refused)
+    await expect(client.del('k', options)).rejects.toEqual(refused)
+    await expect(client.batch([{ type: 'put', key: 'k', value: 'v', ...options }])).rejects.toEqual(refused)
+    await expect(client.batch([{ type: 'del', key: 'k' }], options)).rejects.toEqual(refused)
+    await expect(client.batch().put('k', 'v', options).write()).rejects.toEqual(refused)
+    await expect(client.sublevel('s').put('k', 'v', options)).rejects.toEqual(refused)
+    expect(await fixture.take()).toEqual([])
+    // What belongs to others stays theirs.
+    const put = client.put('k', 'v', { sync: true, userland: 1 } as object)
+    fixture.refuse(await fixture.one('write'), 'BASE_REQUIRED', { seq: 1 })
+    fixture.answer(await fixture.one('write'), written(2))
+    await put
   })
 
   test('nodeStatus asks the node named, and no other', async () => {
