@@ -76,8 +76,15 @@ export async function writeOne (runner: Runner, operation: Operation, options?: 
 }
 
 /** Atomic within each partition. @throws one error for all parts, definite only if none of them has happened */
-export async function writeBatch (runner: Runner, entries: readonly BatchEntry[], options?: CallOptions & Versioned): Promise<void> {
-  const operations = entries.map(entry => entry.type === 'put' ? putOf(entry.key, entry.value, entry) : delOf(entry.key, entry))
+export async function writeBatch (runner: Runner, entries: readonly BatchEntry[], options?: ByteWriteOptions): Promise<void> {
+  refuseMisspelt(options)
+  // abstract-level has put the options of a batch into each of its operations, but not those with which a chained batch is written.
+  const { ifVersion, ifAbsent, ttlMs } = options ?? {}
+  const shared = ifVersion ?? ifAbsent ?? ttlMs
+  const operations = entries.map(given => {
+    const entry = shared === undefined ? given : { ifVersion, ifAbsent, ttlMs, ...given }
+    return entry.type === 'put' ? putOf(entry.key, entry.value, entry) : delOf(entry.key, entry)
+  })
   const requests = groupWrites(operations, key => runner.router.partitionOf(key))
   if (requests.length === 0) return
   // Every part is waited for, so that the caller is told of an end and not of a stage.

@@ -5,7 +5,7 @@
  * Mutations that these tests caught: attempts without an answer taken as without effect; answers that are not definite taken so;
  * attempts without a base taken as having an effect; waiting operations not admitted when one ends; an answer to a part of the keys taken for
  * all of them, or taken without any of them; a deadline for each request of one getMany; a watch of what is no key; signals that are none;
- * options that are misspelt;
+ * options that are misspelt; a condition in the options of write() passed over;
  * seeds, and nodes to ask for their status, of any text.
  */
 import { describe, expect, test } from 'vitest'
@@ -409,6 +409,7 @@ describe('the rest of the interface', () => {
     await expect(client.del('k', options)).rejects.toEqual(refused)
     await expect(client.batch([{ type: 'put', key: 'k', value: 'v', ...options }])).rejects.toEqual(refused)
     await expect(client.batch([{ type: 'del', key: 'k' }], options)).rejects.toEqual(refused)
+    await expect(client.batch().put('k', 'v').write(options)).rejects.toEqual(refused)
     await expect(client.batch().put('k', 'v', options).write()).rejects.toEqual(refused)
     await expect(client.sublevel('s').put('k', 'v', options)).rejects.toEqual(refused)
     expect(await fixture.take()).toEqual([])
@@ -417,6 +418,15 @@ describe('the rest of the interface', () => {
     fixture.refuse(await fixture.one('write'), 'BASE_REQUIRED', { seq: 1 })
     fixture.answer(await fixture.one('write'), written(2))
     await put
+  })
+
+  test('a condition and a time to live with which a chained batch is written are of each of its operations', async () => {
+    const fixture = await withBase()
+    const done = fixture.client.batch().put('k', 'v').put('k', 'w', { ttlMs: 5 } as object).write({ ifAbsent: true, ttlMs: 70 } as object)
+    const sent = await fixture.one('write')
+    expect(write(sent).operations).toMatchObject([{ ifVersion: 0, ttlMs: 70 }, { ifVersion: 0, ttlMs: 5 }])
+    fixture.answer(sent, written(11))
+    await done
   })
 
   test('nodeStatus asks the node named, and no other', async () => {
