@@ -35,6 +35,15 @@ type Serving = ClientRequest & { readonly kind: 'read' | 'write' | 'scan' | 'wat
 /** Polls of watches that wait at a node. They wait for something to happen, and do not count as operations in progress. */
 const POLLS_MAX = 100_000
 
+/** The two that there are most of without a copy by names, which costs as much as their encoding. */
+function responseTo (request: number, answer: Answer): NodeResponse {
+  switch (answer.kind) {
+    case 'values': return { kind: 'values', values: answer.values, versions: answer.versions, seq: answer.seq, request }
+    case 'written': return { kind: 'written', seq: answer.seq, request }
+    default: return { ...answer, request }
+  }
+}
+
 /** Bytes of the keys and values in a request. */
 function bytesOf (request: Serving): number {
   switch (request.kind) {
@@ -138,7 +147,7 @@ export class ClientService {
       this.#room.took(remote, bytes)
     }
     try {
-      remote.reply({ ...answer, request } satisfies NodeResponse, request)
+      remote.reply(responseTo(request, answer), request)
     } catch (error) {
       // Too long, or more values than a message has. No other node could answer it either.
       if (!(error instanceof RangeError || error instanceof TypeError)) throw error

@@ -14,7 +14,7 @@ import { type Entry, NO_BALLOT } from '../../../store/group/history.ts'
 import type { DurableState } from '../../../store/group/effects.ts'
 import type { StoreId } from '../../../membership/configuration.ts'
 import { BatchChain, lastBatch } from '../../../store/storage/batch-chain.ts'
-import { batchKey, BINARY, dataKey, decodeIdentity, decodeValue, encodeRecord, identityKey, logKey, numberOfBatch, ranges, stateKey } from '../../../store/storage/layout.ts'
+import { batchKey, BINARY, dataKey, decodeIdentity, decodeValue, encodeValue, encodeRecord, identityKey, logKey, numberOfBatch, ranges, stateKey } from '../../../store/storage/layout.ts'
 import { type OpenedStore, openStore } from '../../../store/storage/open.ts'
 import { BodyBytes } from '../../../store/body-bytes.ts'
 import { StoreWriter } from '../../../store/storage/store-writer.ts'
@@ -91,6 +91,17 @@ describe('a data directory', () => {
     await write(database, 1, 5)
     await database.put(logKey(PARTITION, COPY, 3), await database.get(logKey(PARTITION, COPY, 2), BINARY) as Uint8Array, BINARY as object)
     await expect(opened(database)).rejects.toMatchObject({ code: 'STORE_DIRECTORY_DAMAGED', message: expect.stringMatching(/does not fit its checksum/) as string })
+  })
+
+  test('a value has its number and its time, however large these are', () => {
+    const key = dataKey(0, 1, bytes('k'))
+    const numbers = [0, 1, 255, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 40 + 2 ** 31 + 7, 2 ** 47 - 1]
+    for (const seq of numbers) {
+      expect(decodeValue(key, encodeValue(key, seq, bytes('v')))).toEqual({ seq, value: bytes('v') })
+      for (const expires of [...numbers, 2 ** 48 - 1]) {
+        expect(decodeValue(key, encodeValue(key, seq, bytes('v'), expires))).toEqual({ seq, value: bytes('v'), expires })
+      }
+    }
   })
 
   test('gives no value that changed, was cut off, or belongs to another key', async () => {
