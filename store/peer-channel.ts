@@ -81,6 +81,8 @@ export class PeerChannel {
     try {
       transport.send(to, channel, { ...this.#heading(to), m: packet }, stream)
     } catch (error) {
+      // Too many values, or too long: see `Transport`.
+      if (!(error instanceof TypeError || error instanceof RangeError)) throw error
       log.error({ to, error }, 'a message to another store cannot be sent')
     }
   }

@@ -86,6 +86,7 @@ export interface Transport {
    * share frames. Never throws for a peer that cannot be reached: the message is lost and a link event says why. After an attempt to connect
    * that failed there may be a pause, in which messages are lost and no event says so; `connect` makes an attempt at once.
    * @param stream a natural number. @default 0
+   * @throws {TypeError} for what no message is, or a million values; {RangeError} for what is longer than a frame
    */
   send (to: Address, channel: Channel, message: unknown, stream?: number): void
   /** True while what is sent to that address on another stream may overtake what was sent on this one. */

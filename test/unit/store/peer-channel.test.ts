@@ -2,8 +2,8 @@
  * The envelope of what stores say to each other: only what another store of this cluster says to this very store, about partitions that
  * there are, is passed on.
  *
- * Mutations caught: a message for another store passed on; one of another cluster; one about a partition beyond the last; one that comes before
- * there is a placement.
+ * Mutations caught: an error of sending that ends the turn, or any error swallowed; a message for another store passed on; one of another
+ * cluster; one about a partition beyond the last; one that comes before there is a placement.
  */
 import { expect, test } from 'vitest'
 import type { StoreId } from '../../../membership/configuration.ts'
@@ -22,6 +22,9 @@ class Stores {
   /** What each store heard. */
   readonly heard: string[] = []
   readonly dropped: string[] = []
+  /** Thrown at whoever sends to a port. */
+  readonly refusals = new Map<number, Error>()
+  readonly faults: unknown[] = []
 
   add (name: string, port: number): PeerChannel {
     const receivers = new Map<Channel, (message: unknown) => void>()
@@ -31,9 +34,16 @@ class Stores {
         receivers.set(channel, message => { receiver(message, {} as Remote) })
       },
       isBusy: () => false,
-      send: (to: Address, channel: Channel, message: unknown) => { this.#receivers.get(to)?.get(channel)?.(structuredClone(message)) }
+      send: (to: Address, channel: Channel, message: unknown) => {
+        const refusal = this.refusals.get(Number(to.split(':')[1]))
+        if (refusal !== undefined) throw refusal
+        this.#receivers.get(to)?.get(channel)?.(structuredClone(message))
+      }
     }
-    const log = { warn: ({ reason }: { reason: string }) => { this.dropped.push(`${name}: ${reason}`) } }
+    const log = {
+      warn: ({ reason }: { reason: string }) => { this.dropped.push(`${name}: ${reason}`) },
+      error: ({ to, error }: { to: Address, error: unknown }) => { this.faults.push([to, error]) }
+    }
     const channel = new PeerChannel({
       environment: { transport, log } as unknown as Environment,
       self: name as StoreId,
@@ -64,6 +74,28 @@ test('what a store says arrives at the one that it is for', () => {
   say(a, 'C')
   expect(stores.heard).toEqual(['B < A seal 7', 'B < A ask'])
   expect(stores.dropped).toEqual([])
+})
+
+test('what cannot be sent is as if it were lost, and said; nothing else of its turn is', () => {
+  for (const refusal of [new TypeError('too many values'), new RangeError('too long')]) {
+    const stores = new Stores()
+    const [a, , c] = [stores.add('A', 1), stores.add('B', 2), stores.add('C', 3)]
+    for (const channel of [a, c]) view(channel, { A: 1, B: 2, C: 3 })
+    stores.refusals.set(2, refusal)
+    for (const to of ['B', 'C']) a.send(to as StoreId, 1, SEAL)
+    a.flush()
+    expect(stores.heard).toEqual(['C < A seal 1'])
+    expect(stores.faults).toEqual([[at(2), refusal]])
+  }
+})
+
+test('any other error is the sender\'s to hear', () => {
+  const stores = new Stores()
+  const a = stores.add('A', 1)
+  view(a, { A: 1, B: 2 })
+  stores.refusals.set(2, new Error('a fault'))
+  a.send('B' as StoreId, 1, SEAL)
+  expect(() => { a.flush() }).toThrow('a fault')
 })
 
 test('a store that has got the address of another one hears nothing that is for that one', () => {
